@@ -1,0 +1,54 @@
+"""The one clock of a log: how times that people type become instants."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from auditlab.errors import BadTime
+
+__all__ = ["Moment", "instant", "zone"]
+
+Moment = datetime | date | str
+"""A time as people give it: an aware datetime, a date, an ISO 8601 text; naive ones are read in the log's zone."""
+
+
+def zone(name: str) -> ZoneInfo:
+    """The time zone of that name, or ``BadTime``."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
+        raise BadTime(f"no time zone {name!r}. Use an IANA name such as 'UTC' or 'Europe/Berlin'.") from exc
+
+
+def instant(moment: Moment, tz: str) -> datetime:
+    """The instant that ``moment`` names, in UTC.
+
+    A bare date is 00:00 of that day in ``tz``; a naive time is read in ``tz``.
+
+    Raises:
+        BadTime: the text is no ISO 8601 time, or the local time does not exist or exists twice in ``tz``.
+    """
+    value = _parse(moment)
+    if value.tzinfo is not None:
+        return value.astimezone(UTC)
+    local = zone(tz)
+    first, second = value.replace(tzinfo=local, fold=0), value.replace(tzinfo=local, fold=1)
+    if first.utcoffset() != second.utcoffset():
+        exists = first.astimezone(UTC).astimezone(local).replace(tzinfo=None) == value
+        what = "exists twice" if exists else "does not exist"
+        raise BadTime(f"{value.isoformat()} {what} in {tz} (the clocks change). Give the offset, e.g. {first.isoformat()}.")
+    return first.astimezone(UTC)
+
+
+def _parse(moment: Moment) -> datetime:
+    if isinstance(moment, datetime):
+        return moment
+    if isinstance(moment, date):
+        return datetime.combine(moment, time())
+    if isinstance(moment, str):
+        try:
+            return datetime.fromisoformat(moment.strip())
+        except ValueError as exc:
+            raise BadTime(f"cannot read the time {moment!r}. Write e.g. '2024-06-01' or '2024-06-01T12:30:00+02:00'.") from exc
+    raise BadTime(f"cannot read a time from {type(moment).__name__}. Give a datetime, a date or an ISO 8601 text.")

@@ -1,0 +1,166 @@
+"""Every error that auditlab raises on purpose.
+
+Each is also the built-in that fits it, so ``except LookupError`` works too::
+
+    AuditlabError
+    ├── SchemaMismatch (ValueError)         columns missing or mistyped, all of them named
+    ├── UnknownEntityType (LookupError)     names what there is
+    ├── UnknownEntity (LookupError)
+    ├── UnknownField (LookupError)
+    ├── UnknownChange (LookupError)         no such change id or transaction in the log
+    ├── BadTime (ValueError)                a time that cannot be read or represented
+    ├── MalformedChange (ValueError)        rows that are no changes, by kind
+    │   ├── SnapshotTooDeep
+    │   └── SnapshotTooLarge
+    ├── NoData (LookupError)                outside the log's coverage
+    ├── IncompleteLog (ValueError)          the log does not hold what the question needs
+    ├── BadOption (ValueError)              options that do not go together
+    ├── DatabaseError (RuntimeError)        what PostgreSQL answered, in its words
+    │   ├── ConnectionFailed (ConnectionError)   could not connect, or the server went away
+    │   ├── AccessDenied (PermissionError)
+    │   ├── NoSuchTable (LookupError)
+    │   ├── CannotAudit (ValueError)        a table that cannot be captured, and why
+    │   ├── NotInstalled (LookupError)      no change log in this database
+    │   ├── IncompleteRead (PermissionError) row security or grants would shorten the result
+    │   └── UnsafeOrder (ValueError)        the log's order cannot be trusted
+    ├── ArchiveError (ValueError)
+    │   ├── NotAnArchive (LookupError)
+    │   ├── ArchiveExists (FileExistsError)
+    │   └── ArchiveCorrupt                  nothing of the damaged file is returned
+    └── MissingExtra (ImportError)          the exact ``pip install`` that brings the part
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AccessDenied",
+    "ArchiveCorrupt",
+    "ArchiveError",
+    "ArchiveExists",
+    "AuditlabError",
+    "BadOption",
+    "BadTime",
+    "CannotAudit",
+    "ConnectionFailed",
+    "DatabaseError",
+    "IncompleteLog",
+    "IncompleteRead",
+    "MalformedChange",
+    "MissingExtra",
+    "NoData",
+    "NoSuchTable",
+    "NotAnArchive",
+    "NotInstalled",
+    "SchemaMismatch",
+    "SnapshotTooDeep",
+    "SnapshotTooLarge",
+    "UnknownChange",
+    "UnknownEntity",
+    "UnknownEntityType",
+    "UnknownField",
+    "UnsafeOrder",
+]
+
+
+class AuditlabError(Exception):
+    """The base of every error that auditlab raises on purpose."""
+
+
+class SchemaMismatch(AuditlabError, ValueError):
+    """Columns of a log are missing or have another type; the message names all of them."""
+
+
+class UnknownEntityType(AuditlabError, LookupError):
+    """The log has no such entity type; the message names those it has."""
+
+
+class UnknownEntity(AuditlabError, LookupError):
+    """The log has no change of such an entity."""
+
+
+class UnknownField(AuditlabError, LookupError):
+    """The entity type never had such a field; the message names those it had."""
+
+
+class UnknownChange(AuditlabError, LookupError):
+    """The log has no such change id or transaction."""
+
+
+class BadTime(AuditlabError, ValueError):
+    """A time that cannot be read, is ambiguous, or cannot be represented."""
+
+
+class MalformedChange(AuditlabError, ValueError):
+    """Rows of the log that are no changes; the message counts them by kind and names the first ids."""
+
+
+class SnapshotTooDeep(MalformedChange):
+    """A snapshot is nested deeper than the limit."""
+
+
+class SnapshotTooLarge(MalformedChange):
+    """A snapshot is larger, or has more fields, than the limit."""
+
+
+class NoData(AuditlabError, LookupError):
+    """The question is about a time outside the log's coverage."""
+
+
+class IncompleteLog(AuditlabError, ValueError):
+    """The log, as loaded or selected, does not hold what an exact answer needs."""
+
+
+class BadOption(AuditlabError, ValueError):
+    """Options that do not go together, or a value that an option does not take."""
+
+
+class DatabaseError(AuditlabError, RuntimeError):
+    """PostgreSQL refused a statement; the message keeps its words and its SQLSTATE."""
+
+
+class ConnectionFailed(DatabaseError, ConnectionError):
+    """No connection could be made, or the server went away."""
+
+
+class AccessDenied(DatabaseError, PermissionError):
+    """The role may not do this; the message names the role and what it lacks."""
+
+
+class NoSuchTable(DatabaseError, LookupError):
+    """The database has no such table; the message names what is near."""
+
+
+class CannotAudit(DatabaseError, ValueError):
+    """The table cannot be captured; the message says why."""
+
+
+class NotInstalled(DatabaseError, LookupError):
+    """The database holds no change log; the message says how to install one."""
+
+
+class IncompleteRead(DatabaseError, PermissionError):
+    """Row security or missing grants would shorten the result."""
+
+
+class UnsafeOrder(DatabaseError, ValueError):
+    """The order of the log's rows cannot be trusted."""
+
+
+class ArchiveError(AuditlabError, ValueError):
+    """Something about an archive folder."""
+
+
+class NotAnArchive(ArchiveError, LookupError):
+    """The folder holds no archive."""
+
+
+class ArchiveExists(ArchiveError, FileExistsError):
+    """The folder already holds something that must not be overwritten."""
+
+
+class ArchiveCorrupt(ArchiveError):
+    """A file differs from what the manifest says; none of its rows are returned."""
+
+
+class MissingExtra(AuditlabError, ImportError):
+    """An optional part is not installed; the message is the exact command that installs it."""

@@ -1,0 +1,167 @@
+"""The one shape of a log: its columns, the tables derived from it, and the facts that stand beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+
+from auditlab.errors import SchemaMismatch
+
+__all__ = [
+    "CHANGES",
+    "FIELD_CHANGES",
+    "HISTORY",
+    "OPERATIONS",
+    "Coverage",
+    "EntityChange",
+    "LogFacts",
+    "check_columns",
+]
+
+TIME = pl.Datetime("us", "UTC")
+"""System time everywhere in auditlab: microseconds, UTC."""
+
+OPERATIONS = ("INSERT", "UPDATE", "DELETE", "TRUNCATE", "SNAPSHOT")
+"""What a change can be. SNAPSHOT is a state that was read, and nobody's change."""
+
+CHANGES: dict[str, pl.DataType] = {
+    "id": pl.Int64(),
+    "entity_type": pl.String(),
+    "entity_id": pl.String(),
+    "operation": pl.String(),
+    "changed_by": pl.String(),
+    "changed_at": TIME,
+    "before_snapshot": pl.String(),
+    "after_snapshot": pl.String(),
+    "changed_fields": pl.String(),
+    "metadata": pl.String(),
+    "transaction_id": pl.Int64(),
+    "correlation_id": pl.String(),
+    "committed_at": TIME,
+}
+"""A change log's canonical columns: one row a change; snapshots are JSON text exactly as recorded."""
+
+REQUIRED = ("id", "entity_type", "entity_id", "operation", "changed_at", "before_snapshot", "after_snapshot")
+"""Columns that every source must have; the others are null where a source has no counterpart."""
+
+NOT_NULL = ("id", "entity_type", "operation", "changed_at")
+
+HISTORY: dict[str, pl.DataType] = {
+    "entity_id": pl.String(),
+    "version": pl.Int64(),
+    "life": pl.Int64(),
+    "valid_from": TIME,
+    "valid_to": TIME,
+    "operation": pl.String(),
+    "ended_by": pl.Int64(),
+    "changed_by": pl.String(),
+    "changed_at": TIME,
+    "transaction_id": pl.Int64(),
+    "id": pl.Int64(),
+    "origin": pl.String(),
+    "certain": pl.Boolean(),
+}
+"""The columns before the fields in ``history``: one row a version. ``valid_from`` is null where the state was there
+before the log began (``origin`` is then ``unknown``); ``valid_to`` is null while the state still holds."""
+
+FIELD_CHANGES: dict[str, pl.DataType] = {
+    "id": pl.Int64(),
+    "entity_type": pl.String(),
+    "entity_id": pl.String(),
+    "version": pl.Int64(),
+    "life": pl.Int64(),
+    "field": pl.String(),
+    "kind": pl.String(),
+    "old_present": pl.Boolean(),
+    "new_present": pl.Boolean(),
+    "old": pl.String(),
+    "new": pl.String(),
+    "changed_by": pl.String(),
+    "changed_at": TIME,
+    "transaction_id": pl.Int64(),
+}
+"""What each change did: one row a changed field; ``old`` and ``new`` are the recorded text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What a log holds: the span of time, and whether states can be told from it.
+
+    Args:
+        start: The first instant whose state the log can tell, UTC; None where the log holds no change.
+        end: The last instant that the log knows of, UTC; None where the log holds no change.
+        complete: False for a log that holds changes only (filtered, or loaded without a baseline):
+            states cannot be told from it.
+        why: Where it is not complete, why, in words for an error message.
+    """
+
+    start: datetime | None = None
+    end: datetime | None = None
+    complete: bool = True
+    why: str = ""
+
+    def __str__(self) -> str:
+        if self.start is None or self.end is None:
+            return "no changes"
+        span = f"{self.start:%Y-%m-%d %H:%M:%S} to {self.end:%Y-%m-%d %H:%M:%S} UTC"
+        return f"{span}, complete" if self.complete else f"{span}, changes only ({self.why})"
+
+
+@dataclass(frozen=True, slots=True)
+class LogFacts:
+    """The facts that stand beside a log's rows.
+
+    Args:
+        source: Where the rows came from, without any password.
+        system: The database system's identifier, where the source has one.
+        zone: The time zone in which naive times are read.
+        clock: The one clock in use: ``changed_at`` or ``committed_at``.
+        coverage: What the log holds.
+        filters: What was pushed down to the source, in words.
+        kinds: Per entity type and field, the kind of value as the source's catalog declares it.
+    """
+
+    source: str = "memory"
+    system: str | None = None
+    zone: str = "UTC"
+    clock: str = "changed_at"
+    coverage: Coverage = field(default_factory=Coverage)
+    filters: tuple[str, ...] = ()
+    kinds: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EntityChange:
+    """One change of a log, its documents decoded exactly (numbers with a fraction are ``Decimal``)."""
+
+    id: int
+    entity_type: str
+    entity_id: str | None
+    operation: str
+    changed_by: str | None
+    changed_at: datetime
+    before_snapshot: dict[str, Any] | None
+    after_snapshot: dict[str, Any] | None
+    changed_fields: Any
+    metadata: dict[str, Any] | None
+    transaction_id: int | None
+    correlation_id: str | None
+    committed_at: datetime | None = None
+
+
+def check_columns(frame: pl.DataFrame) -> None:
+    """Raise ``SchemaMismatch`` that names every column that is missing, mistyped or holds nulls it must not."""
+    faults = [f"{name}: missing, want {dtype}" for name, dtype in CHANGES.items() if name not in frame.columns]
+    for name, dtype in CHANGES.items():
+        if name not in frame.columns:
+            continue
+        got = frame.schema[name]
+        if got != dtype:
+            faults.append(f"{name}: is {got}, want {dtype}")
+        elif name in NOT_NULL and frame[name].null_count():
+            faults.append(f"{name}: null in {frame[name].null_count()} rows")
+    if faults:
+        raise SchemaMismatch("this is not a change log: " + "; ".join(faults))
