@@ -1,0 +1,126 @@
+"""The server that the tests run on, and databases on it: one cluster a session, one database a test."""
+
+from __future__ import annotations
+
+import os
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from auditlab.connection import connect
+from auditlab.demo.server import Server, start_server
+from auditlab.errors import MissingExtra
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PUBLISHED = Path(__file__).parent / "capture" / "published.sql"
+FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_prepared_transactions=10")
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """A PostgreSQL server: the one that is given, a container, the embedded one; where there is none, the reason."""
+    given = os.environ.get("AUDITLAB_TEST_DSN")
+    if given:
+        yield Server(given, "PostgreSQL of AUDITLAB_TEST_DSN")
+        return
+    contained = _container()
+    if contained is not None:
+        yield from contained
+        return
+    try:
+        started = start_server(settings=FAST)
+    except MissingExtra as exc:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"CI needs a PostgreSQL: {exc}")
+        pytest.skip(f"no PostgreSQL for the tests: {exc}")
+    with started:
+        yield started
+
+
+def _container() -> Iterator[Server] | None:
+    """A server in a container, where docker answers; None where it does not."""
+    if os.environ.get("AUDITLAB_PG_BIN"):
+        return None
+    try:
+        from docker.errors import DockerException  # noqa: PLC0415 - optional, and slow to import
+        from testcontainers.community.postgres import PostgresContainer  # noqa: PLC0415 - the same
+    except ImportError:
+        return None
+    try:
+        container = PostgresContainer("postgres:18", driver=None)
+    except DockerException:
+        return None
+
+    def run() -> Iterator[Server]:
+        with container as running:
+            yield Server(running.get_connection_url(), "PostgreSQL 18 in a container")
+
+    return run()
+
+
+@pytest.fixture(scope="session")
+def make_database(server: Server) -> Iterator[Callable[..., str]]:
+    """Makes fresh databases on the test server (``make_database(template=None)``), dropped after the session."""
+    made: list[str] = []
+
+    def make(template: str | None = None, *, prefix: str = "t") -> str:
+        name = f"auditlab_{prefix}_{os.getpid()}_{next(_numbers)}"
+        made.append(name)
+        return server.create_database(name, template)
+
+    yield make
+    for name in reversed(made):
+        server.drop_database(name)
+
+
+@pytest.fixture
+def database(server: Server, make_database: Callable[..., str]) -> Iterator[str]:
+    """A fresh empty database's DSN."""
+    yield from _one_test(server, make_database())
+
+
+@pytest.fixture(scope="session")
+def captured_template(make_database: Callable[..., str]) -> str:
+    """The name of a database with our capture installed."""
+    from auditlab.capture.install import install  # noqa: PLC0415 - only the tests that use it need it
+
+    dsn = make_database(prefix="captured")
+    install(dsn)
+    return _name(dsn)
+
+
+@pytest.fixture
+def captured(server: Server, make_database: Callable[..., str], captured_template: str) -> Iterator[str]:
+    """A fresh database's DSN, our capture installed."""
+    yield from _one_test(server, make_database(captured_template))
+
+
+@pytest.fixture(scope="session")
+def published_template(make_database: Callable[..., str]) -> str:
+    """The name of a database with the published schema and trigger on orders.orders and orders.order_items."""
+    dsn = make_database(prefix="published")
+    with connect(dsn) as connection:
+        connection.execute(PUBLISHED.read_text(encoding="utf-8"))
+    return _name(dsn)
+
+
+@pytest.fixture
+def published(server: Server, make_database: Callable[..., str], published_template: str) -> Iterator[str]:
+    """A fresh database's DSN, with the published schema and trigger on orders.orders and orders.order_items."""
+    yield from _one_test(server, make_database(published_template))
+
+
+def _one_test(server: Server, dsn: str) -> Iterator[str]:
+    yield dsn
+    server.drop_database(_name(dsn))
+
+
+def _name(dsn: str) -> str:
+    with connect(dsn) as connection:
+        name: str = connection.rows("SELECT current_database()::text AS name")[0]["name"]
+        return name
