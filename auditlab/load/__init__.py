@@ -1,0 +1,1 @@
+"""Rows come in: from PostgreSQL, from anything with an Arrow stream, from Parquet files."""

@@ -1,0 +1,140 @@
+"""A log from anything with an Arrow stream (Polars, pandas, pyarrow, DuckDB, ...) or from Parquet files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from auditlab.clock import Moment, instant
+from auditlab.clock import zone as time_zone
+from auditlab.errors import BadOption, SchemaMismatch
+from auditlab.load import malformed
+from auditlab.load.canonical import Canonical
+from auditlab.load.source import Loaded, frame, spanning
+from auditlab.schema import Coverage, LogFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+__all__ = ["ArrowStream", "from_arrow", "read_parquet"]
+
+_BATCH_ROWS = 65_536
+
+
+class ArrowStream(Protocol):
+    """Anything that offers its rows as an Arrow stream."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """A PyCapsule that holds the stream."""
+
+
+def from_arrow(
+    data: ArrowStream,
+    *,
+    columns: Mapping[str, str] | None = None,
+    zone: str = "UTC",
+    coverage: tuple[Moment, Moment] | None = None,
+    source: str = "memory",
+    strict: bool = True,
+) -> Loaded:
+    """The log that ``data`` holds, in the canonical columns.
+
+    Args:
+        data: ArrowStreamthing with an Arrow stream (``__arrow_c_stream__``). Other columns than a log's are left out.
+        columns: Canonical name to the name there, for columns that are called otherwise.
+        zone: The time zone in which times without one are read.
+        coverage: First and last instant that the log knows of; without it, the first and the last change's time.
+        source: What to call the source.
+        strict: Whether rows that are no changes are an error; else they are set aside in ``Loaded.malformed``.
+
+    Raises:
+        BadOption: ``data`` has no Arrow stream, or the options do not fit it.
+        SchemaMismatch: columns are missing, mistyped, or null where they must not be; all of them are named.
+        BadTime: a time that cannot be held exactly.
+        MalformedChange: rows that are no changes, by kind.
+
+    >>> from_arrow(pa.table({"id": [1], "entity_type": ["a.b"], "entity_id": ["x"], "operation": ["c"],
+    ...     "changed_at": pa.array([0], pa.timestamp("us", "UTC")), "before_snapshot": pa.nulls(1),
+    ...     "after_snapshot": ['{"n": 1.10}']}))
+    Loaded(1 changes of 1 entity types, 1970-01-01 00:00:00 to 1970-01-01 00:00:00 UTC, complete, from memory)
+    """
+    time_zone(zone)
+    reader = _reader(data)
+    plan = Canonical(reader.schema, columns=columns, zone=zone, what=source if source != "memory" else "the data")
+    return _load((plan.batch(batch) for batch in reader), zone=zone, coverage=coverage, source=source, strict=strict)
+
+
+def read_parquet(
+    path: str | Path | Sequence[str | Path],
+    *,
+    columns: Mapping[str, str] | None = None,
+    zone: str = "UTC",
+    coverage: tuple[Moment, Moment] | None = None,
+    strict: bool = True,
+) -> Loaded:
+    """The log that one or several Parquet files hold (literal paths, never patterns), in the canonical columns.
+
+    Args:
+        path: A file, or several with the same columns.
+        columns: As in ``from_arrow``.
+        zone: As in ``from_arrow``.
+        coverage: As in ``from_arrow``.
+        strict: As in ``from_arrow``.
+
+    Raises:
+        SchemaMismatch: a file is missing or no Parquet file, and what ``from_arrow`` raises.
+    """
+    time_zone(zone)
+    paths = [Path(path)] if isinstance(path, str | Path) else [Path(one) for one in path]
+    if not paths:
+        raise BadOption("no Parquet file given.")
+    source = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
+    batches = _parquet_batches(paths, columns, zone)
+    return _load(batches, zone=zone, coverage=coverage, source=source, strict=strict)
+
+
+def _parquet_batches(paths: Iterable[Path], columns: Mapping[str, str] | None, zone: str) -> Iterator[pa.RecordBatch]:
+    for path in paths:
+        try:
+            with path.open("rb") as opened, pq.ParquetFile(opened) as parquet:
+                plan = Canonical(parquet.schema_arrow, columns=columns, zone=zone, what=str(path))
+                for batch in parquet.iter_batches(batch_size=_BATCH_ROWS):
+                    yield plan.batch(batch)
+        except (pa.ArrowInvalid, OSError) as exc:
+            raise SchemaMismatch(f"cannot read {path} as Parquet: {exc}") from exc
+
+
+def _load(
+    batches: Iterable[pa.RecordBatch], *, zone: str, coverage: tuple[Moment, Moment] | None, source: str, strict: bool
+) -> Loaded:
+    changes = frame(batches)
+    changes, aside = malformed.split(changes, strict=strict)
+    facts = spanning(changes, LogFacts(source=source, zone=zone))
+    if coverage is not None:
+        facts = LogFacts(source=source, zone=zone, coverage=_covering(coverage, facts.coverage, zone))
+    return Loaded(changes=changes, facts=facts, malformed=aside)
+
+
+def _covering(given: tuple[Moment, Moment], held: Coverage, zone: str) -> Coverage:
+    start, end = instant(given[0], zone), instant(given[1], zone)
+    if start > end:
+        raise BadOption(f"coverage= ends ({end.isoformat()}) before it starts ({start.isoformat()}).")
+    if held.start is not None and held.end is not None and not (start <= held.start and held.end <= end):
+        raise BadOption(
+            f"coverage= is {start.isoformat()} to {end.isoformat()}, but the log has changes from "
+            f"{held.start.isoformat()} to {held.end.isoformat()}. Give a coverage that holds them all."
+        )
+    return Coverage(start=start, end=end)
+
+
+def _reader(data: ArrowStream) -> pa.RecordBatchReader:
+    if not hasattr(data, "__arrow_c_stream__"):
+        lazy = " Collect it first." if hasattr(data, "collect") else ""
+        raise BadOption(f"a {type(data).__name__} has no Arrow stream (__arrow_c_stream__).{lazy}")
+    try:
+        return pa.RecordBatchReader.from_stream(data)
+    except (pa.ArrowInvalid, TypeError) as exc:
+        raise SchemaMismatch(f"the {type(data).__name__} is not a table: {exc}") from exc

@@ -1,0 +1,60 @@
+"""Rows of a log that are no changes: found by kind, counted, and either refused or set aside."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from auditlab.errors import MalformedChange
+
+__all__ = ["KINDS", "split"]
+
+_SHOWN = 5
+
+_BEFORE, _AFTER = pl.col("before_snapshot"), pl.col("after_snapshot")
+_OPERATION = pl.col("operation")
+
+
+def _no_object(image: pl.Expr) -> pl.Expr:
+    return image.is_not_null() & ~image.str.contains(r"^[ \t\r\n]*\{").fill_null(value=True)
+
+
+KINDS: dict[str, pl.Expr] = {
+    "no entity id": pl.col("entity_id").is_null() & (_OPERATION != "TRUNCATE"),
+    "before_snapshot is no JSON object": _no_object(_BEFORE),
+    "after_snapshot is no JSON object": _no_object(_AFTER),
+    "INSERT without an after image": (_OPERATION == "INSERT") & _AFTER.is_null(),
+    "INSERT with a before image": (_OPERATION == "INSERT") & _BEFORE.is_not_null(),
+    "UPDATE without any image": (_OPERATION == "UPDATE") & _BEFORE.is_null() & _AFTER.is_null(),
+    "DELETE with an after image": (_OPERATION == "DELETE") & _AFTER.is_not_null(),
+    "SNAPSHOT without an after image": (_OPERATION == "SNAPSHOT") & _AFTER.is_null(),
+    "transaction id below 0": pl.col("transaction_id") < 0,
+}
+"""Each kind of malformed row and how it is told. An UPDATE with one image, a DELETE with none, are completed later."""
+
+
+def split(changes: pl.DataFrame, *, strict: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows that are changes, and those that are not with their ``kind`` as first column (the first that fits).
+
+    Args:
+        changes: A log in the canonical columns.
+        strict: Whether malformed rows are an error.
+
+    Raises:
+        MalformedChange: with ``strict``, if there are any; the message counts them by kind and names first ids.
+    """
+    kind = pl.coalesce(pl.when(test.fill_null(value=False)).then(pl.lit(name)) for name, test in KINDS.items())
+    judged = changes.with_columns(kind.alias("kind"))
+    aside = judged.filter(pl.col("kind").is_not_null()).select("kind", pl.exclude("kind"))
+    if aside.is_empty():
+        return changes, aside
+    if strict:
+        raise MalformedChange(_told(aside))
+    return judged.filter(pl.col("kind").is_null()).drop("kind"), aside
+
+
+def _told(aside: pl.DataFrame) -> str:
+    kinds = aside.group_by("kind", maintain_order=True).agg(pl.len().alias("rows"), pl.col("id").head(_SHOWN))
+    told = "; ".join(
+        f"{kind} in {rows} rows (row id {', '.join(map(str, ids))})" for kind, rows, ids in kinds.iter_rows()
+    )
+    return f"the log holds rows that are no changes: {told}. strict=False loads the rest and sets these aside."

@@ -1,0 +1,71 @@
+"""What every loader hands over: the rows of a log in its one shape, and the facts beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pyarrow as pa
+
+from auditlab.schema import CHANGES, Coverage, LogFacts, check_columns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+__all__ = ["ARROW_CHANGES", "Loaded", "frame", "spanning"]
+
+_ARROW_TYPES = {
+    pl.Int64(): pa.int64(),
+    pl.String(): pa.string(),
+    pl.Datetime("us", "UTC"): pa.timestamp("us", "UTC"),
+}
+
+ARROW_CHANGES: pa.Schema = pa.schema([(name, _ARROW_TYPES[dtype]) for name, dtype in CHANGES.items()])
+"""A change log's canonical columns as an Arrow schema: what streams between loaders and archives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A log as it was loaded.
+
+    Args:
+        changes: One row a change, exactly the columns of ``schema.CHANGES``, sorted by ``id``.
+        baseline: Of a load that begins at a time: the last change before it, one row an entity (and one row a
+            TRUNCATE of a type), same columns. None where the load has no beginning.
+        facts: Where the rows came from and what they cover.
+        malformed: Rows that are no changes, with their ``kind``; None or empty where there are none.
+    """
+
+    changes: pl.DataFrame
+    facts: LogFacts
+    baseline: pl.DataFrame | None = None
+    malformed: pl.DataFrame | None = None
+
+    def __repr__(self) -> str:
+        types = self.changes["entity_type"].n_unique()
+        before = "" if self.baseline is None else f" ({self.baseline.height:,} baseline rows)"
+        rows = f"{self.changes.height:,} changes of {types} entity types{before}"
+        return f"Loaded({rows}, {self.facts.coverage}, from {self.facts.source})"
+
+
+def frame(batches: Iterable[pa.RecordBatch]) -> pl.DataFrame:
+    """The canonical batches as one frame, sorted by ``id`` (rows of equal id keep their order).
+
+    Raises:
+        SchemaMismatch: a column that must have a value is null somewhere; all such columns are named.
+    """
+    parts = [pl.DataFrame(pl.from_arrow(batch, rechunk=False)) for batch in batches if batch.num_rows]
+    changes = pl.concat(parts, rechunk=False) if parts else pl.DataFrame(schema=CHANGES)
+    check_columns(changes)
+    if changes["id"].is_sorted():
+        return changes
+    return changes.sort("id", maintain_order=True)
+
+
+def spanning(changes: pl.DataFrame, facts: LogFacts) -> LogFacts:
+    """``facts`` with a coverage from the first to the last recorded time of ``changes``."""
+    first: datetime | None = changes["changed_at"].min()  # type: ignore[assignment]  # a time column's least is a time
+    last: datetime | None = changes["changed_at"].max()  # type: ignore[assignment]  # the same
+    return replace(facts, coverage=Coverage(start=first, end=last))

@@ -1,0 +1,97 @@
+"""Times of a log: microseconds in UTC, exactly, or an error that names the row."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from auditlab.clock import zone as time_zone
+from auditlab.errors import BadTime
+
+__all__ = ["UnrepresentableTime", "utc"]
+
+_US = pa.timestamp("us", "UTC")
+_FIRST = int(datetime(1, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
+_LAST = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()) * 1_000_000 + 999_999
+
+
+class UnrepresentableTime(BadTime):
+    """A time beyond the years 1 to 9999 (an infinite one too); carries the row's id and the column."""
+
+    def __init__(self, message: str, *, row_id: int | None, column: str) -> None:
+        super().__init__(message)
+        self.row_id = row_id
+        self.column = column
+
+
+def utc(column: pa.Array, *, zone: str, name: str, ids: pa.Array) -> pa.Array:
+    """A timestamp column as microseconds in UTC; times without a zone are read in ``zone``.
+
+    Args:
+        column: Timestamps of any unit, with or without a zone.
+        zone: Where times without a zone are read.
+        name: The column's name, for messages.
+        ids: The rows' ids, for messages.
+
+    Raises:
+        BadTime: a time finer than a microsecond, outside the years 1 to 9999, or a local time that exists twice or
+            not at all in ``zone``.
+    """
+    if pa.types.is_null(column.type):
+        return pa.nulls(len(column), _US)
+    aware = column.type.tz is not None
+    try:
+        exact = column.cast(pa.timestamp("us", column.type.tz), safe=True)
+    except pa.ArrowInvalid as exc:
+        raise BadTime(_inexact(column, name, ids)) from exc
+    _in_range(exact, name, ids)
+    if not aware:
+        exact = _localised(exact, zone, name, ids)
+        _in_range(exact, name, ids)
+    return exact.cast(_US)
+
+
+def _in_range(column: pa.Array, name: str, ids: pa.Array) -> None:
+    least, most = pc.min_max(column.cast(pa.int64())).values()
+    if least.as_py() is None or (least.as_py() >= _FIRST and most.as_py() <= _LAST):
+        return
+    ticks = column.cast(pa.int64()).to_pylist()
+    place = next(i for i, tick in enumerate(ticks) if tick is not None and not _FIRST <= tick <= _LAST)
+    raise UnrepresentableTime(
+        f"row id {ids[place].as_py()}: {name} = {ticks[place]} microseconds since 1970 is infinite or beyond the years "
+        "1 to 9999 and cannot be represented. Correct the row or leave it out.",
+        row_id=ids[place].as_py(),
+        column=name,
+    )
+
+
+def _localised(column: pa.Array, zone: str, name: str, ids: pa.Array) -> pa.Array:
+    time_zone(zone)
+    try:
+        return pc.assume_timezone(column, zone, ambiguous="raise", nonexistent="raise")
+    except (pa.ArrowInvalid, ValueError) as exc:
+        for place, row_id in enumerate(ids.to_pylist()):
+            try:
+                pc.assume_timezone(column.slice(place, 1), zone, ambiguous="raise", nonexistent="raise")
+            except (pa.ArrowInvalid, ValueError):
+                raise BadTime(
+                    f"row id {row_id}: {name} = {column[place].as_py()} exists twice or not at all in {zone} "
+                    "(the clocks change). Give times with their offset, or the zone they were written in by zone=."
+                ) from exc
+        raise BadTime(f"{name} cannot be read in {zone}: {exc}") from exc
+
+
+def _inexact(column: pa.Array, name: str, ids: pa.Array) -> str:
+    for place, row_id in enumerate(ids.to_pylist()):
+        one = column.slice(place, 1)
+        try:
+            one.cast(pa.timestamp("us", column.type.tz), safe=True)
+        except pa.ArrowInvalid:
+            ticks = one.cast(pa.int64())[0].as_py()
+            return (
+                f"row id {row_id}: {name} = {ticks} {column.type.unit} since 1970 is no whole microsecond, or beyond "
+                "what microseconds can hold. auditlab keeps microseconds, as PostgreSQL does; round in the source."
+            )
+    return f"{name} cannot be held in microseconds"

@@ -1,0 +1,44 @@
+"""Uuids of 16 bytes as their text, a column at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+__all__ = ["is_uuid", "uuid_text"]
+
+_BYTES = 16
+_TEXT = 36
+_HYPHENS = (8, 13, 18, 23)
+_DIGITS = np.array([place for place in range(_TEXT) if place not in _HYPHENS])
+_HEX = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
+
+
+def is_uuid(dtype: pa.DataType) -> bool:
+    """Whether a column holds uuids as 16 bytes: the ``arrow.uuid`` extension, or plain 16-byte values."""
+    if isinstance(dtype, pa.BaseExtensionType):
+        return bool(dtype.extension_name == "arrow.uuid")
+    return bool(pa.types.is_fixed_size_binary(dtype) and dtype.byte_width == _BYTES)
+
+
+def uuid_text(column: pa.Array) -> pa.Array:
+    """The canonical text of a column of 16-byte uuids; nulls stay null.
+
+    >>> import uuid
+    >>> uuid_text(pa.array([uuid.UUID(int=255).bytes, None], pa.binary(16))).to_pylist()
+    ['00000000-0000-0000-0000-0000000000ff', None]
+    """
+    stored = column.storage if isinstance(column, pa.ExtensionArray) else column
+    if not len(stored):
+        return pa.array([], pa.string())
+    raw = np.frombuffer(stored.buffers()[1], dtype=np.uint8)
+    raw = raw[stored.offset * _BYTES : (stored.offset + len(stored)) * _BYTES].reshape(-1, _BYTES)
+    text = np.full((len(stored), _TEXT), ord("-"), dtype=np.uint8)
+    text[:, _DIGITS[0::2]] = _HEX[raw >> 4]
+    text[:, _DIGITS[1::2]] = _HEX[raw & 15]
+    offsets = np.arange(0, (len(stored) + 1) * _TEXT, _TEXT, dtype=np.int32)
+    valid = None
+    if stored.null_count:
+        valid = pa.array(np.asarray(stored.is_valid())).buffers()[1]
+    buffers = [valid, pa.py_buffer(offsets), pa.py_buffer(text.reshape(-1))]
+    return pa.Array.from_buffers(pa.string(), len(stored), buffers, null_count=stored.null_count)
