@@ -1,0 +1,251 @@
+"""The snapshots of a log, each split once and exactly: field -> raw JSON text, and which fields are present.
+
+Neighbouring changes mostly repeat a document (the after image of one is the before image of the next), so each
+distinct document is split once and rows refer to documents by number.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import polars as pl
+
+from auditlab.errors import MalformedChange, SnapshotTooDeep, SnapshotTooLarge
+from auditlab.values import Column, column
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = ["Documents", "raw_fields", "read"]
+
+DEEPEST = 512
+"""Levels of nesting that a snapshot may have."""
+MOST_FIELDS = 5_000
+"""Fields that one entity type may have, over all its documents."""
+LARGEST = 256 * 1024 * 1024
+"""Bytes that one snapshot may have."""
+BATCH = 50_000
+
+_decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_NESTING = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """The distinct documents of one entity type.
+
+    Args:
+        texts: String; each distinct document as recorded.
+        columns: One column a field, over the documents, in the order of first appearance.
+        flags: doc (UInt32) and flag (String): documents that readers disagree about, such as duplicate keys.
+        before: UInt32 by row: the number of the before image; null where there is none.
+        after: UInt32 by row: the number of the after image; null where there is none.
+    """
+
+    texts: pl.Series
+    columns: tuple[Column, ...]
+    flags: pl.DataFrame
+    before: pl.Series
+    after: pl.Series
+
+
+def read(before: pl.Series, after: pl.Series, kinds: Mapping[str, str], ids: pl.Series) -> Documents:
+    """Split the images of one entity type's changes.
+
+    Args:
+        before: String, JSON text by row, null where there is no image.
+        after: the same for the after images.
+        kinds: field -> kind, as the source's catalog declares them.
+        ids: the changes' ids, for messages.
+
+    Raises:
+        MalformedChange: images that are no JSON objects, by kind, with the ids of their changes.
+        SnapshotTooDeep: nested deeper than 512 levels.
+        SnapshotTooLarge: more than 256 MiB, or more than 5,000 fields.
+    """
+    codes, texts = _number(pl.concat([after.rename("image"), before.rename("image")]))
+    fields, faults = _split(texts)
+    if faults:
+        _refuse(faults, codes, pl.concat([ids, ids]))
+    columns = tuple(column(name, raw, kinds.get(name)) for name, raw in fields.items())
+    return Documents(texts, columns, _flags(texts, fields), codes[len(after) :], codes[: len(after)])
+
+
+def raw_fields(text: str) -> dict[str, str]:
+    """One document's fields with their raw JSON text; of duplicate keys the last.
+
+    Raises:
+        ValueError: the text is no JSON object; the message is the kind of fault.
+    """
+    try:
+        return {key: str(bytes(raw), "utf-8") for key, raw in _decode(text).items()}
+    except msgspec.ValidationError as exc:
+        raise ValueError("not an object") from exc
+    except RecursionError as exc:
+        raise ValueError("nested too deep") from exc
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return dict(_pairs(text))
+
+
+def _number(images: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Each row's document as a number (null where there is none), and the documents in order of first appearance."""
+    codes = images.cast(pl.Categorical(pl.Categories.random())).to_physical()
+    firsts = codes.arg_unique()
+    firsts = firsts.filter(images.gather(firsts).is_not_null())
+    numbered = pl.DataFrame({"code": codes.gather(firsts)}).with_row_index("number")
+    numbers = pl.DataFrame({"code": codes}).join(numbered, on="code", how="left", maintain_order="left")["number"]
+    return numbers.cast(pl.UInt32), images.gather(firsts)
+
+
+def _split(texts: pl.Series) -> tuple[dict[str, pl.Series], dict[str, list[int]]]:
+    faults: dict[str, list[int]] = defaultdict(list)
+    for number in _suspects(texts, faults):
+        faults["nested too deep"].append(number)
+    refused = {number for numbers in faults.values() for number in numbers}
+    parts: list[pl.DataFrame] = []
+    names: dict[str, None] = {}
+    for start in range(0, len(texts), BATCH):
+        part = _split_batch(texts[start : start + BATCH].to_list(), start, refused, faults)
+        names.update(dict.fromkeys(name for name in part.columns if name != _DOC))
+        if len(names) > MOST_FIELDS:
+            raise SnapshotTooLarge(
+                f"the snapshots of one entity type have more than {MOST_FIELDS} different fields (e.g. {list(names)[-3:]}). "
+                "Are the keys values? Load fewer entity types, or move the map one level down.",
+            )
+        parts.append(part)
+    if not parts:
+        return {}, faults
+    whole = pl.concat(parts, how="diagonal")
+    return {name: whole[name] for name in names}, faults
+
+
+_DOC = "\x00doc"
+"""The helper column's name; PostgreSQL and JSON in UTF-8 text never use NUL in a key."""
+
+
+def _suspects(texts: pl.Series, faults: dict[str, list[int]]) -> Iterable[int]:
+    sizes = texts.str.len_bytes()
+    faults.update({"too large": (sizes > LARGEST).arg_true().to_list()} if (sizes > LARGEST).any() else {})
+    brackets = texts.str.count_matches(r"[\[{]")
+    return [i for i in (brackets > DEEPEST).arg_true() if _depth(texts[i]) > DEEPEST]
+
+
+def _depth(text: str) -> int:
+    depth = deepest = 0
+    for match in _NESTING.finditer(text):
+        token = match[0]
+        if token in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif token in "]}":
+            depth -= 1
+    return deepest
+
+
+def _split_batch(texts: list[str], start: int, refused: set[int], faults: dict[str, list[int]]) -> pl.DataFrame:
+    """The batch's raw fields as a frame: one String column a field, in the order of the texts."""
+    layouts: dict[tuple[str, ...], tuple[list[int], list[Any]]] = defaultdict(lambda: ([], []))
+    for number, text in enumerate(texts):
+        if number + start in refused:
+            continue
+        fields: Mapping[str, Any]
+        try:
+            fields = _decode(text)
+        except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
+            try:
+                fields = {key: raw.encode() for key, raw in raw_fields(text).items()}
+            except ValueError as exc:
+                faults[str(exc)].append(number + start)
+                continue
+        numbers, values = layouts[tuple(fields)]
+        numbers.append(number)
+        values.append(fields.values())
+    frames = [pl.DataFrame({_DOC: pl.Series([], dtype=pl.UInt32)})]
+    for layout, (numbers, values) in layouts.items():
+        cells = zip(*values, strict=True) if layout else ()
+        columns = {
+            name: pl.Series(list(map(bytes, raws)), dtype=pl.Binary).cast(pl.String)
+            for name, raws in zip(layout, cells, strict=True)
+        }
+        frames.append(pl.DataFrame({_DOC: pl.Series(numbers, dtype=pl.UInt32), **columns}))
+    found = pl.concat(frames, how="diagonal")
+    every = pl.DataFrame({_DOC: pl.Series(range(len(texts)), dtype=pl.UInt32)})
+    return found.sort(_DOC) if len(found) == len(texts) else every.join(found, on=_DOC, how="left", maintain_order="left")
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    """A document's keys and raw values by the standard library: for what msgspec does not take."""
+
+    def refuse(constant: str) -> Any:
+        raise ValueError(f"{constant} is not JSON")
+
+    decoder = json.JSONDecoder(strict=False, parse_constant=refuse, parse_int=str, parse_float=str)
+    blank = re.compile(r"[ \t\r\n]*")
+    try:
+        pairs: list[tuple[str, str]] = []
+        decoder.decode(text)
+        at = blank.match(text).end()  # type: ignore[union-attr]
+        if text[at] != "{":
+            raise ValueError("not an object")  # noqa: TRY301 - one exit for all faults
+        at = blank.match(text, at + 1).end()  # type: ignore[union-attr]
+        while text[at] != "}":
+            key, at = decoder.raw_decode(text, at)
+            start = blank.match(text, blank.match(text, at).end() + 1).end()  # type: ignore[union-attr]
+            _, end = decoder.raw_decode(text, start)
+            pairs.append((_encodable(key), text[start:end]))
+            at = blank.match(text, end).end()  # type: ignore[union-attr]
+            if text[at] == ",":
+                at = blank.match(text, at + 1).end()  # type: ignore[union-attr]
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    except json.JSONDecodeError:
+        raise ValueError("not JSON") from None
+    except ValueError as exc:
+        raise ValueError("not an object" if str(exc) == "not an object" else "not JSON") from None
+    return pairs
+
+
+def _encodable(key: str) -> str:
+    """The key; a lone surrogate, which no text column can hold, as its escape."""
+    return key.encode("utf-8", "backslashreplace").decode()
+
+
+def _flags(texts: pl.Series, fields: dict[str, pl.Series]) -> pl.DataFrame:
+    """Documents whose text is not accounted for by their fields (duplicate keys), or that hold lone surrogates."""
+    flags: list[tuple[int, str]] = [(i, "lone surrogate") for i in _lone_surrogates(texts)]
+    sizes = [raw.str.len_bytes().cast(pl.Int64) + len(json.dumps(name, ensure_ascii=False).encode()) for name, raw in fields.items()]
+    sizes = [size.alias(str(place)) for place, size in enumerate(sizes)]
+    frame = pl.DataFrame(sizes or [pl.Series("0", [None] * len(texts), dtype=pl.Int64)])
+    count = frame.select(pl.sum_horizontal(pl.all().is_not_null().cast(pl.Int64)))[:, 0]
+    total = frame.select(pl.sum_horizontal(pl.all()))[:, 0] + 2
+    length = texts.str.len_bytes().cast(pl.Int64)
+    separators = count + (count - 1).clip(lower_bound=0)
+    odd = (length != total + separators) & (length != total + 2 * separators)
+    for i in odd.arg_true():
+        keys = [key for key, _ in _pairs(texts[i])]
+        if len(keys) != len(set(keys)):
+            flags.append((i, "duplicate keys"))
+    return pl.DataFrame(flags, schema={"doc": pl.UInt32, "flag": pl.String}, orient="row")
+
+
+def _lone_surrogates(texts: pl.Series) -> Iterable[int]:
+    for i in texts.str.contains(r"\\u[dD][89abAB][0-9a-fA-F]{2}|\\u[dD][c-fC-F][0-9a-fA-F]{2}").arg_true():
+        if re.search("[\ud800-\udfff]", json.dumps(json.loads(texts[i], strict=False), ensure_ascii=False)):
+            yield i
+
+
+def _refuse(faults: dict[str, list[int]], codes: pl.Series, ids: pl.Series) -> None:
+    """Raise the error that counts the changes by kind and names the first of them."""
+    words = []
+    for kind, numbers in faults.items():
+        rows = ids.filter(codes.is_in(numbers).fill_null(value=False)).unique(maintain_order=True)
+        more = ", ..." if len(rows) > 3 else ""  # noqa: PLR2004 - three examples are enough to look
+        words.append(f"{kind}: {len(rows)} (id {', '.join(map(str, rows[:3]))}{more})")
+    error = SnapshotTooDeep if set(faults) == {"nested too deep"} else SnapshotTooLarge if set(faults) == {"too large"} else MalformedChange
+    limits = f" A snapshot may be nested {DEEPEST} levels." if "nested too deep" in faults else ""
+    raise error(f"the log holds snapshots that are no documents. {'; '.join(words)}.{limits}")

@@ -1,0 +1,182 @@
+"""How numbers, instants, bytea and intervals are written: their canonical texts, and their typed columns."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+
+import polars as pl
+
+__all__ = ["canonical_instants", "canonical_number", "canonical_string", "empty", "floats_are_exact", "strings"]
+
+LONGEST_POSITIONAL = 100
+"""Numbers with more digits than this are canonical in scientific form."""
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+TIMESTAMP = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-5][0-9](\.[0-9]{1,6})?)?$"
+INSTANT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-5][0-9](\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}(:?[0-9]{2})?)$"
+_INSTANT = re.compile(INSTANT)
+
+EMPTY_DTYPES: dict[str, pl.DataType] = {
+    "int": pl.Int64(),
+    "decimal": pl.Decimal(38, 0),
+    "float": pl.Float64(),
+    "bool": pl.Boolean(),
+    "date": pl.Date(),
+    "timestamp": pl.Datetime("us"),
+    "timestamptz": pl.Datetime("us", "UTC"),
+}
+"""The column types of fields that no document gives a value, by the kind that the catalog declares."""
+
+
+def canonical_number(raw: str) -> str:
+    """A JSON number's value as text: no superfluous zeros, one form for each value."""
+    try:
+        sign, digits, exponent = Decimal(raw).as_tuple()
+    except InvalidOperation:
+        return raw
+    if not isinstance(exponent, int):
+        return raw
+    significant = "".join(map(str, digits)).lstrip("0")
+    stripped = significant.rstrip("0")
+    if not stripped:
+        return "0"
+    exponent += len(significant) - len(stripped)
+    minus = "-" if sign else ""
+    if abs(exponent) + len(stripped) > LONGEST_POSITIONAL:
+        return f"{minus}{stripped}E{exponent}"
+    return format(Decimal(f"{minus}{stripped}E{exponent}"), "f")
+
+
+def canonical_string(value: str, kind: str | None) -> str:
+    """A JSON string's value as text, read as what its field is declared to hold."""
+    if kind in (None, "timestamptz") and _INSTANT.match(value):
+        micros = _micros(value)
+        return f"s{value}" if micros is None else f"t{micros}"
+    if kind == "bytea":
+        return "b" + _bytea(value)
+    if kind == "interval":
+        return "i" + _interval(value)
+    return "s" + value
+
+
+def canonical_instants(fast: pl.Series, text: pl.Series, where: pl.Series) -> pl.Series:
+    """``fast`` with the cells of ``where``, which look like instants, replaced by those that are."""
+    if not where.any():
+        return fast
+    micros = _instants(text).dt.epoch("us")
+    cells = pl.DataFrame({"fast": fast, "micros": micros, "where": where})
+    found = pl.col("where") & pl.col("micros").is_not_null()
+    instant = pl.lit("t") + pl.col("micros").cast(pl.String)
+    return cells.select(pl.when(found).then(instant).otherwise(pl.col("fast"))).to_series()
+
+
+def strings(text: pl.Series, declared: str | None) -> tuple[pl.Series, str, str]:
+    """The typed column of a field whose every value is a JSON string: time types where all values fit, else text."""
+    values = text.drop_nulls()
+    typed: pl.Series | None = None
+    kind = "text"
+    if declared in (None, "timestamptz") and values.str.contains(INSTANT).all():
+        typed, kind = _instants(text), "timestamptz"
+    elif declared in (None, "timestamp") and values.str.contains(TIMESTAMP).all():
+        typed, kind = _timestamps(text), "timestamp"
+    elif declared in (None, "date") and values.str.contains(DATE).all():
+        typed, kind = text.str.to_date("%Y-%m-%d", strict=False), "date"
+    if typed is not None and typed.null_count() == text.null_count():
+        return typed, kind, ""
+    note = f"holds values that a {declared} column cannot: kept as text" if declared in EMPTY_DTYPES else ""
+    return text, "text", note
+
+
+def empty(text: pl.Series, declared: str | None) -> tuple[pl.Series, str, str]:
+    """The column of a field that has no value anywhere."""
+    dtype = EMPTY_DTYPES.get(declared or "", pl.String())
+    return pl.Series(values=[None] * len(text), dtype=dtype), declared or "empty", ""
+
+
+def floats_are_exact(text: pl.Series, floats: pl.Series) -> bool:
+    """True where every number is exactly the shortest text of its double, as PostgreSQL writes float8."""
+    distinct = pl.DataFrame({"text": text, "float": floats}).drop_nulls("text").unique()
+    if distinct["float"].null_count():
+        return False
+    pairs = zip(distinct["text"], distinct["float"], strict=True)
+    return all(canonical_number(number) == canonical_number(repr(value)) for number, value in pairs)
+
+
+def _timestamps(text: pl.Series) -> pl.Series:
+    regular = text.str.replace(" ", "T", literal=True).str.replace(r"T(\d\d:\d\d)$", "T$1:00")
+    return regular.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
+
+
+def _instants(text: pl.Series) -> pl.Series:
+    """Instants from the texts that match ``INSTANT``; null for all others and for days that do not exist."""
+    regular = (
+        text.str.replace(" ", "T", literal=True)
+        .str.replace(r"Z$", "+00:00")
+        .str.replace(r"([+-]\d\d)$", "$1:00")
+        .str.replace(r"([+-]\d\d)(\d\d)$", "$1:$2")
+        .str.replace(r"T(\d\d:\d\d)([+-])", "T${1}:00$2")
+    )
+    parsed = regular.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%:z", time_unit="us", time_zone="UTC", strict=False)
+    return pl.select(pl.when(text.str.contains(INSTANT)).then(parsed)).to_series()
+
+
+def _micros(value: str) -> int | None:
+    try:
+        return (datetime.fromisoformat(value) - EPOCH) // timedelta(microseconds=1)
+    except ValueError:
+        return None
+
+
+def _bytea(value: str) -> str:
+    """Bytea in hex or in escape format, as lower-case hex; a text that is neither stays itself."""
+    if re.fullmatch(r"\\x([0-9a-fA-F]{2})*", value):
+        return value[2:].lower()
+    if re.fullmatch(r"(?:[^\\]|\\\\|\\[0-3][0-7]{2})*", value) is None:
+        return f"?{value}"
+    octets = re.sub(r"\\([0-3][0-7]{2})|\\\\", lambda m: chr(int(m[1], 8)) if m[1] else "\\", value)
+    return octets.encode("latin-1", "backslashreplace").hex()
+
+
+UNITS = {"year": (12, 0, 0), "mon": (1, 0, 0), "week": (0, 7, 0), "day": (0, 1, 0),
+         "hour": (0, 0, 3600), "min": (0, 0, 60), "sec": (0, 0, 1)}  # fmt: skip
+ISO_UNITS = {"Y": "year", "M": "mon", "W": "week", "D": "day", "H": "hour", "S": "sec"}
+
+
+def _interval(value: str) -> str:
+    """An interval of any of PostgreSQL's styles as months, days and seconds; a text that is none stays itself."""
+    pairs = _iso_parts(value) if value.lstrip("-").startswith("P") else _word_parts(value)
+    if pairs is None:
+        return f"?{value}"
+    total = [Decimal(0)] * 3
+    for amount, unit in pairs:
+        for place, factor in enumerate(UNITS[unit]):
+            total[place] += amount * factor
+    return "/".join(canonical_number(str(part)) for part in total)
+
+
+def _iso_parts(value: str) -> list[tuple[Decimal, str]] | None:
+    if not re.fullmatch(r"P(?:-?[\d.]+[YMWD])*(?:T(?:-?[\d.]+[HMS])+)?", value):
+        return None
+    date, _, time = value[1:].partition("T")
+    parts = [(Decimal(n), ISO_UNITS[u]) for n, u in re.findall(r"(-?[\d.]+)([YMWD])", date)]
+    return parts + [(Decimal(n), "min" if u == "M" else ISO_UNITS[u]) for n, u in re.findall(r"(-?[\d.]+)([HMS])", time)]
+
+
+def _word_parts(value: str) -> list[tuple[Decimal, str]] | None:
+    text, ago = re.subn(r"\s+ago$", "", value.strip().removeprefix("@").strip())
+    clock = re.search(r"([+-]?)(\d+):(\d\d)(?::(\d\d(?:\.\d+)?))?$", text)
+    parts: list[tuple[Decimal, str]] = []
+    if clock:
+        sign = Decimal(-1 if clock[1] == "-" else 1)
+        units = zip(clock.groups()[1:], ("hour", "min", "sec"), strict=True)
+        parts = [(sign * Decimal(number or 0), unit) for number, unit in units]
+        text = text[: clock.start()].strip()
+    words = re.findall(r"([+-]?\d+(?:\.\d+)?) (year|mon|week|day|hour|min|sec)s?", text)
+    if re.sub(r"([+-]?\d+(?:\.\d+)?) (year|mon|week|day|hour|min|sec)s?", "", text).strip() or not (parts or words):
+        return [(Decimal(0), "sec")] if text == "0" else None
+    parts += [(Decimal(number), unit) for number, unit in words]
+    return [(-number, unit) for number, unit in parts] if ago else parts

@@ -1,0 +1,215 @@
+"""What a recorded value is: its canonical form (equal values, equal text) and its exact typed column.
+
+Equality follows the value, not its rendering: ``1.50`` is ``1.5``, an instant is the same in every zone, the order of
+an object's keys means nothing, JSON null is not a missing key. :func:`canonical` is the definition, one value at a
+time; :func:`column` does the same to a whole field and adds the narrowest exact type that holds every value.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from auditlab import literals
+
+__all__ = ["Column", "canonical", "column", "recorded_text"]
+
+PLAIN_NUMBER = r"^-?[0-9]{1,60}(\.[0-9]{1,60})?$"
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+DECIMAL_DIGITS = 38
+"""Digits that a decimal column holds on every engine."""
+
+INSTANT_KINDS = (None, "timestamptz")
+"""Declared kinds whose texts are read as instants; None is a field that no catalog declared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One field of an entity type over all its documents.
+
+    Args:
+        name: The field's name as recorded.
+        kind: int, decimal, float, bool, text, timestamptz, timestamp, date, json, mixed or empty.
+        note: Why the column is text where a typed one was to be expected; else empty.
+        typed: The exact typed values; null for JSON null and for a missing field.
+        text: The recorded text (of strings without their quotes); null for JSON null and for a missing field.
+        code: The same number for equal values, UInt32; null where the field is missing.
+    """
+
+    name: str
+    kind: str
+    note: str
+    typed: pl.Series
+    text: pl.Series
+    code: pl.Series
+
+
+def canonical(raw: str, kind: str | None = None) -> str:
+    """The canonical text of one raw JSON value: equal values have equal texts.
+
+    Args:
+        raw: The value's JSON text.
+        kind: The kind that the source's catalog declares for the field, if it does.
+    """
+    head = raw[0]
+    if head == '"':
+        return literals.canonical_string(_unquote(raw), kind)
+    if head in "{[":
+        return "j" + _canonical_json(json.loads(raw, parse_int=_Number, parse_float=_Number))
+    if head in "tfn":
+        return raw
+    return "n" + literals.canonical_number(raw)
+
+
+def recorded_text(raw: str) -> str | None:
+    """A raw JSON value as people read it: strings without quotes, null as None, all else as recorded."""
+    if raw == "null":
+        return None
+    if raw[0] != '"':
+        return raw
+    value = _unquote(raw)
+    return raw[1:-1] if LONE_SURROGATE.search(value) else value
+
+
+def column(name: str, raw: pl.Series, declared: str | None = None) -> Column:
+    """The field's column from the raw JSON text of each document (null where the field is missing).
+
+    Args:
+        name: The field's name.
+        raw: String; the raw JSON text by document.
+        declared: The kind that the source's catalog declares, trusted only where every value fits it.
+    """
+    head = pl.col("raw").str.head(1)
+    cells = pl.DataFrame({"raw": raw}).with_columns(
+        shape=pl.when(pl.col("raw").is_null() | (pl.col("raw") == "null"))
+        .then(None)
+        .when(head == '"')
+        .then(pl.lit("string"))
+        .when(head.is_in(["{", "["]))
+        .then(pl.lit("json"))
+        .when(head.is_in(["t", "f"]))
+        .then(pl.lit("bool"))
+        .otherwise(pl.lit("number")),
+    )
+    shapes = set(cells["shape"].drop_nulls().unique())
+    text = _texts(raw, has_strings="string" in shapes)
+    code = _codes(_canonicals(raw, cells["shape"], text, declared))
+    if len(shapes) > 1:
+        as_json = cells.select(pl.when(pl.col("shape").is_not_null()).then(pl.col("raw")))["raw"]
+        note = f"holds {' and '.join(sorted(shapes))} values: shown as JSON text"
+        return Column(name, "mixed", note, as_json.alias(name), as_json, code)
+    typed, kind, note = _typed(text, shapes.pop() if shapes else None, declared)
+    return Column(name, kind, note, typed.alias(name), text, code)
+
+
+def _typed(text: pl.Series, shape: str | None, declared: str | None) -> tuple[pl.Series, str, str]:
+    if shape is None:
+        return literals.empty(text, declared)
+    if shape == "bool":
+        return text == "true", "bool", ""
+    if shape == "number":
+        return _numbers(text, declared)
+    if shape == "string":
+        return literals.strings(text, declared)
+    return text, "json", ""
+
+
+def _numbers(text: pl.Series, declared: str | None) -> tuple[pl.Series, str, str]:
+    if declared == "float":
+        floats = text.cast(pl.Float64, strict=False)
+        if literals.floats_are_exact(text, floats):
+            return floats, "float", ""
+    plain = _patch(text, text, ~text.str.contains(PLAIN_NUMBER), literals.canonical_number)
+    if not plain.drop_nulls().str.contains(PLAIN_NUMBER).all():
+        return text, "text", "holds numbers of more digits than a decimal column holds: kept as text"
+    parts = plain.str.strip_chars_start("-").str.splitn(".", 2).struct.unnest()
+    whole, fraction = parts.to_series(0).str.strip_chars_start("0").str.len_bytes(), parts.to_series(1)
+    scale = int(fraction.str.len_bytes().max() or 0)  # type: ignore[arg-type]
+    digits = int(whole.max() or 0)  # type: ignore[arg-type]
+    if scale == 0 and declared != "decimal":
+        small = plain.cast(pl.Int64, strict=False)
+        if small.null_count() == text.null_count():
+            return small, "int", ""
+    if digits + scale > DECIMAL_DIGITS:
+        return text, "text", f"holds numbers of {digits + scale} digits, more than a decimal column holds: kept as text"
+    return plain.cast(pl.Decimal(DECIMAL_DIGITS, scale)), "int" if scale == 0 and declared != "decimal" else "decimal", ""
+
+
+def _texts(raw: pl.Series, *, has_strings: bool) -> pl.Series:
+    plain = pl.DataFrame({"raw": raw}).select(
+        pl.when(pl.col("raw") != "null").then(
+            pl.when(pl.col("raw").str.starts_with('"'))
+            .then(pl.col("raw").str.strip_prefix('"').str.strip_suffix('"'))
+            .otherwise(pl.col("raw")),
+        ),
+    )["raw"]
+    escaped = raw.str.starts_with('"') & raw.str.contains("\\", literal=True) if has_strings else None
+    return plain if escaped is None else _patch(plain, raw, escaped, recorded_text)
+
+
+def _canonicals(raw: pl.Series, shape: pl.Series, text: pl.Series, declared: str | None) -> pl.Series:
+    """The canonical text of every cell: fast where the form is plain, by :func:`canonical` where it is not."""
+    cells = pl.DataFrame({"raw": raw, "shape": shape, "text": text})
+    number = pl.col("raw")
+    number = pl.when(number.str.contains(".", literal=True)).then(
+        number.str.strip_chars_end("0").str.strip_suffix("."),
+    ).otherwise(number)
+    number = pl.when(number == "-0").then(pl.lit("0")).otherwise(number)
+    fast = cells.select(
+        pl.when(pl.col("shape") == "number")
+        .then("n" + number)
+        .when(pl.col("shape") == "string")
+        .then("s" + pl.col("text"))
+        .otherwise(pl.col("raw"))
+        .alias("canonical"),
+    )["canonical"]
+    slow = (shape == "json") | ((shape == "number") & ~raw.str.contains(PLAIN_NUMBER))
+    strings = shape == "string"
+    if declared in ("bytea", "interval"):
+        slow |= strings
+    elif declared in INSTANT_KINDS:
+        instants = strings & text.str.contains(literals.INSTANT)
+        fast = literals.canonical_instants(fast, text, instants.fill_null(value=False))
+    return _patch(fast, raw, slow, lambda value: canonical(value, declared))
+
+
+def _patch(values: pl.Series, raw: pl.Series, where: pl.Series, by: Any) -> pl.Series:
+    """``values`` with the cells of ``where`` computed one distinct raw value at a time."""
+    where = where.fill_null(value=False)
+    if not where.any():
+        return values
+    distinct = raw.filter(where).unique()
+    mapping = pl.DataFrame({"raw": distinct, "new": pl.Series([by(value) for value in distinct], dtype=pl.String)})
+    cells = pl.DataFrame({"values": values, "raw": raw, "where": where})
+    joined = cells.join(mapping, on="raw", how="left", maintain_order="left")
+    return joined.select(pl.when(pl.col("where")).then(pl.col("new")).otherwise(pl.col("values")).alias("values"))["values"]
+
+
+def _codes(canonicals: pl.Series) -> pl.Series:
+    return canonicals.cast(pl.Categorical(pl.Categories.random())).to_physical().cast(pl.UInt32)
+
+
+def _unquote(raw: str) -> str:
+    value: str = json.loads(raw, strict=False)
+    return value
+
+
+class _Number(str):
+    """A number inside a nested value, kept as its text."""
+
+    __slots__ = ()
+
+
+def _canonical_json(value: Any) -> str:
+    if isinstance(value, dict):
+        inner = (f"{json.dumps(key)}:{_canonical_json(value[key])}" for key in sorted(value))
+        return "{" + ",".join(inner) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_canonical_json, value)) + "]"
+    if isinstance(value, _Number):
+        return literals.canonical_number(value)
+    return json.dumps(value)
