@@ -1,0 +1,22 @@
+"""For tests, yours too: small logs by hand, generated histories, and an oracle that says what a log means."""
+
+from __future__ import annotations
+
+from auditlab.testing.equality import Exact, State, canonical, read_document
+from auditlab.testing.logs import json_text, make_log
+from auditlab.testing.oracle import FieldChange, NetChange, Oracle, Version
+from auditlab.testing.strategies import histories
+
+__all__ = [
+    "Exact",
+    "FieldChange",
+    "NetChange",
+    "Oracle",
+    "State",
+    "Version",
+    "canonical",
+    "histories",
+    "json_text",
+    "make_log",
+    "read_document",
+]
