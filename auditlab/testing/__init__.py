@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from auditlab.testing.equality import Exact, State, canonical, read_document
+from auditlab.testing.frames import assert_states, shows
 from auditlab.testing.logs import json_text, make_log
 from auditlab.testing.oracle import FieldChange, NetChange, Oracle, Version
 from auditlab.testing.strategies import histories
@@ -14,9 +15,11 @@ __all__ = [
     "Oracle",
     "State",
     "Version",
+    "assert_states",
     "canonical",
     "histories",
     "json_text",
     "make_log",
     "read_document",
+    "shows",
 ]
