@@ -1,0 +1,156 @@
+"""Files that are whole or absent: written under a temporary name, forced to disk, read back, then renamed."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import secrets
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, BinaryIO
+
+from auditlab.errors import ArchiveError, AuditlabError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["TEMPORARY", "HashingFile", "digest", "is_safe_name", "make_folder", "reported", "settle", "sync_folder"]
+
+TEMPORARY = ".unfinished-"
+"""What the name of a file that is still being written begins with."""
+
+_SAFE_NAME = re.compile(r"[A-Za-z0-9._-]+")
+_BLOCK = 1 << 20
+
+_WORDS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file would exceed the size limit",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "not permitted",
+    errno.ENOTDIR: "a part of the path is no folder",
+}
+
+
+def is_safe_name(name: object) -> bool:
+    """Whether a name from a manifest may be opened: plain characters only, no path, no hidden or parent name.
+
+    >>> [is_safe_name(name) for name in ("9f.parquet", "../x", "a/b", "..", "", ".x", 7)]
+    [True, False, False, False, False, False, False]
+    """
+    return isinstance(name, str) and _SAFE_NAME.fullmatch(name) is not None and not name.startswith(".")
+
+
+@contextmanager
+def reported(folder: Path) -> Iterator[None]:
+    """Turn what the file system refuses into ``ArchiveError``: what went wrong, where, and that nothing was kept."""
+    try:
+        yield
+    except AuditlabError:
+        raise
+    except OSError as exc:
+        words = _WORDS.get(exc.errno or 0, exc.strerror or str(exc))
+        raise ArchiveError(f"cannot write the archive {folder}: {words}. Nothing was added to it.") from exc
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder and its parents, each forced to disk."""
+    if folder.is_dir():
+        return
+    if folder.parent != folder:
+        make_folder(folder.parent)
+    with suppress(FileExistsError):
+        folder.mkdir()
+    sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Force a folder's entries to disk."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def digest(path: Path) -> tuple[str, int]:
+    """The SHA-256 (hexadecimal) of a file's bytes, and how many there are."""
+    hashed, size = hashlib.sha256(), 0
+    with path.open("rb") as opened:
+        while block := opened.read(_BLOCK):
+            hashed.update(block)
+            size += len(block)
+    return hashed.hexdigest(), size
+
+
+class HashingFile:
+    """A new file under a temporary name that knows the SHA-256 of what was written to it.
+
+    Args:
+        folder: Where; the final name will be in the same folder, so that renaming is atomic.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / f"{TEMPORARY}{secrets.token_hex(16)}"
+        self._file: BinaryIO = self.path.open("xb", buffering=_BLOCK)
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: bytes) -> int:
+        """Append bytes."""
+        view = memoryview(data)
+        self._file.write(view)
+        self._hash.update(view)
+        self.size += view.nbytes
+        return view.nbytes
+
+    def tell(self) -> int:
+        """How many bytes were written."""
+        return self.size
+
+    def flush(self) -> None:
+        """Hand over to the operating system."""
+        self._file.flush()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed."""
+        return self._file.closed
+
+    def close(self) -> None:
+        """Leave it open: ``finish`` or ``discard`` end it (a Parquet writer closes what it writes to)."""
+
+    def finish(self) -> str:
+        """Force the bytes to disk, read them back, and give their SHA-256.
+
+        Raises:
+            ArchiveError: the disk gives back other bytes than were written.
+        """
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        wanted = self._hash.hexdigest()
+        got, size = digest(self.path)
+        if (got, size) != (wanted, self.size):
+            raise ArchiveError(
+                f"{self.path} reads back as other bytes than were written ({size} of {self.size} bytes, SHA-256 {got}, "
+                f"want {wanted}). The disk is not to be trusted; nothing was added to the archive."
+            )
+        return wanted
+
+    def discard(self) -> None:
+        """Close and remove the unfinished file."""
+        with suppress(OSError):
+            self._file.close()
+        with suppress(OSError):
+            self.path.unlink(missing_ok=True)
+
+
+def settle(temporary: Path, name: str) -> Path:
+    """Give a finished file its name, in one step."""
+    final = temporary.parent / name
+    os.replace(temporary, final)  # noqa: PTH105 - the one atomic step, called by its name
+    return final

@@ -1,0 +1,224 @@
+"""The chain of manifests: what files an archive has, what they must be, and what the log's facts are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from auditlab.archive.files import HashingFile, is_safe_name, sync_folder
+from auditlab.errors import ArchiveCorrupt, ArchiveError, ArchiveExists, NotAnArchive
+from auditlab.schema import Coverage, LogFacts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["DATA", "FORMAT", "MANIFESTS", "Manifest", "Part", "Segment", "parse", "publish", "read_chain", "render"]
+
+FORMAT = 1
+"""The version of the archive's format that this auditlab writes, and the newest that it reads."""
+
+DATA, MANIFESTS = "data", "manifests"
+_NAME = re.compile(r"(\d{8})\.json")
+
+Range = tuple[int, int]
+TimeRange = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One Parquet file of an archive; ranges are inclusive at both ends, None where no row has a value.
+
+    Args:
+        name: The file's name in ``data/``: its SHA-256.
+        sha256: The SHA-256 of its bytes.
+        bytes: How many bytes.
+        rows: How many changes.
+        entity_types: The entity types in it.
+        role: ``changes``, or ``baseline`` for the states before the log's coverage begins.
+        id: Least and largest id.
+        transaction_id: Least and largest transaction id.
+        changed_at: Earliest and latest recorded time, ISO 8601 in UTC.
+    """
+
+    name: str
+    sha256: str
+    bytes: int
+    rows: int
+    entity_types: tuple[str, ...]
+    role: str
+    id: Range | None = None
+    transaction_id: Range | None = None
+    changed_at: TimeRange | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One archived range: ``first`` to ``last``, inclusive, of what the manifest's ``ranges`` counts."""
+
+    first: int | None
+    last: int | None
+    rows: int
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What one publication added to an archive.
+
+    Args:
+        number: Its place in the chain, from 1.
+        previous: The SHA-256 of the manifest before it; None for the first.
+        ranges: What segments are ranges of: ``transaction_id``, or ``position`` where rows have none.
+        written_at: When, ISO 8601 in UTC, by the writer's clock.
+        facts: The log's facts.
+        segments: What was added.
+        format: The format's version.
+    """
+
+    number: int
+    previous: str | None
+    ranges: str
+    written_at: str
+    facts: LogFacts
+    segments: tuple[Segment, ...] = field(default_factory=tuple)
+    format: int = FORMAT
+
+
+def render(manifest: Manifest) -> bytes:
+    """The manifest as JSON that carries the SHA-256 of its own body; the same value gives the same bytes."""
+    return _sealed(_body(manifest))
+
+
+def _body(manifest: Manifest) -> dict[str, Any]:
+    body = asdict(manifest)
+    coverage = body["facts"]["coverage"]
+    for end in ("start", "end"):
+        coverage[end] = None if coverage[end] is None else coverage[end].isoformat()
+    return body
+
+
+def _sealed(body: dict[str, Any]) -> bytes:
+    seal = hashlib.sha256(_text(body).encode()).hexdigest()
+    return (_text({"manifest": body, "sha256": seal}) + "\n").encode()
+
+
+def _text(value: dict[str, Any]) -> str:
+    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=True, allow_nan=False)
+
+
+def parse(data: bytes, path: Path) -> Manifest:
+    """The manifest in a file's bytes, every one of which must be what ``render`` would write.
+
+    Raises:
+        ArchiveCorrupt: the bytes are not what was published.
+        ArchiveError: a newer auditlab wrote it.
+    """
+    try:
+        document = json.loads(data)
+        body = document["manifest"]
+        sound = _sealed(body) == data and isinstance(body["format"], int)
+    except (ValueError, KeyError, TypeError, RecursionError) as exc:
+        raise ArchiveCorrupt(f"{path}: is no manifest of an archive ({exc}). Nothing was read.") from exc
+    if not sound:
+        raise ArchiveCorrupt(f"{path}: differs from what was published: its SHA-256 does not fit. Nothing was read.")
+    if body["format"] > FORMAT:
+        raise ArchiveError(
+            f"{path}: is of format {body['format']}; this auditlab reads up to {FORMAT}. "
+            "Upgrade: pip install -U auditlab"
+        )
+    try:
+        return _manifest(body)
+    except (KeyError, TypeError, ValueError) as exc:
+        raise ArchiveCorrupt(f"{path}: does not hold what a manifest must ({exc}). Nothing was read.") from exc
+
+
+def _manifest(body: dict[str, Any]) -> Manifest:
+    segments = tuple(
+        Segment(**{**one, "parts": tuple(_part(part) for part in one["parts"])}) for one in body["segments"]
+    )
+    facts = dict(body["facts"])
+    coverage = dict(facts.pop("coverage"))
+    for end in ("start", "end"):
+        coverage[end] = None if coverage[end] is None else datetime.fromisoformat(coverage[end])
+    facts["filters"] = tuple(facts["filters"])
+    return Manifest(**{**body, "segments": segments, "facts": LogFacts(**facts, coverage=Coverage(**coverage))})
+
+
+def _part(body: dict[str, Any]) -> Part:
+    if not is_safe_name(body["name"]):
+        raise ValueError(f"{body['name']!r} is no name of a data file")
+    ranges = {
+        name: None if body[name] is None else tuple(body[name]) for name in ("id", "transaction_id", "changed_at")
+    }
+    return Part(**{**body, **ranges, "entity_types": tuple(body["entity_types"])})
+
+
+def read_chain(folder: Path) -> list[tuple[Manifest, str]]:
+    """All manifests of an archive in their order, each with the SHA-256 of its bytes; each names the one before.
+
+    Raises:
+        NotAnArchive: the folder holds no manifest.
+        ArchiveCorrupt: a manifest is damaged, missing, or does not follow the one before it.
+        ArchiveError: a newer auditlab wrote one, or the folder cannot be read.
+    """
+    chain: list[tuple[Manifest, str]] = []
+    previous = None
+    for number, path in enumerate(_paths(folder), start=1):
+        if path.name != _name(number):
+            raise ArchiveCorrupt(f"{folder / MANIFESTS / _name(number)}: is missing; the chain goes on after it.")
+        try:
+            data = path.read_bytes()
+        except OSError as exc:
+            raise ArchiveError(f"cannot read {path}: {exc.strerror or exc}") from exc
+        manifest = parse(data, path)
+        if (manifest.number, manifest.previous) != (number, previous):
+            raise ArchiveCorrupt(f"{path}: does not follow the manifest before it; the chain is broken.")
+        previous = hashlib.sha256(data).hexdigest()
+        chain.append((manifest, previous))
+    return chain
+
+
+def _paths(folder: Path) -> list[Path]:
+    try:
+        found = sorted(path for path in (folder / MANIFESTS).iterdir() if _NAME.fullmatch(path.name))
+    except (FileNotFoundError, NotADirectoryError):
+        found = []
+    except OSError as exc:
+        raise ArchiveError(f"cannot read the archive {folder}: {exc.strerror or exc}") from exc
+    if not found:
+        what = "holds no archive" if folder.is_dir() else "is no folder" if folder.exists() else "does not exist"
+        raise NotAnArchive(f"{folder} {what}. An archive has a folder '{MANIFESTS}' with its manifests.")
+    return found
+
+
+def _name(number: int) -> str:
+    return f"{number:08d}.json"
+
+
+def publish(folder: Path, manifest: Manifest) -> Path:
+    """Make a manifest visible: whole, on disk, and only if no other took its number.
+
+    Raises:
+        ArchiveExists: another writer published a manifest of that number.
+    """
+    place = folder / MANIFESTS
+    written = HashingFile(place)
+    try:
+        written.write(render(manifest))
+        written.finish()
+        final = place / _name(manifest.number)
+        try:
+            os.link(written.path, final)  # fails where a rename would replace
+        except FileExistsError as exc:
+            raise ArchiveExists(
+                f"{folder} holds an archive by now: another writer published {final.name} first."
+            ) from exc
+    finally:
+        written.discard()
+    sync_folder(place)
+    return final

@@ -1,0 +1,117 @@
+"""Read an archive: every file is proven to be what the manifest says before any of its rows is used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from auditlab.archive.files import digest
+from auditlab.archive.manifest import DATA, Manifest, Part, read_chain
+from auditlab.errors import ArchiveCorrupt, UnknownEntityType
+from auditlab.schema import CHANGES, LogFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Scanned", "check_part", "scan_archive"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """An archive that was opened: its rows are read when they are asked for.
+
+    Args:
+        changes: One row a change, exactly the columns of ``schema.CHANGES``; in no promised order.
+        facts: The log's facts as the manifest holds them.
+        baseline: The states before the coverage begins, same columns; None where the log has no beginning.
+        files: The data files behind ``changes``, for engines that read Parquet themselves.
+        entity_types: All entity types of the archive, sorted.
+    """
+
+    changes: pl.LazyFrame
+    facts: LogFacts
+    baseline: pl.LazyFrame | None
+    files: tuple[Path, ...]
+    entity_types: tuple[str, ...]
+
+
+def scan_archive(folder: str | Path, *, entity_types: str | Sequence[str] | None = None) -> Scanned:
+    """The log in an archive, verified and read lazily; with ``entity_types``, only the files that hold those.
+
+    Every file that will be read is hashed here, and compared with the manifest, before any row is used.
+
+    Args:
+        folder: The archive.
+        entity_types: One or several entity types; None for all.
+
+    Raises:
+        NotAnArchive: the folder holds no archive.
+        ArchiveCorrupt: a file or manifest differs from what was written, is short or missing; nothing is read.
+        ArchiveError: a newer auditlab wrote it, or it cannot be read.
+        UnknownEntityType: the archive has no such entity type; the message names those it has.
+    """
+    place = Path(folder)
+    manifests = [manifest for manifest, _ in read_chain(place)]
+    parts = [part for manifest in manifests for segment in manifest.segments for part in segment.parts]
+    held = tuple(sorted({name for part in parts for name in part.entity_types}))
+    wanted = _wanted(entity_types, held, place)
+    parts = [part for part in parts if not wanted.isdisjoint(part.entity_types)]
+    for part in parts:
+        check_part(place, part)
+    files = {role: tuple(place / DATA / part.name for part in parts if part.role == role) for role in _ROLES}
+    only = None if entity_types is None else sorted(wanted)
+    return Scanned(
+        changes=_rows(files["changes"], only),
+        facts=_facts(manifests),
+        baseline=_rows(files["baseline"], only) if files["baseline"] else None,
+        files=files["changes"],
+        entity_types=held,
+    )
+
+
+_ROLES = ("changes", "baseline")
+
+
+def check_part(folder: Path, part: Part) -> None:
+    """Prove that a data file is the one that the manifest lists.
+
+    Raises:
+        ArchiveCorrupt: it is missing, short, or has other bytes.
+    """
+    path = folder / DATA / part.name
+    try:
+        got, size = digest(path)
+    except FileNotFoundError as exc:
+        raise ArchiveCorrupt(f"{path}: is missing; the manifest lists it with {part.rows:,} rows.") from exc
+    except OSError as exc:
+        raise ArchiveCorrupt(f"{path}: cannot be read: {exc.strerror or exc}.") from exc
+    if size != part.bytes:
+        raise ArchiveCorrupt(f"{path}: has {size} bytes, want {part.bytes}. None of its rows were read.")
+    if got != part.sha256:
+        raise ArchiveCorrupt(f"{path}: SHA-256 differs (want {part.sha256}, got {got}). None of its rows were read.")
+
+
+def _wanted(entity_types: str | Sequence[str] | None, held: tuple[str, ...], folder: Path) -> set[str]:
+    if entity_types is None:
+        return set(held)
+    asked = [entity_types] if isinstance(entity_types, str) else list(entity_types)
+    unknown = [name for name in asked if name not in held]
+    if unknown:
+        names, has = ", ".join(map(repr, unknown)), ", ".join(map(repr, held)) or "none"
+        raise UnknownEntityType(f"no entity type {names} in the archive {folder}. It has {has}.")
+    return set(asked)
+
+
+def _rows(files: tuple[Path, ...], only: list[str] | None) -> pl.LazyFrame:
+    if not files:
+        return pl.LazyFrame(schema=CHANGES)
+    rows = pl.scan_parquet(list(files), glob=False, schema=CHANGES)
+    return rows if only is None else rows.filter(pl.col("entity_type").is_in(only))
+
+
+def _facts(manifests: list[Manifest]) -> LogFacts:
+    """The facts as the newest manifest holds them."""
+    return manifests[-1].facts

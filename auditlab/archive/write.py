@@ -1,0 +1,248 @@
+"""Write a log into an archive: streamed, in bounded memory, and visible as a whole or not at all."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from auditlab.archive.files import make_folder, reported, settle, sync_folder
+from auditlab.archive.manifest import DATA, MANIFESTS, Manifest, Segment, publish, read_chain
+from auditlab.archive.segment import PartFile, Written
+from auditlab.errors import ArchiveError, ArchiveExists, NotAnArchive, SchemaMismatch
+from auditlab.load.source import ARROW_CHANGES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+
+    from auditlab.schema import LogFacts
+
+__all__ = ["ArchiveSummary", "ArchiveWriter", "to_archive"]
+
+BUDGET = 48 << 20
+"""Bytes of rows held back, over all files, before the largest part of them is written as a row group."""
+
+OPEN_FILES = 64
+"""Files open at a time; beyond, the one that waited longest is finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveSummary:
+    """What was written.
+
+    Args:
+        folder: Where.
+        rows: How many changes, without baseline rows.
+        by_type: How many changes of each entity type.
+        files: How many data files.
+        bytes: Their size.
+        facts: The log's facts as the manifest holds them.
+    """
+
+    folder: Path
+    rows: int
+    by_type: dict[str, int]
+    files: int
+    bytes: int
+    facts: LogFacts
+
+    def __str__(self) -> str:
+        return (
+            f"{self.rows:,} changes of {len(self.by_type)} entity types in {self.files} files, "
+            f"{self.bytes / 1e6:,.1f} MB, in {self.folder}"
+        )
+
+
+@dataclass(slots=True)
+class _Tally:
+    rows: int = 0
+    by_type: dict[str, int] = field(default_factory=dict)
+    without_transaction: int = 0
+
+
+class ArchiveWriter:
+    """Takes batches of changes and makes them an archive when ``commit`` is called; until then nothing is visible.
+
+    A context manager: leaving it without ``commit`` removes what was written.
+
+    Args:
+        folder: A folder that is not there yet, or empty.
+
+    Raises:
+        ArchiveExists: the folder holds an archive, or something else.
+        ArchiveError: the folder cannot be written to.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        _must_be_free(self.folder)
+        with reported(self.folder):
+            for place in (self.folder / DATA, self.folder / MANIFESTS):
+                make_folder(place)
+        self._open: OrderedDict[tuple[str, str], PartFile] = OrderedDict()
+        self._done: list[Written] = []
+        self._tally = _Tally()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self.abort()
+
+    def write(self, batch: pa.RecordBatch, *, role: str = "changes") -> None:
+        """Add a batch of changes in the canonical columns (``load.source.ARROW_CHANGES``).
+
+        Args:
+            batch: The rows.
+            role: ``changes``, or ``baseline`` for states before the log's coverage begins.
+
+        Raises:
+            SchemaMismatch: the batch has other columns.
+            ArchiveError: the file system refuses; what was written is removed.
+        """
+        if not batch.schema.equals(ARROW_CHANGES):
+            raise SchemaMismatch(f"want the columns {ARROW_CHANGES.names} in their types, got: {batch.schema}")
+        if batch.column("entity_type").null_count:
+            raise SchemaMismatch(f"entity_type: null in {batch.column('entity_type').null_count} rows")
+        with reported(self.folder):
+            for name in pc.unique(batch.column("entity_type")).to_pylist():
+                rows = batch.filter(pc.equal(batch.column("entity_type"), name))
+                if role == "changes":
+                    self._count(name, rows)
+                self._part(name, role).add(rows)
+            while sum(part.waiting for part in self._open.values()) > BUDGET:
+                max(self._open.values(), key=lambda part: part.waiting).flush()
+
+    def commit(self, facts: LogFacts) -> ArchiveSummary:
+        """Make all that was written visible, in one step, after it is safely on disk.
+
+        Args:
+            facts: The log's facts; they travel in the manifest.
+
+        Raises:
+            ArchiveExists: another writer made an archive here in the meantime.
+            ArchiveError: the file system refuses; nothing is visible.
+        """
+        with reported(self.folder):
+            while self._open:
+                self._finish(next(iter(self._open)))
+            for written in self._done:
+                settle(written.path, written.part.name)
+            sync_folder(self.folder / DATA)
+            manifest = Manifest(
+                number=1,
+                previous=None,
+                ranges="position" if self._tally.without_transaction else "transaction_id",
+                written_at=datetime.now(UTC).isoformat(),
+                facts=facts,
+                segments=(self._segment(),),
+            )
+            publish(self.folder, manifest)
+        done, self._done = self._done, []
+        return ArchiveSummary(
+            folder=self.folder,
+            rows=self._tally.rows,
+            by_type=dict(sorted(self._tally.by_type.items())),
+            files=len({written.part.name for written in done}),
+            bytes=sum(written.part.bytes for written in done),
+            facts=facts,
+        )
+
+    def abort(self) -> None:
+        """Remove what was written and not committed."""
+        for part in self._open.values():
+            part.discard()
+        self._open.clear()
+        for written in self._done:
+            written.path.unlink(missing_ok=True)
+        self._done.clear()
+
+    def _count(self, name: str, rows: pa.RecordBatch) -> None:
+        tally = self._tally
+        tally.rows += rows.num_rows
+        tally.by_type[name] = tally.by_type.get(name, 0) + rows.num_rows
+        tally.without_transaction += rows.column("transaction_id").null_count
+
+    def _part(self, entity_type: str, role: str) -> PartFile:
+        key = (role, entity_type)
+        if key in self._open and self._open[key].full:
+            self._finish(key)
+        if key not in self._open:
+            while len(self._open) >= OPEN_FILES:
+                self._finish(next(iter(self._open)))
+            self._open[key] = PartFile(self.folder / DATA, entity_type=entity_type, role=role)
+        self._open.move_to_end(key)
+        return self._open[key]
+
+    def _finish(self, key: tuple[str, str]) -> None:
+        self._done.append(self._open[key].finish())
+        del self._open[key]
+
+    def _segment(self) -> Segment:
+        parts = tuple(written.part for written in self._done)
+        changes = [part for part in parts if part.role == "changes"]
+        if self._tally.without_transaction:
+            first, last = (1, self._tally.rows) if self._tally.rows else (None, None)
+        else:
+            spans = [part.transaction_id for part in changes if part.transaction_id is not None]
+            first = min((span[0] for span in spans), default=None)
+            last = max((span[1] for span in spans), default=None)
+        return Segment(first=first, last=last, rows=self._tally.rows, parts=parts)
+
+
+def to_archive(
+    changes: Iterable[pa.RecordBatch],
+    folder: str | Path,
+    *,
+    facts: LogFacts,
+    baseline: Iterable[pa.RecordBatch] = (),
+) -> ArchiveSummary:
+    """Write batches of changes into a new archive; returns what was written.
+
+    Args:
+        changes: Batches in the canonical columns, taken one at a time.
+        folder: A folder that is not there yet, or empty.
+        facts: The log's facts.
+        baseline: Of a log that begins at a time, the rows before it.
+
+    Raises:
+        ArchiveExists: the folder holds an archive, or something else.
+        ArchiveError: the file system refuses; nothing is left.
+    """
+    with ArchiveWriter(folder) as writer:
+        for batch in baseline:
+            writer.write(batch, role="baseline")
+        for batch in changes:
+            writer.write(batch)
+        return writer.commit(facts)
+
+
+def _must_be_free(folder: Path) -> None:
+    try:
+        chain = read_chain(folder)
+    except NotAnArchive:
+        chain = []
+    except ArchiveExists:
+        raise
+    except ArchiveError as exc:
+        raise ArchiveExists(f"{folder} holds an archive already, and it cannot be read: {exc}") from exc
+    if chain:
+        rows = sum(segment.rows for manifest, _ in chain for segment in manifest.segments)
+        raise ArchiveExists(
+            f"{folder} holds an archive already ({rows:,} changes, {len(chain)} manifests). Nothing was written. "
+            "Give another folder: adding to an archive is not offered."
+        )
+    with reported(folder):
+        foreign = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    foreign = [name for name in foreign if name not in (DATA, MANIFESTS)]
+    if foreign:
+        raise ArchiveExists(
+            f"{folder} is not empty and holds no archive (it has {foreign[0]!r}). Nothing was written. "
+            "Give a new folder."
+        )
