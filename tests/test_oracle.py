@@ -1,0 +1,217 @@
+"""Every verb against the oracle, on both engines, over generated histories: whole frames, each cell as a value.
+
+``AUDITLAB_HYPOTHESIS=nightly`` takes other histories every time, and many more.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections import Counter
+from datetime import timedelta
+from decimal import Decimal
+from itertools import count, pairwise
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from polars.testing import assert_frame_equal
+
+import auditlab as al
+from auditlab.schema import FIELD_CHANGES, HISTORY
+from auditlab.testing import Exact, Oracle, State, Version, assert_states, canonical, histories, read_document, shows
+from auditlab.testing.frames import column_of
+from auditlab.testing.strategies import TYPES, Database, Document
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime
+
+ENGINES = ("polars", "duckdb")
+NIGHTLY = os.environ.get("AUDITLAB_HYPOTHESIS") == "nightly"
+SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
+PROFILE = settings(
+    max_examples=2_000 if NIGHTLY else 25, deadline=None, derandomize=not NIGHTLY, suppress_health_check=SLOW
+)
+KINDS = {
+    "with rows lost": {"lossy": True},
+    "with unavailable values": {"unavailable": True},
+    "with commit times": {"committed": True},
+}
+FIXED = [name for name in HISTORY if name != "certain"]
+
+
+def questions(frame: pl.DataFrame) -> Iterator[tuple[al.ChangeLog, Oracle]]:
+    """The log on each engine, and the oracle of the same rows."""
+    oracle = Oracle(frame.to_dicts())
+    log = al.from_arrow(frame)
+    for engine in ENGINES:
+        yield log.on(engine), oracle
+
+
+def some(values: list[int] | list[datetime], most: int = 4) -> list[int] | list[datetime]:
+    """A few of the values: the first, the last, and some between."""
+    ordered = sorted(set(values))
+    return sorted({ordered[at * (len(ordered) - 1) // max(most - 1, 1)] for at in range(most)})
+
+
+def moments(frame: pl.DataFrame) -> list[datetime]:
+    """Instants at which something happened, and one just after the first."""
+    times = some(frame["changed_at"].to_list())
+    later = times[0] + timedelta(microseconds=1)
+    return sorted({*times, min(later, times[-1])})
+
+
+def by_type(states: Mapping[tuple[str, str], State], entity_type: str) -> dict[str, State]:
+    return {entity_id: state for (each, entity_id), state in states.items() if each == entity_type}
+
+
+def agree_on_states(log: al.ChangeLog, oracle: Oracle, **moment: object) -> None:
+    states = oracle.as_of(**moment)
+    for entity_type in log.entity_types:
+        assert_states(log.of(entity_type).as_of(**moment), by_type(states, entity_type))
+    if len(log.entity_types) > 1:
+        rows = log.as_of(**moment).to_dicts()
+        assert [(row["entity_type"], row["entity_id"]) for row in rows] == sorted(states)
+        assert [read_document(row["state"]) for row in rows] == [states[entity] for entity in sorted(states)]
+
+
+def agree_on_as_of_a_time(frame: pl.DataFrame) -> None:
+    for log, oracle in questions(frame):
+        agree_on_states(log, oracle)
+        for moment in moments(frame):
+            agree_on_states(log, oracle, at=moment)
+
+
+def agree_on_as_of_a_change(frame: pl.DataFrame) -> None:
+    for log, oracle in questions(frame):
+        for each in some(frame["id"].to_list()):
+            agree_on_states(log, oracle, id=each)
+        for each in some(frame["transaction_id"].drop_nulls().to_list() or [0]):
+            if each:
+                agree_on_states(log, oracle, transaction=each)
+
+
+def agree_on_history(frame: pl.DataFrame) -> None:
+    for log, oracle in questions(frame):
+        for entity_type in log.entity_types:
+            versions = oracle.history(entity_type)
+            shown = log.of(entity_type).history()
+            assert_frame_equal(shown.select(FIXED), fixed(versions))
+            assert_fields(shown, versions)
+        if len(log.entity_types) > 1:
+            shown, versions = log.history(), oracle.history()
+            assert_frame_equal(shown.select("entity_type", *FIXED), fixed(versions, entity_type=True))
+            states = [read_document(text) for text in shown["state"]]
+            assert states == [version.state for version in versions]
+
+
+def fixed(versions: list[Version], *, entity_type: bool = False) -> pl.DataFrame:
+    """The columns of history before the fields."""
+    schema = ({"entity_type": pl.String()} if entity_type else {}) | {name: HISTORY[name] for name in FIXED}
+    rows = [{name: getattr(version, name) for name in schema} for version in versions]
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def assert_fields(shown: pl.DataFrame, versions: list[Version]) -> None:
+    own = shown.select(list(HISTORY))
+    cells = shown.drop(own.columns)
+    names = {name for version in versions for name in version.state}
+    columns = {name: column_of(cells, name) for name in names}
+    assert None not in columns.values()
+    for row, version in zip(cells.to_dicts(), versions, strict=True):
+        for name, column in columns.items():
+            assert shows(row[column], version.state.get(name)), (name, row[column], version)
+
+
+def agree_on_diffs(frame: pl.DataFrame) -> None:
+    for log, oracle in questions(frame):
+        assert_frame_equal(sorted_changes(log.diffs()), field_changes(oracle.diffs()))
+
+
+def sorted_changes(shown: pl.DataFrame) -> pl.DataFrame:
+    return shown.sort("id", "entity_type", "entity_id", "field", maintain_order=True)
+
+
+def field_changes(found: list) -> pl.DataFrame:
+    rows = [{name: getattr(each, name) for name in FIELD_CHANGES} for each in found]
+    return pl.DataFrame(rows, schema=FIELD_CHANGES, orient="row")
+
+
+def agree_on_compare(frame: pl.DataFrame) -> None:
+    names = ["entity_type", "entity_id", "field", "kind", "old", "new"]
+    for log, oracle in questions(frame):
+        times = moments(frame)
+        for start, end in [*pairwise(times), (times[0], times[-1])]:
+            net = log.compare(start, end).sort(names[:3])
+            rows = [{name: getattr(each, name) for name in names} for each in oracle.compare(start, end)]
+            assert_frame_equal(net.select(names), pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String)))
+            steps = log.compare(start, end, steps=True)
+            assert_frame_equal(
+                sorted_changes(steps.select(list(FIELD_CHANGES))), field_changes(oracle.steps(start, end))
+            )
+
+
+def agree_on_fields(frame: pl.DataFrame) -> None:
+    for log, oracle in questions(frame):
+        shown = {(row["entity_type"], row["field"]) for row in log.fields().to_dicts()}
+        assert shown == {(entity_type, name) for entity_type, names in oracle.fields().items() for name in names}
+
+
+VERBS = (
+    agree_on_as_of_a_time,
+    agree_on_as_of_a_change,
+    agree_on_history,
+    agree_on_diffs,
+    agree_on_compare,
+    agree_on_fields,
+)
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.__name__.removeprefix("agree_on_"))
+def test_both_engines_agree_with_the_oracle_on(verb: Callable[[pl.DataFrame], None]):
+    PROFILE(given(histories())(verb))()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_both_engines_agree_with_the_oracle_on_every_verb_over_histories(kind: str):
+    def every_verb(frame: pl.DataFrame) -> None:
+        for verb in VERBS:
+            verb(frame)
+
+    PROFILE(given(histories(**KINDS[kind]))(every_verb))()
+
+
+class Stamped(Database):
+    """A database that numbers each state of a row: no two are equal, so the order of changes is never ambiguous."""
+
+    stamps = count()
+
+    def document(self) -> Document:
+        return super().document() | {"stamp": str(next(self.stamps))}
+
+    def changed(self, old: Document) -> Document:
+        return super().changed(old) | {"stamp": str(next(self.stamps))}
+
+
+@pytest.mark.parametrize("options", [{"unavailable": False}, {"unavailable": True}], ids=str)
+def test_the_oracle_ends_where_the_database_does(options: dict[str, bool]):
+    seen: Counter[str] = Counter()
+    for seed in range(150):
+        database = Stamped(random.Random(seed).choice, TYPES, **options)  # noqa: S311 - no secret
+        database.open()
+        database.numbered = True
+        for _ in range(20):
+            database.act()
+        database.close()
+        seen.update(row["operation"] for row in database.rows)
+        logged = {(row["entity_type"], row["entity_id"]) for row in database.rows}
+        truth = {
+            entity: {name: Exact(text, canonical(json.loads(text, parse_float=Decimal))) for name, text in row.items()}
+            for entity, row in database.live.items()
+            if entity in logged
+        }
+        assert Oracle(database.rows).as_of() == truth
+    assert seen.keys() == {"INSERT", "UPDATE", "DELETE", "TRUNCATE", "SNAPSHOT"}
