@@ -1,0 +1,101 @@
+"""The command ``auditlab``: its commands, and the one place where errors become an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from auditlab.cli import ask, capture, demo, keep, summary
+from auditlab.cli.output import warn
+from auditlab.connection import redact
+from auditlab.errors import AuditlabError
+
+__all__ = ["app", "main"]
+
+FAILED = 2
+"""Exit code: the command could not do what it was asked."""
+PIPE_CLOSED = 141
+"""Exit code: the reader of our output went away; what a shell reports for SIGPIPE."""
+
+ABOUT = """Exact answers from the change log of a database: states at any time, differences, who changed what.
+
+[bold]SOURCE[/bold] is a DSN (postgresql://...), a Parquet file, or an archive folder.
+
+[bold]Start here[/bold]
+
+  auditlab demo                                                    see all of it on a PostgreSQL of its own
+
+  auditlab init DSN && auditlab track DSN orders.orders            begin to record
+
+  auditlab as-of SOURCE --type orders.orders --at 2024-06-01       every order as it was
+
+  auditlab diffs SOURCE --type orders.orders --field total --by ID who changed what, from what to what
+
+  auditlab archive DSN archive/ && auditlab verify archive/        keep it, and prove that it is whole
+
+[bold]Exit codes[/bold]
+
+  0 done; 1 done, and a check or verify found something wrong; 2 could not do it (one line on stderr says why);
+  130 interrupted by Ctrl-C; 141 the reader of the output went away.
+"""
+
+
+class _Guarded(TyperGroup):
+    """Commands whose errors are one clear message on stderr, never a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - click's own signature
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # Python flushes standard output once more at exit, into the closed pipe: give it somewhere to go.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(PIPE_CLOSED) from None
+        except AuditlabError as exc:
+            warn(f"auditlab: {redact(str(exc))}")
+            raise typer.Exit(FAILED) from exc
+        return result
+
+
+app = typer.Typer(
+    cls=_Guarded,
+    name="auditlab",
+    help=ABOUT,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def _options(
+    *,
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, help="Show the version and exit.", callback=lambda on: _version(on=on)
+        ),
+    ] = False,
+) -> None:
+    """The options before the command."""
+
+
+def _version(*, on: bool) -> None:
+    if on:
+        sys.stdout.write(f"auditlab {version('auditlab')}\n")
+        raise typer.Exit
+
+
+for group in (demo, capture, summary, ask, keep):
+    group.add_to(app)
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="auditlab")

@@ -1,0 +1,186 @@
+"""The commands that ask a log: as-of, history, diffs, compare, timeline."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+import typer
+
+from auditlab.cli import options as opt
+from auditlab.cli.question import Question, asks
+from auditlab.errors import UnknownField
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import auditlab as al
+
+__all__ = ["add_to", "picked"]
+
+PANEL = "Ask"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this group."""
+    app.command("as-of", rich_help_panel=PANEL)(as_of)
+    app.command(rich_help_panel=PANEL)(history)
+    app.command(rich_help_panel=PANEL)(diffs)
+    app.command(rich_help_panel=PANEL)(compare)
+    app.command(rich_help_panel=PANEL)(timeline)
+
+
+@asks
+def as_of(
+    question: Question,
+    *,
+    at: opt.At = None,
+    change: opt.AfterChange = None,
+    transaction: opt.AfterTransaction = None,
+) -> None:
+    """The rows as they were: one row a live entity.
+
+    The column [bold]certain[/bold] is false where a time alone cannot settle what a reader would have seen.
+
+    [bold]Examples[/bold]
+
+      auditlab as-of SOURCE -t orders.orders                                the latest state
+
+      auditlab as-of SOURCE -t orders.orders --at 2024-06-01T12:00+02:00    at a time
+
+      auditlab as-of SOURCE -t orders.orders -e 6f1c... --id 4711           one order, after change 4711
+    """
+    when = at or (f"change {change}" if change is not None else f"transaction {transaction}" if transaction else "now")
+    question.answer("as_of", lambda log: log.as_of(at, id=change, transaction=transaction), title=f"As of {when}")
+
+
+@asks
+def history(question: Question) -> None:
+    """Every version of each entity: from when to when it was true, and who made it.
+
+    [bold]Examples[/bold]
+
+      auditlab history SOURCE -t orders.orders -e 6f1c...                   one order
+
+      auditlab history SOURCE -t orders.orders -f parquet -o versions.parquet
+    """
+    question.answer("history", lambda log: log.history(), title="History")
+
+
+@asks
+def diffs(
+    question: Question,
+    *,
+    by: opt.By = None,
+    start: opt.From = None,
+    end: opt.To = None,
+    transaction: opt.Transaction = None,
+    correlation: opt.Correlation = None,
+    field: opt.Field = None,
+) -> None:
+    """What each change did: one row a changed field, with the old and the new value as recorded.
+
+    [bold]Examples[/bold]
+
+      auditlab diffs SOURCE -t orders.orders --field total                  who changed totals
+
+      auditlab diffs SOURCE --by 11111111-... --from 2024-06-01 --to 2024-07-01
+
+      auditlab diffs SOURCE --transaction 90210 -f csv -o transaction.csv
+    """
+
+    def pick(log: al.ChangeLog) -> al.ChangeLog:
+        return picked(log, by=by, start=start, end=end, transaction=transaction, correlation=correlation)
+
+    question.answer(
+        "diffs",
+        lambda log: _of_fields(log, pick(log).diffs(), field),
+        title="Differences",
+    )
+
+
+@asks
+def compare(
+    question: Question,
+    *,
+    start: opt.First,
+    end: opt.Second,
+    steps: opt.Steps = False,
+    field: opt.Field = None,
+) -> None:
+    """Two instants against each other: what was added, removed and modified in between.
+
+    [bold]Examples[/bold]
+
+      auditlab compare SOURCE -t orders.orders --from 2024-06-01 --to 2024-07-01
+
+      auditlab compare SOURCE -t orders.orders --from 2024-06-01 --to 2024-07-01 --steps
+    """
+    question.answer(
+        "compare",
+        lambda log: _of_fields(log, log.compare(start, end, steps=steps), field),
+        title=f"{start} against {end}",
+    )
+
+
+@asks
+def timeline(
+    question: Question,
+    *,
+    by: opt.By = None,
+    start: opt.From = None,
+    end: opt.To = None,
+    transaction: opt.Transaction = None,
+    correlation: opt.Correlation = None,
+    field: opt.Field = None,
+) -> None:
+    """Who did what, when, field by field, in the order in which it happened.
+
+    [bold]Examples[/bold]
+
+      auditlab timeline SOURCE -t orders.orders -e 6f1c...
+
+      auditlab timeline SOURCE --correlation 5a0b... --limit 0
+    """
+
+    def pick(log: al.ChangeLog) -> al.ChangeLog:
+        return picked(log, by=by, start=start, end=end, transaction=transaction, correlation=correlation)
+
+    question.answer(
+        "timeline",
+        lambda log: _of_fields(log, pick(log).timeline(), field),
+        title="Timeline",
+    )
+
+
+def picked(
+    log: al.ChangeLog,
+    *,
+    by: str | None,
+    start: str | None,
+    end: str | None,
+    transaction: int | None,
+    correlation: str | None,
+) -> al.ChangeLog:
+    """The log with the changes that the options pick."""
+    if by is not None:
+        log = log.by(by)
+    if start is not None or end is not None:
+        log = log.between(start, end)
+    if transaction is not None:
+        log = log.transaction(transaction)
+    if correlation is not None:
+        log = log.correlation(correlation)
+    return log
+
+
+def _of_fields(
+    log: al.ChangeLog, rows: pl.DataFrame | pl.LazyFrame, fields: Sequence[str] | None
+) -> pl.DataFrame | pl.LazyFrame:
+    if not fields:
+        return rows
+    known = set(log.fields()["field"])
+    unknown = [name for name in fields if name not in known]
+    if unknown:
+        raise UnknownField(f"no field {', '.join(map(repr, unknown))} in this log. It has {', '.join(sorted(known))}.")
+    return rows.filter(pl.col("field").is_in(list(fields)))

@@ -1,0 +1,189 @@
+"""The options that several commands share, each defined once with its help."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from auditlab.cli.output import Format
+
+__all__ = [
+    "AfterChange",
+    "AfterTransaction",
+    "At",
+    "By",
+    "Columns",
+    "Correlation",
+    "Dsn",
+    "Engine",
+    "EngineOption",
+    "Entity",
+    "Field",
+    "File",
+    "First",
+    "Form",
+    "From",
+    "Limit",
+    "LogTable",
+    "Raw",
+    "Second",
+    "Source",
+    "Sql",
+    "Steps",
+    "To",
+    "Transaction",
+    "Types",
+    "Wide",
+    "Zone",
+]
+
+_WHICH = "Which changes"
+_READ = "How the log is read"
+_WRITE = "How the answer is written"
+
+
+class Engine(StrEnum):
+    """What computes the answer; both give the same."""
+
+    POLARS = "polars"
+    DUCKDB = "duckdb"
+
+
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="SOURCE",
+        help="The log: a DSN (postgresql://... or 'host=... dbname=...'), a Parquet file, or an archive folder.",
+        show_default=False,
+    ),
+]
+Dsn = Annotated[
+    str,
+    typer.Argument(
+        metavar="DSN",
+        help="The database: postgresql://... or 'host=... dbname=...'. Passwords belong in ~/.pgpass or PGPASSWORD.",
+        show_default=False,
+    ),
+]
+Types = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--type",
+        "-t",
+        metavar="TYPE",
+        rich_help_panel=_WHICH,
+        help="Only this entity type, e.g. orders.orders. Repeatable.",
+    ),
+]
+Entity = Annotated[
+    str | None,
+    typer.Option(
+        "--entity",
+        "-e",
+        metavar="KEY",
+        rich_help_panel=_WHICH,
+        help='Only this entity: its id, its key, or a key of several columns as JSON: \'{"a": 1, "b": 2}\'.',
+    ),
+]
+By = Annotated[
+    str | None,
+    typer.Option("--by", metavar="USER", rich_help_panel=_WHICH, help="Only changes by this user (changed_by)."),
+]
+From = Annotated[
+    str | None,
+    typer.Option("--from", metavar="TIME", rich_help_panel=_WHICH, help="From this time on, inclusive."),
+]
+To = Annotated[
+    str | None,
+    typer.Option("--to", metavar="TIME", rich_help_panel=_WHICH, help="Up to this time, exclusive."),
+]
+Transaction = Annotated[
+    int | None,
+    typer.Option("--transaction", metavar="ID", rich_help_panel=_WHICH, help="Only changes of this transaction."),
+]
+Correlation = Annotated[
+    str | None,
+    typer.Option("--correlation", metavar="ID", rich_help_panel=_WHICH, help="Only changes with this correlation id."),
+]
+Field = Annotated[
+    list[str] | None,
+    typer.Option("--field", metavar="NAME", rich_help_panel=_WHICH, help="Only changes of this field. Repeatable."),
+]
+At = Annotated[
+    str | None,
+    typer.Option(
+        "--at", metavar="TIME", rich_help_panel=_WHICH, help="The instant, inclusive. Without it: the latest state."
+    ),
+]
+AfterChange = Annotated[
+    int | None,
+    typer.Option("--id", metavar="ID", rich_help_panel=_WHICH, help="The state after the change with this id."),
+]
+AfterTransaction = Annotated[
+    int | None,
+    typer.Option("--transaction", metavar="ID", rich_help_panel=_WHICH, help="The state after this transaction."),
+]
+First = Annotated[
+    str, typer.Option("--from", metavar="TIME", rich_help_panel=_WHICH, help="The first instant.", show_default=False)
+]
+Second = Annotated[
+    str, typer.Option("--to", metavar="TIME", rich_help_panel=_WHICH, help="The second instant.", show_default=False)
+]
+Steps = Annotated[
+    bool, typer.Option("--steps", rich_help_panel=_WHICH, help="Every change between them, not just end against start.")
+]
+Zone = Annotated[
+    str,
+    typer.Option(
+        "--zone",
+        metavar="ZONE",
+        rich_help_panel=_READ,
+        help="The time zone in which times without an offset are read, also those given here, e.g. Europe/Berlin.",
+    ),
+]
+EngineOption = Annotated[
+    Engine, typer.Option("--engine", rich_help_panel=_READ, help="What computes the answer; both give the same.")
+]
+LogTable = Annotated[
+    str, typer.Option("--table", metavar="NAME", rich_help_panel=_READ, help="The log's table, where SOURCE is a DSN.")
+]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column",
+        metavar="OURS=THEIRS",
+        rich_help_panel=_READ,
+        help="A column of a log with other names, e.g. changed_by=actor. Repeatable.",
+    ),
+]
+Form = Annotated[Format, typer.Option("--format", "-f", rich_help_panel=_WRITE, help="How the answer is written.")]
+File = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="FILE", rich_help_panel=_WRITE, help="Write to this file: whole, or not at all."
+    ),
+]
+Raw = Annotated[
+    bool,
+    typer.Option(
+        "--raw",
+        rich_help_panel=_WRITE,
+        help="CSV: leave texts that a spreadsheet would run as formulas (=, +, -, @) as they are.",
+    ),
+]
+Wide = Annotated[
+    bool,
+    typer.Option(
+        "--wide", rich_help_panel=_WRITE, help="Table: every column and character, whatever the terminal's width."
+    ),
+]
+Limit = Annotated[
+    int,
+    typer.Option("--limit", min=0, metavar="N", rich_help_panel=_WRITE, help="Table: the most rows to show; 0 is all."),
+]
+Sql = Annotated[
+    bool, typer.Option("--sql", rich_help_panel=_WRITE, help="Print the query that answers, instead of the answer.")
+]

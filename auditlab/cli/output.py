@@ -1,0 +1,186 @@
+"""Where a result goes: a table in the terminal, or an exact CSV, JSON lines or Parquet file."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import polars as pl
+from rich.console import Console
+from rich.text import Text
+
+from auditlab.cli.cells import json_text, neutralised, plain_text
+from auditlab.cli.printable import printable
+from auditlab.cli.table import shown
+from auditlab.errors import BadOption
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["Format", "Output", "say", "warn"]
+
+_SLICE = 20_000
+
+
+class Format(StrEnum):
+    """How a result is written."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSONL = "jsonl"
+    PARQUET = "parquet"
+
+
+class _Terminal(Console):
+    """A console that lets a closed pipe be seen by the one place that handles it."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """How and where one command writes its result.
+
+    Args:
+        form: Table, CSV, JSON lines or Parquet.
+        file: The file to write; None is standard output. It appears whole or not at all.
+        raw: In CSV, do not neutralise cells that a spreadsheet would take for formulas.
+        wide: In a table, show every column and every character, whatever the terminal's width.
+        limit: In a table, the most rows to show; 0 is all.
+    """
+
+    form: Format = Format.TABLE
+    file: Path | None = None
+    raw: bool = False
+    wide: bool = False
+    limit: int = 0
+
+    def __post_init__(self) -> None:
+        if self.form is Format.PARQUET and self.file is None:
+            raise BadOption("--format parquet needs a file: add -o FILE.parquet.")
+
+    def write(self, result: pl.DataFrame | pl.LazyFrame, *, title: str = "") -> None:
+        """Write one frame; the title stands over a table only."""
+        frame = result.collect() if isinstance(result, pl.LazyFrame) else result
+        if self.file is None:
+            self._write_text(frame, sys.stdout, title)
+        elif self.form is Format.PARQUET:
+            with _whole(self.file) as path:
+                frame.write_parquet(path)
+        else:
+            with _whole(self.file) as path, path.open("w", encoding="utf-8", newline="") as stream:
+                self._write_text(frame, stream, title)
+        if self.file is not None:
+            warn(f"{frame.height:,} rows written to {self.file}")
+
+    def write_all(self, parts: Mapping[str, pl.DataFrame]) -> None:
+        """Write tables one under the other; every other format holds exactly one."""
+        if self.form is not Format.TABLE:
+            for frame in parts.values():
+                self.write(frame)
+            return
+        if self.file is None:
+            self._write_parts(parts, sys.stdout)
+            return
+        with _whole(self.file) as path, path.open("w", encoding="utf-8", newline="") as stream:
+            self._write_parts(parts, stream)
+        warn(f"{len(parts)} tables written to {self.file}")
+
+    def _write_parts(self, parts: Mapping[str, pl.DataFrame], stream: IO[str]) -> None:
+        for title, frame in parts.items():
+            self._write_table(frame, stream, title)
+            stream.write("\n")
+
+    def _write_text(self, frame: pl.DataFrame, stream: IO[str], title: str) -> None:
+        if self.form is Format.TABLE:
+            self._write_table(frame, stream, title)
+            return
+        lines = _jsonl(frame) if self.form is Format.JSONL else _csv(frame, raw=self.raw)
+        escape = self.form is Format.CSV and stream.isatty() and not self.raw
+        for line in lines:
+            stream.write((printable(line) if escape else line) + "\n")
+
+    def _write_table(self, frame: pl.DataFrame, stream: IO[str], title: str) -> None:
+        console = _Terminal(file=stream, highlight=False, markup=False, emoji=False)
+        whole = self.wide or not stream.isatty()
+        result = shown(frame, width=None if whole else console.width, limit=self.limit)
+        if title:
+            console.print(Text(printable(title), style="bold"), soft_wrap=True)
+        if frame.height:
+            console.print(result.table, width=_natural(result.table) if whole else None, no_wrap=True, crop=not whole)
+        notes = [f"{frame.height:,} {'row' if frame.height == 1 else 'rows'}", *result.notes]
+        if result.notes and not whole:
+            notes.append("--wide shows all")
+        console.print(Text("; ".join(notes), style="dim"), soft_wrap=True)
+
+
+def say(text: str = "", *, style: str = "") -> None:
+    """Print a line for people on standard output; nothing in it is taken for markup."""
+    console = _Terminal(file=sys.stdout, highlight=False, markup=False, emoji=False)
+    console.print(Text("\n".join(printable(line) for line in text.split("\n")), style=style), soft_wrap=True)
+
+
+def warn(text: str) -> None:
+    """Print a line for people on standard error."""
+    sys.stderr.write("\n".join(printable(line) for line in text.split("\n")) + "\n")
+
+
+def _natural(table: Any) -> int:  # noqa: ANN401 - rich's Table
+    return max(1, Console(width=1_000_000).measure(table).maximum)
+
+
+def _csv(frame: pl.DataFrame, *, raw: bool) -> Iterator[str]:
+    def cell(value: Any) -> str:  # noqa: ANN401 - the values of a result are of any type
+        if value is None:
+            return ""
+        text = plain_text(value)
+        if isinstance(value, str) and not raw:
+            text = neutralised(text)
+        if not text or any(char in text for char in ',"\r\n'):
+            return '"' + text.replace('"', '""') + '"'
+        return text
+
+    yield ",".join(cell(name) for name in frame.columns)
+    for part in frame.iter_slices(_SLICE):
+        for row in part.iter_rows():
+            yield ",".join(map(cell, row))
+
+
+def _jsonl(frame: pl.DataFrame) -> Iterator[str]:
+    names = [json_text(name) for name in frame.columns]
+    for part in frame.iter_slices(_SLICE):
+        for row in part.iter_rows():
+            pairs = zip(names, row, strict=True)
+            yield "{" + ", ".join(f"{name}: {json_text(value)}" for name, value in pairs) + "}"
+
+
+@contextmanager
+def _whole(file: Path) -> Iterator[Path]:
+    """A path to write to that becomes ``file`` only when all of it was written."""
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{file.name}.", suffix=".part", dir=file.parent)
+    except OSError as exc:
+        raise BadOption(f"cannot write {file}: {exc.strerror}.") from exc
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(file)
+    except OSError as exc:
+        raise BadOption(f"cannot write {file}: {exc.strerror}.") from exc
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,29 @@
+"""Text from a log as a terminal may safely show it."""
+
+from __future__ import annotations
+
+__all__ = ["printable"]
+
+_NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\x1b": "\\e"}
+
+
+def printable(text: str) -> str:
+    r"""The text with every character that a terminal would obey, hide or reorder by written as an escape.
+
+    Escape sequences could recolour, erase or retitle the terminal, bidirectional controls show a text in another
+    order than it has, and zero-width characters hide: an auditor must see all three.
+
+    >>> printable("paid\x1b[2J")
+    'paid\\e[2J'
+    >>> printable("invoice\u202efdp.exe")
+    'invoice\\u202efdp.exe'
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else _escaped(char) for char in text)
+
+
+def _escaped(char: str) -> str:
+    if char in _NAMED:
+        return _NAMED[char]
+    return char.encode("unicode_escape", "backslashreplace").decode("ascii")

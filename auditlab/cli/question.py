@@ -1,0 +1,108 @@
+"""A question on the command line: the log that it is about, and where its answer goes."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+
+import auditlab as al
+from auditlab.cli import options as opt
+from auditlab.cli.output import Format, Output, say
+from auditlab.cli.source import entity_key, open_log
+from auditlab.errors import BadOption
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import polars as pl
+
+__all__ = ["Question", "asks"]
+
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What the shared options of a command say.
+
+    Args:
+        source: A DSN, a Parquet file or an archive folder.
+        types: The entity types that the question is about; none is all.
+        entity: The id or key of the one entity that it is about.
+        zone: The time zone of times without an offset.
+        engine: What computes the answer.
+        table: The log's table in a database.
+        columns: ``ours=theirs`` for a log with other column names.
+        output: Where the answer goes, and how.
+        sql: Show the query instead of the answer.
+    """
+
+    source: str
+    types: tuple[str, ...]
+    entity: str | None
+    zone: str
+    engine: str
+    table: str
+    columns: tuple[str, ...]
+    output: Output
+    sql: bool
+
+    def log(self) -> al.ChangeLog:
+        """The log, narrowed to the entity types and the entity."""
+        log = open_log(
+            self.source,
+            types=self.types,
+            zone=self.zone,
+            engine=self.engine,
+            table=self.table,
+            columns=self.columns,
+        )
+        if self.entity is None:
+            return log
+        if len(log.entity_types) != 1:
+            raise BadOption(f"--entity needs one --type. The log has {', '.join(map(repr, log.entity_types))}.")
+        return log.entity(entity_key(self.entity))
+
+    def answer(self, verb: str, ask: Callable[[al.ChangeLog], pl.DataFrame | pl.LazyFrame], *, title: str = "") -> None:
+        """Write what ``ask`` finds in the log, or show the query of ``verb`` where that was asked for."""
+        if self.sql:
+            say(self.log().sql(verb))
+        else:
+            self.output.write(ask(self.log()), title=title)
+
+
+def _shared(
+    *,
+    source: opt.Source,
+    types: opt.Types = None,
+    entity: opt.Entity = None,
+    zone: opt.Zone = "UTC",
+    engine: opt.EngineOption = opt.Engine.POLARS,
+    table: opt.LogTable = "audit.entity_change_log",
+    columns: opt.Columns = None,
+    form: opt.Form = Format.TABLE,
+    file: opt.File = None,
+    raw: opt.Raw = False,
+    wide: opt.Wide = False,
+    limit: opt.Limit = 50,
+    sql: opt.Sql = False,
+) -> Question:
+    output = Output(form, file, raw=raw, wide=wide, limit=limit)
+    return Question(source, tuple(types or ()), entity, zone, engine, table, tuple(columns or ()), output, sql)
+
+
+def asks(command: Callable[Concatenate[Question, P], None]) -> Callable[..., None]:
+    """Give a command SOURCE and the shared options: it takes a ``Question`` in their place."""
+    shared = inspect.signature(_shared, eval_str=True).parameters
+    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+
+    @wraps(command)
+    def run(**given: Any) -> None:  # noqa: ANN401 - the parser's own values
+        question = _shared(**{name: given.pop(name) for name in shared})
+        command(question, **given)  # type: ignore[call-arg]
+
+    parameters = [*shared.values(), *(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own)]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return run

@@ -1,0 +1,78 @@
+"""SOURCE on the command line: a database, a Parquet file or an archive folder, opened as a ``ChangeLog``."""
+
+from __future__ import annotations
+
+import json
+import re
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import auditlab as al
+from auditlab.connection import redact
+from auditlab.errors import BadOption
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["entity_key", "is_dsn", "open_log"]
+
+_URL = re.compile(r"postgres(ql)?://", re.IGNORECASE)
+_PAIRS = re.compile(r"\s*\w+\s*=")
+
+
+def is_dsn(source: str) -> bool:
+    """Whether the text names a database; a path that exists is a path."""
+    return bool(_URL.match(source)) or (bool(_PAIRS.match(source)) and not Path(source).exists())
+
+
+def open_log(
+    source: str,
+    *,
+    types: Sequence[str] | None = None,
+    zone: str = "UTC",
+    engine: str = "polars",
+    table: str = "audit.entity_change_log",
+    columns: Sequence[str] | None = None,
+) -> al.ChangeLog:
+    """The log behind SOURCE, narrowed to entity types. A database sends only those.
+
+    Raises:
+        BadOption: SOURCE is none of the three, or does not exist.
+    """
+    names = _mapping(columns)
+    if is_dsn(source):
+        return al.read_postgres(
+            source, table=table, entity_types=list(types) if types else None, columns=names, zone=zone, engine=engine
+        )
+    path = Path(source)
+    if path.is_dir():
+        if names:
+            raise BadOption("--column is for databases and Parquet files; an archive has our column names already.")
+        return al.scan_archive(path, entity_types=list(types) if types else None, zone=zone, engine=engine)
+    if path.is_file():
+        log = al.read_parquet(path, columns=names, zone=zone, engine=engine)
+        return log.of(*types) if types else log
+    raise BadOption(
+        f"no source {redact(source)!r}. Give a DSN (postgresql://...), a Parquet file, or an archive folder."
+    )
+
+
+def entity_key(text: str) -> Any:  # noqa: ANN401 - a key is a text or a mapping
+    """The entity that ``--entity`` names: a JSON object is a key of several columns, else the text itself."""
+    if not text.lstrip().startswith("{"):
+        return text
+    try:
+        return json.loads(text, parse_float=Decimal)
+    except ValueError as exc:
+        raise BadOption(f'cannot read the key {text!r}: {exc}. Write e.g. --entity \'{{"a": 1, "b": 2}}\'.') from exc
+
+
+def _mapping(columns: Sequence[str] | None) -> dict[str, str] | None:
+    pairs = [column.partition("=") for column in columns or ()]
+    wrong = [name for name, equals, theirs in pairs if not (name and equals and theirs)]
+    if wrong:
+        raise BadOption(
+            f"--column takes OURS=THEIRS, e.g. --column changed_by=actor; got {', '.join(map(repr, wrong))}."
+        )
+    return {name: theirs for name, _, theirs in pairs} or None

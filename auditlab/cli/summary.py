@@ -1,0 +1,84 @@
+"""The command summary: what a log holds, counted."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import polars as pl
+import typer
+
+from auditlab.cli import options as opt
+from auditlab.cli.ask import PANEL, picked
+from auditlab.cli.output import Format, say
+from auditlab.cli.question import Question, asks
+from auditlab.errors import BadOption
+
+__all__ = ["PARTS", "add_to"]
+
+PARTS = {
+    "totals": "Totals",
+    "by_operation": "By operation",
+    "by_type": "By entity type",
+    "by_user": "By user",
+    "by_period": "By period",
+    "recent": "Most recent",
+}
+"""The parts of a summary, in the order in which they are read, with their titles."""
+
+
+class Period(StrEnum):
+    """The length of a period."""
+
+    HOUR = "hour"
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+
+
+Part = StrEnum("Part", {name.upper(): name for name in PARTS})
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command of this group."""
+    app.command(rich_help_panel=PANEL)(summary)
+
+
+@asks
+def summary(
+    question: Question,
+    *,
+    by: opt.By = None,
+    start: opt.From = None,
+    end: opt.To = None,
+    transaction: opt.Transaction = None,
+    correlation: opt.Correlation = None,
+    users: Annotated[int, typer.Option("--users", min=1, help="How many users to show, the busiest first.")] = 10,
+    recent: Annotated[int, typer.Option("--recent", min=0, help="How many of the latest changes to show.")] = 10,
+    period: Annotated[Period, typer.Option("--period", help="The length of a period.")] = Period.DAY,
+    part: Annotated[
+        Part | None,
+        typer.Option("--part", help="Only this part. CSV, JSON lines and Parquet hold one table, so they need it."),
+    ] = None,
+) -> None:
+    """Changes and transactions counted: in all, by operation, type, user and period; and the most recent ones.
+
+    [bold]Examples[/bold]
+
+      auditlab summary SOURCE
+
+      auditlab summary SOURCE --from 2024-06-01 --period hour
+
+      auditlab summary SOURCE --part by_user --users 1000 -f csv -o users.csv
+    """
+    if part is None and question.output.form is not Format.TABLE and not question.sql:
+        raise BadOption(f"--format {question.output.form} writes one table: add --part {' | '.join(PARTS)}.")
+    log = question.log()
+    if question.sql:
+        say(log.sql("summary"))
+        return
+    counted = picked(log, by=by, start=start, end=end, transaction=transaction, correlation=correlation).summary(
+        users=users, recent=recent, period=period
+    )
+    frames: dict[str, pl.DataFrame] = {name: getattr(counted, name) for name in PARTS if part in (None, name)}
+    question.output.write_all({PARTS[name]: frame for name, frame in frames.items()})

@@ -1,0 +1,2 @@
+-- The nightly clean-up of the carts.
+TRUNCATE orders.carts
