@@ -154,6 +154,26 @@ def agree_on_compare(frame: pl.DataFrame) -> None:
             )
 
 
+def agree_on_replay(frame: pl.DataFrame) -> None:
+    for log, oracle in questions(frame):
+        for moment in (None, *moments(frame)):
+            states = oracle.as_of(moment)
+            for entity_type in log.entity_types:
+                shown = log.of(entity_type).replay(moment)
+                assert_states(shown, by_type(states, entity_type), own=["entity_id"])
+
+
+def agree_on_timeline(frame: pl.DataFrame) -> None:
+    names = ["id", "entity_type", "entity_id", "field", "kind", "old", "new"]
+    for log, oracle in questions(frame):
+        told = [tuple(getattr(each, name) for name in names) for each in oracle.diffs()]
+        silent = [(*change, None, None, None, None) for change in set(oracle.touched()) - {row[:3] for row in told}]
+        shown = log.timeline()
+        assert Counter(shown.select(names).iter_rows()) == Counter([*told, *silent])
+        who = frame.select("id", "changed_at", "changed_by", "operation", "transaction_id")
+        assert_frame_equal(shown.select(who.columns), shown.select("id").join(who, on="id", maintain_order="left"))
+
+
 def agree_on_fields(frame: pl.DataFrame) -> None:
     for log, oracle in questions(frame):
         shown = {(row["entity_type"], row["field"]) for row in log.fields().to_dicts()}
@@ -166,6 +186,8 @@ VERBS = (
     agree_on_history,
     agree_on_diffs,
     agree_on_compare,
+    agree_on_replay,
+    agree_on_timeline,
     agree_on_fields,
 )
 

@@ -212,6 +212,6 @@ def test_an_aggregate_has_its_children_and_replays_them_as_what_they_are(shop: C
     log = al.read_postgres(published, progress=False).on(engine)
     (row,) = log.aggregate(ORDERS, items=(ITEMS, "order_id")).to_dicts()
     assert row["entity_id"] == ONE
-    (item,) = row["items"]
+    (item,) = row["order_items"]
     assert item["entity_id"] == TWO
     assert item["quantity"] == live(shop, ITEMS)[TWO]["quantity"].decoded == 4

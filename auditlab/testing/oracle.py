@@ -99,6 +99,7 @@ class Oracle:
         self.clock = "committed_at" if self.rows and every else "changed_at"
         self._versions: list[Version] = []
         self._diffs: list[FieldChange] = []
+        self._touched: list[tuple[int, str, str]] = []
         for entity, written in self._entities().items():
             entity_type, entity_id = entity
             walk = _Walk(entity_type, entity_id, self.clock)
@@ -106,6 +107,7 @@ class Oracle:
                 walk.take(change)
             self._versions += walk.versions
             self._diffs += walk.diffs
+            self._touched += [(change, entity_type, entity_id) for change in walk.taken]
         self._versions.sort(key=lambda version: (version.entity_type, version.entity_id, version.version))
         self._diffs.sort(key=lambda diff: (diff.id, diff.entity_type, diff.entity_id, diff.field))
 
@@ -156,6 +158,10 @@ class Oracle:
     def diffs(self) -> list[FieldChange]:
         """What each change did, by id, entity and field. A SNAPSHOT did nothing: it was read."""
         return list(self._diffs)
+
+    def touched(self) -> list[tuple[int, str, str]]:
+        """Which change touched which entity: id, type and entity id, sorted. A TRUNCATE touches what it ended."""
+        return sorted(self._touched)
 
     def compare(self, start: datetime, end: datetime) -> list[NetChange]:
         """What differs between two instants, by entity and field; an absent entity is a state without fields."""
@@ -219,6 +225,7 @@ class _Walk:
         self.entity_type, self.entity_id, self.clock = entity_type, entity_id, clock
         self.versions: list[Version] = []
         self.diffs: list[FieldChange] = []
+        self.taken: list[int] = []
         self.state: Known = UNKNOWN
         self.life = 0
         self.effective: datetime | None = None
@@ -230,6 +237,7 @@ class _Walk:
             self.state = ABSENT
             return
         self.effective = row[self.clock] if self.effective is None else max(self.effective, row[self.clock])
+        self.taken.append(row["id"])
         before = self.state if alive and change.before == UNKNOWN else resolved(change.before, self.state)
         after = change.leaves(self.state)
         if operation == "INSERT" or (not alive and (isinstance(before, dict) or isinstance(after, dict))):
