@@ -24,12 +24,12 @@ KINDS: dict[str, pl.Expr] = {
     "after_snapshot is no JSON object": _no_object(_AFTER),
     "INSERT without an after image": (_OPERATION == "INSERT") & _AFTER.is_null(),
     "INSERT with a before image": (_OPERATION == "INSERT") & _BEFORE.is_not_null(),
-    "UPDATE without any image": (_OPERATION == "UPDATE") & _BEFORE.is_null() & _AFTER.is_null(),
+    "UPDATE without an after image": (_OPERATION == "UPDATE") & _AFTER.is_null(),
     "DELETE with an after image": (_OPERATION == "DELETE") & _AFTER.is_not_null(),
     "SNAPSHOT without an after image": (_OPERATION == "SNAPSHOT") & _AFTER.is_null(),
     "transaction id below 0": pl.col("transaction_id") < 0,
 }
-"""Each kind of malformed row and how it is told. An UPDATE with one image, a DELETE with none, are completed later."""
+"""Each kind of malformed row and how it is told. A before image may be missing; the state after a change may not."""
 
 
 def split(changes: pl.DataFrame, *, strict: bool) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -11,10 +11,10 @@ import pyarrow as pa
 from auditlab.schema import CHANGES, Coverage, LogFacts, check_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
-__all__ = ["ARROW_CHANGES", "Loaded", "frame", "spanning"]
+__all__ = ["ARROW_CHANGES", "Loaded", "batches", "frame", "spanning"]
 
 _ARROW_TYPES = {
     pl.Int64(): pa.int64(),
@@ -62,6 +62,11 @@ def frame(batches: Iterable[pa.RecordBatch]) -> pl.DataFrame:
     if changes["id"].is_sorted():
         return changes
     return changes.sort("id", maintain_order=True)
+
+
+def batches(changes: pl.DataFrame) -> Iterator[pa.RecordBatch]:
+    """The canonical rows as Arrow batches in ``ARROW_CHANGES``."""
+    return iter(changes.to_arrow().cast(ARROW_CHANGES).to_batches(max_chunksize=65_536))
 
 
 def spanning(changes: pl.DataFrame, facts: LogFacts) -> LogFacts:

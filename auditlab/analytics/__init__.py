@@ -1,0 +1,1 @@
+"""What a log means: statistics over its changes."""

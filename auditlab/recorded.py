@@ -1,0 +1,130 @@
+"""A loaded log with everything that is derived from it once: its order, its documents, its tables."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from auditlab import documents, order
+from auditlab.errors import UnknownChange, UnknownEntityType
+from auditlab.placeholders import carry_forward
+from auditlab.schema import CHANGES, LogFacts, check_columns
+from auditlab.shape import Shape
+
+if TYPE_CHECKING:
+    from auditlab.documents import Documents
+
+__all__ = ["Recorded"]
+
+class Recorded:
+    """A log as loaded. Immutable; what is derived is computed when first asked for, and kept.
+
+    Args:
+        changes: The canonical columns, one row a change, in any order; a lazy frame is read at the first question.
+        facts: What stands beside the rows.
+        baseline: The same columns: for each entity its last change before the log's window, for states only.
+        malformed: Rows that were set apart because they are no changes.
+
+    Raises:
+        SchemaMismatch: columns missing or mistyped, all of them named.
+    """
+
+    def __init__(
+        self,
+        changes: pl.DataFrame | pl.LazyFrame,
+        facts: LogFacts,
+        *,
+        baseline: pl.DataFrame | pl.LazyFrame | None = None,
+        malformed: pl.DataFrame | None = None,
+    ) -> None:
+        self.facts = facts
+        self.malformed = malformed
+        self._sources = changes, baseline
+        self._documents: dict[str, Documents] = {}
+        self._shapes: dict[str, Shape] = {}
+        if isinstance(changes, pl.DataFrame):
+            check_columns(changes)
+
+    @cached_property
+    def _rows(self) -> pl.DataFrame:
+        """All rows by id, numbered; a lazy source is read here, when the first question is asked."""
+        changes, baseline = (source.lazy().collect() if source is not None else None for source in self._sources)
+        check_columns(changes)
+        rows = changes.select(*CHANGES, pl.lit(value=False).alias("baseline"))
+        if baseline is not None and len(baseline):
+            check_columns(baseline)
+            rows = pl.concat([baseline.select(*CHANGES, pl.lit(value=True).alias("baseline")), rows])
+        return rows.sort("id", maintain_order=True).with_row_index("row")
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @cached_property
+    def entity_types(self) -> tuple[str, ...]:
+        """The entity types, by name."""
+        return tuple(self._rows["entity_type"].unique().sort())
+
+    @cached_property
+    def sequence(self) -> order.Sequence:
+        """The log in its order."""
+        return order.sequence(self._rows, clock=self.facts.clock, kinds=self.facts.kinds)
+
+    @cached_property
+    def changes(self) -> pl.DataFrame:
+        """The canonical columns with ``position``, ``row`` and ``baseline``, in the log's order."""
+        return self.sequence.changes.with_row_index("position")
+
+    def shape(self, entity_type: str) -> Shape:
+        """The derived tables of one entity type."""
+        if entity_type not in self._shapes:
+            self._shapes[entity_type] = self._shaped(entity_type, self.sequence, self.changes)
+        return self._shapes[entity_type]
+
+    def shape_until(self, entity_type: str, *, id: int | None = None, transaction: int | None = None) -> Shape:  # noqa: A002
+        """The derived tables as they stood with the changes up to a change id, or up to a transaction's last change.
+
+        Versions of entities that a transaction touched which goes on after that change are not ``certain``.
+
+        Raises:
+            UnknownChange: the log has no such transaction.
+        """
+        if id is not None:
+            kept = self._rows.filter(pl.col("id") <= id)
+            sequence = order.sequence(kept, clock=self.facts.clock, kinds=self.facts.kinds)
+            return self._shaped(entity_type, sequence, sequence.changes.with_row_index("position"))
+        own = self.changes.filter(pl.col("transaction_id") == transaction)
+        if own.is_empty():
+            known = self.changes["transaction_id"].drop_nulls()
+            span = f"It has {known.min()} to {known.max()}." if len(known) else "It has no transaction ids at all."
+            raise UnknownChange(f"no transaction {transaction} in this log. {span}")
+        last = own["position"].max()
+        kept, rest = self.changes.filter(pl.col("position") <= last), self.changes.filter(pl.col("position") > last)
+        open_still = kept.join(rest.select("transaction_id"), on="transaction_id", how="semi")
+        sequence = order.sequence(kept.drop("position"), clock=self.facts.clock, kinds=self.facts.kinds)
+        changes = sequence.changes.with_row_index("position")
+        touched = changes.join(open_still.select("entity_type", "entity_id"), on=["entity_type", "entity_id"], how="semi")
+        unordered = pl.concat([sequence.unordered, touched["position"]])
+        return self._shaped(entity_type, order.Sequence(sequence.changes, sequence.steps, unordered), changes)
+
+    def _shaped(self, entity_type: str, sequence: order.Sequence, changes: pl.DataFrame) -> Shape:
+        own = changes.filter(pl.col("entity_type") == entity_type)
+        documents_ = self._read(entity_type)
+        local = pl.DataFrame({"row": self._rows.filter(pl.col("entity_type") == entity_type)["row"]}).with_row_index("at")
+        own = own.join(local, on="row", how="left", maintain_order="left").drop("row").rename({"at": "row"})
+        steps = sequence.steps.filter(pl.col("entity_type") == entity_type)
+        return Shape(entity_type, own, steps, documents_, sequence.unordered)
+
+    def _read(self, entity_type: str) -> Documents:
+        if entity_type not in self.entity_types:
+            have = ", ".join(map(repr, self.entity_types)) or "none"
+            raise UnknownEntityType(f"no entity type {entity_type!r} in this log. It has {have}.")
+        if entity_type not in self._documents:
+            own = self.changes.filter(pl.col("entity_type") == entity_type)
+            steps = self.sequence.steps.filter(pl.col("entity_type") == entity_type)
+            own = carry_forward(own, steps).sort("row")
+            kinds = self.facts.kinds.get(entity_type, {})
+            self._documents[entity_type] = documents.read(own["before_snapshot"], own["after_snapshot"], kinds, own["id"])
+        return self._documents[entity_type]
+

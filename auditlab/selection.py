@@ -1,0 +1,94 @@
+"""What part of a log a question is about: entity types, one entity, or picked changes; and what may be asked of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from auditlab.clock import Moment, instant
+from auditlab.engines import Engine, PolarsEngine
+from auditlab.errors import IncompleteLog, NoData
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from auditlab.recorded import Recorded
+    from auditlab.shape import Shape
+
+__all__ = ["Selected"]
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """A selection of a log: the small value that every verb's function takes.
+
+    Args:
+        recorded: The log with its derived tables.
+        entity_types: The selected types, by name.
+        entity_id: The one selected entity of the one selected type, or None.
+        picks: Predicates over the canonical columns that picked single changes.
+        words: The picks in words, for messages.
+        engine: What computes the answers.
+    """
+
+    recorded: Recorded
+    entity_types: tuple[str, ...]
+    entity_id: str | None = None
+    picks: tuple[pl.Expr, ...] = ()
+    words: tuple[str, ...] = ()
+    engine: Engine = field(default_factory=PolarsEngine)
+
+    def shapes(self) -> list[Shape]:
+        """The derived tables of the selected types."""
+        return [self.recorded.shape(entity_type) for entity_type in self.entity_types]
+
+    def changes(self) -> pl.DataFrame:
+        """The selected changes: canonical columns and ``position``, in the log's order; no baseline rows."""
+        rows = self.recorded.changes.filter(~pl.col("baseline")).drop("baseline", "row")
+        if self.entity_types != self.recorded.entity_types:
+            rows = rows.filter(pl.col("entity_type").is_in(self.entity_types))
+        if self.entity_id is not None:
+            truncated = pl.col("entity_id").is_null()
+            rows = rows.filter((pl.col("entity_id") == self.entity_id) | truncated)
+        return rows.filter(*self.picks) if self.picks else rows
+
+    def of_picked(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Rows of ``frame`` (with ``position``) that belong to selected changes."""
+        if not self.picks and not self.recorded.changes["baseline"].any():
+            return frame
+        return frame.join(self.changes().select("position"), on="position", how="semi", maintain_order="left")
+
+    def require_states(self, verb: str) -> None:
+        """Raise ``IncompleteLog`` where states cannot be told from what is selected or loaded."""
+        if self.words:
+            raise IncompleteLog(
+                f"{verb}() needs whole histories, and this selection picked single changes ({', '.join(self.words)}). "
+                f"Ask {verb}() of the log before the pick; changes(), diffs(), timeline() and summary() answer here."
+            )
+        coverage = self.recorded.facts.coverage
+        if not coverage.complete:
+            raise IncompleteLog(
+                f"{verb}() needs whole histories, and this log holds changes only: {coverage.why}. "
+                "Load it without that filter; changes(), diffs(), timeline() and summary() answer here."
+            )
+
+    def instant(self, moment: Moment) -> datetime:
+        """The instant in UTC.
+
+        Raises:
+            BadTime: it cannot be read.
+            NoData: it lies outside the log's coverage.
+        """
+        at = instant(moment, self.recorded.facts.zone)
+        coverage = self.recorded.facts.coverage
+        if coverage.start is None or coverage.end is None:
+            raise NoData(f"the log holds no change; asked for {at:%Y-%m-%d %H:%M:%S} UTC.")
+        if not coverage.start <= at <= coverage.end:
+            span = f"{coverage.start.isoformat(sep=' ')} to {coverage.end.isoformat(sep=' ')}"
+            raise NoData(
+                f"the log covers {span}; asked for {at.isoformat(sep=' ')}. "
+                "If it is known to be complete for longer, load it with coverage=(start, end)."
+            )
+        return at

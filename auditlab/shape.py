@@ -1,0 +1,306 @@
+"""The derived tables of one entity type: what was true when, and what each change did.
+
+Everything hard happens here, once: a question is then a filter over ``history``, ``field_changes`` or ``field_states``.
+Fields carry internal names (``f0``, ``f1``, ...) in these tables, so that no field's name can collide with a column or
+differ from another only in case; :meth:`Shape.public` gives the real names back.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from auditlab.schema import FIELD_CHANGES, HISTORY, TIME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from auditlab.documents import Documents
+    from auditlab.values import Column
+
+__all__ = ["FIELD_STATES", "Shape"]
+
+FIELD_STATES: dict[str, pl.DataType] = {
+    "entity_id": pl.String(),
+    "life": pl.Int64(),
+    "field": pl.String(),
+    "place": pl.Int64(),
+    "code": pl.Int64(),
+    "text": pl.String(),
+    "valid_from": TIME,
+    "valid_to": TIME,
+    "id": pl.Int64(),
+}
+"""One row a field's value for as long as it holds: equal values have equal codes; a missing field has no row."""
+
+
+class Shape:
+    """The derived tables of one entity type.
+
+    Args:
+        entity_type: Its name.
+        changes: The type's changes by position: the canonical columns, ``position`` and ``row`` (into the documents).
+        steps: The type's part of :class:`auditlab.order.Sequence` ``.steps``.
+        documents: The type's distinct documents.
+        unordered: Positions whose order is ambiguous.
+    """
+
+    def __init__(
+        self, entity_type: str, changes: pl.DataFrame, steps: pl.DataFrame, documents: Documents, unordered: pl.Series
+    ) -> None:
+        self.entity_type = entity_type
+        self.documents = documents
+        self.columns: tuple[Column, ...] = documents.columns
+        self._steps = _with_documents(changes, steps, documents)
+        self._unordered = unordered
+
+    @cached_property
+    def versions(self) -> pl.DataFrame:
+        """``HISTORY``'s columns with ``position`` and ``doc`` (UInt32, the version's document), without the fields."""
+        return _versions(self._steps, self.columns, self._unordered)
+
+    @cached_property
+    def history(self) -> pl.DataFrame:
+        """``versions`` with ``state`` (the recorded text) and the typed fields ``f0``, ``f1``, ..."""
+        return self.with_fields(self.versions)
+
+    def with_fields(self, versions: pl.DataFrame) -> pl.DataFrame:
+        """Rows of ``versions`` with ``state`` and the typed fields, ``doc`` dropped."""
+        doc = versions["doc"]
+        state = self.documents.texts.gather(doc).alias("state")
+        fields = [column.typed.gather(doc).alias(f"f{place}") for place, column in enumerate(self.columns)]
+        return versions.drop("doc").with_columns(state, *fields)
+
+    @cached_property
+    def field_changes(self) -> pl.DataFrame:
+        """``FIELD_CHANGES``' columns with ``position`` and ``effective``, by position and field."""
+        return _field_changes(self.entity_type, self._steps, self.versions, self.columns)
+
+    @cached_property
+    def field_states(self) -> pl.DataFrame:
+        """``FIELD_STATES``: for each entity and field, its values with the time that each held."""
+        return _field_states(self.versions, self.columns)
+
+    @cached_property
+    def steps(self) -> pl.DataFrame:
+        """Each change of each entity with the state after it: who and when, ``effective``, ``live`` and the fields.
+
+        A state that was there before its first logged change is a row of its own (``part`` 0, ``effective`` null).
+        """
+        told = self._steps.select(
+            "entity_id", "position", pl.lit(1).alias("part"), "id", "operation", "changed_by", "changed_at",
+            "transaction_id", "effective", "life", (~pl.col("ends")).alias("live"), pl.col("after").alias("doc"),
+        )  # fmt: skip
+        unseen = self.versions.filter(pl.col("origin") == "unknown").select(
+            "entity_id", "position", pl.lit(0).alias("part"), "id", "operation", "changed_by", "changed_at",
+            "transaction_id", pl.col("valid_from").alias("effective"), "life", pl.lit(value=True).alias("live"), "doc",
+        )  # fmt: skip
+        return self.with_fields(pl.concat([told, unseen]))
+
+    @cached_property
+    def entity_changes(self) -> pl.DataFrame:
+        """The changes as the entities saw them: a TRUNCATE stands once for each entity that it ended."""
+        return self._steps.select(
+            "position", "changed_at", "changed_by", "operation", pl.lit(self.entity_type).alias("entity_type"),
+            "entity_id", "id", "transaction_id",
+        )  # fmt: skip
+
+    def public(self, frame: pl.DataFrame, taken: Iterable[str]) -> pl.DataFrame:
+        """``frame`` with the fields' real names; a name that is among ``taken`` becomes ``field.<name>``."""
+        return frame.rename({f"f{place}": name for place, name in enumerate(self.public_names(taken))})
+
+    def public_names(self, taken: Iterable[str]) -> list[str]:
+        """The fields' names in a result that has the columns ``taken``; never twice the same."""
+        used = {name.casefold() for name in taken}
+        names: list[str] = []
+        recorded = {column.name for column in self.columns}
+        for column in self.columns:
+            name = column.name
+            while name.casefold() in used or (name != column.name and name in recorded):
+                name = f"field.{name}"
+            used.add(name.casefold())
+            names.append(name)
+        return names
+
+
+def _with_documents(changes: pl.DataFrame, steps: pl.DataFrame, documents: Documents) -> pl.DataFrame:
+    """The steps with their change's facts, the numbers of their documents, and what came before in the entity."""
+    facts = changes.select("position", "id", "changed_by", "changed_at", "transaction_id", "row")
+    joined = steps.join(facts, on="position", how="left", maintain_order="left")
+    return joined.with_columns(
+        before=documents.before.gather(joined["row"]).rename("before"),
+        after=documents.after.gather(joined["row"]).rename("after"),
+    ).drop("row")
+
+
+def _same_entity(offset: int) -> pl.Expr:
+    return pl.col("entity") == pl.col("entity").shift(offset)
+
+
+def _next(column: str) -> pl.Expr:
+    return pl.when(_same_entity(-1)).then(pl.col(column).shift(-1))
+
+
+def _versions(steps: pl.DataFrame, columns: tuple[Column, ...], unordered: pl.Series) -> pl.DataFrame:
+    image = pl.when(pl.col("operation") == "SNAPSHOT").then(pl.col("after")).otherwise(pl.col("before"))
+    steps = steps.with_columns(image=image).with_columns(
+        next_effective=_next("effective"),
+        next_id=_next("id"),
+        next_operation=_next("operation"),
+        next_image=_next("image"),
+        certain=~pl.col("position").is_in(unordered.implode()),
+    )
+    states = steps.filter(~pl.col("ends") & pl.col("after").is_not_null()).select(
+        "entity",
+        "position",
+        pl.lit(1).alias("part"),
+        "entity_id",
+        "life",
+        pl.col("effective").alias("valid_from"),
+        pl.col("next_effective").alias("valid_to"),
+        "operation",
+        pl.col("next_id").alias("ended_by"),
+        "changed_by",
+        "changed_at",
+        "transaction_id",
+        "id",
+        pl.lit("observed").alias("origin"),
+        "certain",
+        pl.col("after").alias("doc"),
+        "next_image",
+        "next_operation",
+    )
+    never = pl.lit(None)
+    unseen = steps.filter(pl.col("unseen") & pl.col("before").is_not_null()).select(
+        "entity",
+        "position",
+        pl.lit(0).alias("part"),
+        "entity_id",
+        "life",
+        pl.when(~pl.col("since_ever")).then(pl.col("effective")).alias("valid_from"),
+        pl.col("effective").alias("valid_to"),
+        never.cast(pl.String).alias("operation"),
+        pl.col("id").alias("ended_by"),
+        never.cast(pl.String).alias("changed_by"),
+        never.cast(TIME).alias("changed_at"),
+        never.cast(pl.Int64).alias("transaction_id"),
+        never.cast(pl.Int64).alias("id"),
+        pl.lit("unknown").alias("origin"),
+        "certain",
+        pl.col("before").alias("doc"),
+        never.cast(pl.UInt32).alias("next_image"),
+        never.cast(pl.String).alias("next_operation"),
+    )
+    versions = states if unseen.is_empty() else pl.concat([states, unseen]).sort("entity", "position", "part")
+    followed = ~_differs(versions["doc"], versions["next_image"], columns) & (versions["next_operation"].ne_missing("INSERT"))
+    return versions.select(
+        *(name for name in HISTORY if name not in ("version", "certain")),
+        pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("entity").alias("version"),
+        (pl.col("certain") & pl.lit(followed)).alias("certain"),
+        "position",
+        "doc",
+        "entity",
+    ).select(*HISTORY, "position", "doc", "entity")
+
+
+def _differs(one: pl.Series, other: pl.Series, columns: tuple[Column, ...]) -> pl.Series:
+    """True where both documents are known and are not equal as values."""
+    differs = (one != other).fill_null(value=False)
+    pairs = pl.DataFrame({"one": one, "other": other}).filter(differs)
+    if pairs.is_empty():
+        return differs
+    unequal = pl.Series([False] * len(pairs))
+    for column in columns:
+        unequal |= column.code.gather(pairs["one"]).ne_missing(column.code.gather(pairs["other"]))
+    return differs.scatter(differs.arg_true(), unequal)
+
+
+def _field_changes(
+    entity_type: str, steps: pl.DataFrame, versions: pl.DataFrame, columns: tuple[Column, ...]
+) -> pl.DataFrame:
+    """Image against image; where the before image was not recorded, against the state that the log had."""
+    made = versions.select("entity", "position", "version", "doc").sort("entity", "position", "version")
+    latest = steps.sort("position", maintain_order=True).join_asof(
+        made.sort("position", "version").select("entity", "position", "version"), on="position", by="entity"
+    ).sort("entity", "position")  # fmt: skip
+    state = pl.when(_same_entity(1) & (pl.col("life") == pl.col("life").shift())).then(
+        pl.when(~pl.col("ends").shift()).then(pl.col("after").shift()),
+    )
+    told = latest.with_columns(
+        old_doc=pl.coalesce("before", state), new_doc=pl.when(~pl.col("ends")).then(pl.col("after"))
+    ).filter(
+        (pl.col("operation") != "SNAPSHOT")
+        & (pl.col("operation").is_in(["INSERT", "DELETE", "TRUNCATE"]) | pl.col("old_doc").is_not_null()),
+    )
+    told = told.with_columns(old_doc=pl.when(pl.col("operation") != "INSERT").then(pl.col("old_doc")))
+    parts = [_changes_of_field(told, column, place) for place, column in enumerate(columns)]
+    schema = {**FIELD_CHANGES, "position": pl.UInt32(), "effective": TIME, "place": pl.Int64()}
+    if not parts:
+        return pl.DataFrame(schema=schema)
+    found = pl.concat(parts).sort("position", "entity", "place")
+    return found.with_columns(entity_type=pl.lit(entity_type)).select(*FIELD_CHANGES, "position", "effective", "place")
+
+
+def _changes_of_field(told: pl.DataFrame, column: Column, place: int) -> pl.DataFrame:
+    changed = column.code.gather(told["old_doc"]).ne_missing(column.code.gather(told["new_doc"]))
+    rows = told.filter(changed)
+    old_present = column.code.gather(rows["old_doc"]).is_not_null()
+    new_present = column.code.gather(rows["new_doc"]).is_not_null()
+    return rows.select(
+        "id",
+        "entity",
+        "entity_id",
+        "version",
+        "life",
+        pl.lit(column.name).alias("field"),
+        pl.when(pl.lit(old_present) & pl.lit(new_present))
+        .then(pl.lit("modified"))
+        .when(pl.lit(new_present))
+        .then(pl.lit("added"))
+        .otherwise(pl.lit("removed"))
+        .alias("kind"),
+        pl.lit(old_present).alias("old_present"),
+        pl.lit(new_present).alias("new_present"),
+        pl.lit(column.text.gather(rows["old_doc"])).alias("old"),
+        pl.lit(column.text.gather(rows["new_doc"])).alias("new"),
+        "changed_by",
+        "changed_at",
+        "transaction_id",
+        "position",
+        "effective",
+        pl.lit(place, dtype=pl.Int64).alias("place"),
+    )
+
+
+def _field_states(versions: pl.DataFrame, columns: tuple[Column, ...]) -> pl.DataFrame:
+    life_end = versions.group_by("entity", "life").agg(pl.last("valid_to").alias("life_end"))
+    spans = versions.select("entity", "entity_id", "life", "valid_from", "id", "doc").join(
+        life_end, on=["entity", "life"], how="left", maintain_order="left"
+    )
+    parts = [_states_of_field(spans, column, place) for place, column in enumerate(columns)]
+    return pl.concat(parts) if parts else pl.DataFrame(schema=FIELD_STATES)
+
+
+def _states_of_field(spans: pl.DataFrame, column: Column, place: int) -> pl.DataFrame:
+    cells = spans.with_columns(
+        code=column.code.gather(spans["doc"]).cast(pl.Int64).rename("code"),
+        text=column.text.gather(spans["doc"]).rename("text"),
+    )
+    same_life = _same_entity(1) & (pl.col("life") == pl.col("life").shift())
+    begins = ~same_life.fill_null(value=False) | pl.col("code").ne_missing(pl.col("code").shift())
+    runs = cells.filter(begins)
+    more = (_same_entity(-1) & (pl.col("life") == pl.col("life").shift(-1))).fill_null(value=False)
+    runs = runs.with_columns(valid_to=pl.when(more).then(pl.col("valid_from").shift(-1)).otherwise(pl.col("life_end")))
+    return runs.filter(pl.col("code").is_not_null()).select(
+        "entity_id",
+        "life",
+        pl.lit(column.name).alias("field"),
+        pl.lit(place, dtype=pl.Int64).alias("place"),
+        "code",
+        "text",
+        "valid_from",
+        "valid_to",
+        "id",
+    )

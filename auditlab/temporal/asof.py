@@ -1,0 +1,95 @@
+"""As of: the state of every live entity at an instant, after a change, or after a transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from auditlab import queries
+from auditlab.engines import PolarsEngine
+from auditlab.engines.base import params_frame
+from auditlab.errors import BadOption, NoData
+from auditlab.schema import TIME
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from auditlab.clock import Moment
+    from auditlab.selection import Selected
+    from auditlab.shape import Shape
+
+__all__ = ["as_of", "live"]
+
+META = ("entity_id", "certain")
+
+
+def as_of(
+    selected: Selected, at: Moment | None = None, *, id: int | None = None, transaction: int | None = None  # noqa: A002
+) -> pl.DataFrame:
+    """The state of every live entity: at an instant (inclusive), after a change, after a transaction; else the latest.
+
+    Of several changes in one instant the last in the log's order counts. An entity that was deleted is absent.
+
+    Args:
+        selected: The log, or a part of it that keeps whole histories.
+        at: A time; a bare date is 00:00, naive times are read in the log's zone.
+        id: The state made by the changes with ids up to this one.
+        transaction: The state after this transaction's last change in the log's order; entities that were also
+            touched by a transaction still open there are not ``certain``.
+
+    Returns:
+        One row a live entity, by entity_id: ``entity_id`` (String), ``certain`` (Boolean, false where the log itself
+        shows that the state may be another) and the typed fields. Over several entity types: ``entity_type``,
+        ``entity_id``, ``certain`` and ``state``, the recorded JSON text.
+
+    Raises:
+        NoData: the time or the id is outside what the log covers.
+        IncompleteLog: the selection or the log does not hold whole histories.
+        BadOption: more than one of at, id and transaction.
+    """
+    if sum(option is not None for option in (at, id, transaction)) > 1:
+        raise BadOption("as_of() takes one of at, id and transaction.")
+    selected.require_states("as_of")
+    when = selected.instant(at) if at is not None else None
+    if id is not None:
+        _check_id(selected, id)
+    frames = []
+    for entity_type in selected.entity_types:
+        if id is None and transaction is None:
+            shape = selected.recorded.shape(entity_type)
+        else:
+            shape = selected.recorded.shape_until(entity_type, id=id, transaction=transaction)
+        rows = live(selected, shape, when)
+        if len(selected.entity_types) == 1:
+            rows = rows.select(*META, *(f"f{place}" for place in range(len(shape.columns))))
+            return shape.public(rows, META)
+        frames.append(rows.select(pl.lit(entity_type).alias("entity_type"), *META, "state"))
+    empty = pl.DataFrame(schema={"entity_type": pl.String, "entity_id": pl.String, "certain": pl.Boolean, "state": pl.String})
+    return pl.concat([empty, *frames])
+
+
+def live(selected: Selected, shape: Shape, at: datetime | None) -> pl.DataFrame:
+    """Rows of the type's ``history`` that hold at an instant (None: now), by entity_id."""
+    if isinstance(selected.engine, PolarsEngine):
+        return shape.with_fields(_live_versions(shape.versions, at, selected.entity_id))
+    params: dict[str, tuple[Any, pl.DataType]] = {"at": (at, TIME), "entity_id": (selected.entity_id, pl.String())}
+    tables = {"history": shape.history, "params": params_frame(**params)}
+    return selected.engine.run(queries.text("analysis", "as_of"), tables, {})
+
+
+def _live_versions(versions: pl.DataFrame, at: datetime | None, entity_id: str | None) -> pl.DataFrame:
+    """``as_of.sql`` as a filter over the narrow versions: the fields are then taken for the live rows alone."""
+    holds = pl.col("valid_to").is_null()
+    if at is not None:
+        begun = pl.col("valid_from").is_null() | (pl.col("valid_from") <= at)
+        holds = begun & (holds | (pl.col("valid_to") > at))
+    if entity_id is not None:
+        holds &= pl.col("entity_id") == entity_id
+    return versions.filter(holds).sort("entity_id")
+
+
+def _check_id(selected: Selected, id: int) -> None:  # noqa: A002
+    ids = selected.recorded.changes["id"]
+    if ids.is_empty() or not ids.min() <= id <= ids.max():  # type: ignore[operator]
+        raise NoData(f"the log holds the changes {ids.min()} to {ids.max()}; asked for the state as of change {id}.")

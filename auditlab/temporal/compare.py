@@ -1,0 +1,71 @@
+"""Compare: two instants against each other, net or with every step between."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from auditlab import queries
+from auditlab.engines.base import params_frame
+from auditlab.errors import BadOption
+from auditlab.schema import FIELD_CHANGES, TIME
+
+if TYPE_CHECKING:
+    from auditlab.clock import Moment
+    from auditlab.selection import Selected
+
+__all__ = ["NET", "compare"]
+
+NET = {
+    "entity_type": pl.String(),
+    "entity_id": pl.String(),
+    "field": pl.String(),
+    "kind": pl.String(),
+    "old": pl.String(),
+    "new": pl.String(),
+}
+"""The columns of a net comparison: one row a field that differs."""
+
+
+def compare(selected: Selected, start: Moment, end: Moment, *, steps: bool = False) -> pl.DataFrame:
+    """What differs between two instants.
+
+    Being absent is a state: an entity that is there only at the end has all its fields ``added``, one that is there
+    only at the start has them ``removed``.
+
+    Args:
+        selected: The log, or a part of it that keeps whole histories.
+        start: The earlier instant; its own changes count as done.
+        end: The later instant, inclusive.
+        steps: Every change between instead of the net difference.
+
+    Returns:
+        Net: ``entity_type, entity_id, field, kind, old, new``, all String, by entity and field. Steps:
+        ``auditlab.schema.FIELD_CHANGES``' columns in the log's order.
+
+    Raises:
+        BadOption: end lies before start.
+        NoData: an instant is outside what the log covers.
+        IncompleteLog: the selection or the log does not hold whole histories.
+    """
+    selected.require_states("compare")
+    start_at, end_at = selected.instant(start), selected.instant(end)
+    if end_at < start_at:
+        raise BadOption(f"compare() goes from the earlier to the later: {start_at.isoformat()} is after {end_at.isoformat()}.")
+    params = params_frame(
+        start_at=(start_at, TIME), end_at=(end_at, TIME), entity_id=(selected.entity_id, pl.String())
+    )
+    if steps:
+        frames = [pl.DataFrame(schema={**FIELD_CHANGES, "position": pl.UInt32()})]
+        for shape in selected.shapes():
+            tables = {"field_changes": shape.field_changes, "params": params}
+            rows = selected.engine.run(queries.text("analysis", "compare_steps"), tables, {})
+            frames.append(rows.select(*FIELD_CHANGES, "position"))
+        return pl.concat(frames).sort("position", maintain_order=True).drop("position")
+    frames = [pl.DataFrame(schema=NET)]
+    for shape in selected.shapes():
+        tables = {"field_states": shape.field_states, "params": params}
+        rows = selected.engine.run(queries.text("analysis", "compare"), tables, {})
+        frames.append(rows.select(pl.lit(shape.entity_type).alias("entity_type"), *list(NET)[1:]))
+    return pl.concat(frames)

@@ -1,0 +1,43 @@
+"""History: every version of every entity, with the time that it held."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from auditlab import queries
+from auditlab.engines.base import params_frame
+from auditlab.schema import HISTORY
+
+if TYPE_CHECKING:
+    from auditlab.selection import Selected
+
+__all__ = ["history"]
+
+
+def history(selected: Selected) -> pl.DataFrame:
+    """Every version, by entity and version.
+
+    A version is a state; the change that ended it (also a DELETE, which has no state) is ``ended_by``. A version that
+    was replaced at the same instant is kept, with no length. ``valid_from`` is null where the state was there before
+    the log began (``origin`` is ``unknown``).
+
+    Returns:
+        ``auditlab.schema.HISTORY``'s columns, then the typed fields; a field whose name collides with a column is
+        ``field.<name>``. Over several entity types ``entity_type`` first, and ``state``, the recorded JSON text.
+
+    Raises:
+        IncompleteLog: the selection or the log does not hold whole histories.
+    """
+    selected.require_states("history")
+    params = params_frame(entity_id=(selected.entity_id, pl.String()))
+    frames = []
+    for shape in selected.shapes():
+        tables = {"history": shape.history, "params": params}
+        rows = selected.engine.run(queries.text("analysis", "history"), tables, {})
+        if len(selected.entity_types) == 1:
+            rows = rows.select(*HISTORY, *(f"f{place}" for place in range(len(shape.columns))))
+            return shape.public(rows, HISTORY)
+        frames.append(rows.select(pl.lit(shape.entity_type).alias("entity_type"), *HISTORY, "state"))
+    return pl.concat([pl.DataFrame(schema={"entity_type": pl.String(), **HISTORY, "state": pl.String()}), *frames])
