@@ -14,6 +14,7 @@ Each is also the built-in that fits it, so ``except LookupError`` works too::
     │   └── SnapshotTooLarge
     ├── NoData (LookupError)                outside the log's coverage
     ├── IncompleteLog (ValueError)          the log does not hold what the question needs
+    ├── LogTooLarge (MemoryError)           a load that would not fit in memory
     ├── BadOption (ValueError)              options that do not go together
     ├── DatabaseError (RuntimeError)        what PostgreSQL answered, in its words
     │   ├── ConnectionFailed (ConnectionError)   could not connect, or the server went away
@@ -45,6 +46,7 @@ __all__ = [
     "DatabaseError",
     "IncompleteLog",
     "IncompleteRead",
+    "LogTooLarge",
     "MalformedChange",
     "MissingExtra",
     "NoData",
@@ -108,6 +110,10 @@ class NoData(AuditlabError, LookupError):
 
 class IncompleteLog(AuditlabError, ValueError):
     """The log, as loaded or selected, does not hold what an exact answer needs."""
+
+
+class LogTooLarge(AuditlabError, MemoryError):
+    """A load would take more memory than there is; the message says how much and what to do instead."""
 
 
 class BadOption(AuditlabError, ValueError):
