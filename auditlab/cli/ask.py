@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["add_to", "picked"]
 
 PANEL = "Ask"
+FIRST, LAST = "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"
+"""A window that is open at one end."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -51,7 +53,11 @@ def as_of(
       auditlab as-of SOURCE -t orders.orders -e 6f1c... --id 4711           one order, after change 4711
     """
     when = at or (f"change {change}" if change is not None else f"transaction {transaction}" if transaction else "now")
-    question.answer("as_of", lambda log: log.as_of(at, id=change, transaction=transaction), title=f"As of {when}")
+    question.answer(
+        "as_of",
+        lambda log: log.as_of(question.moment(log, at), id=change, transaction=transaction),
+        title=f"As of {when}",
+    )
 
 
 @asks
@@ -90,7 +96,7 @@ def diffs(
     """
 
     def pick(log: al.ChangeLog) -> al.ChangeLog:
-        return picked(log, by=by, start=start, end=end, transaction=transaction, correlation=correlation)
+        return picked(question, log, by=by, start=start, end=end, transaction=transaction, correlation=correlation)
 
     question.answer(
         "diffs",
@@ -118,7 +124,9 @@ def compare(
     """
     question.answer(
         "compare",
-        lambda log: _of_fields(log, log.compare(start, end, steps=steps), field),
+        lambda log: _of_fields(
+            log, log.compare(question.moment(log, start), question.moment(log, end), steps=steps), field
+        ),
         title=f"{start} against {end}",
     )
 
@@ -144,7 +152,7 @@ def timeline(
     """
 
     def pick(log: al.ChangeLog) -> al.ChangeLog:
-        return picked(log, by=by, start=start, end=end, transaction=transaction, correlation=correlation)
+        return picked(question, log, by=by, start=start, end=end, transaction=transaction, correlation=correlation)
 
     question.answer(
         "timeline",
@@ -154,6 +162,7 @@ def timeline(
 
 
 def picked(
+    question: Question,
     log: al.ChangeLog,
     *,
     by: str | None,
@@ -166,7 +175,7 @@ def picked(
     if by is not None:
         log = log.by(by)
     if start is not None or end is not None:
-        log = log.between(start, end)
+        log = log.between(question.moment(log, start or FIRST), question.moment(log, end or LAST))
     if transaction is not None:
         log = log.transaction(transaction)
     if correlation is not None:

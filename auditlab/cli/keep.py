@@ -31,7 +31,7 @@ def archive(
     source: opt.Source,
     folder: Folder,
     *,
-    zone: opt.Zone = "UTC",
+    zone: opt.Zone = None,
     table: opt.LogTable = "audit.entity_change_log",
     columns: opt.Columns = None,
 ) -> None:
@@ -48,7 +48,7 @@ def archive(
     if is_dsn(source) and not columns:
         say(str(al.archive_postgres(source, folder, table=table)))
         return
-    say(str(open_log(source, zone=zone, table=table, columns=columns).to_archive(folder)))
+    say(str(open_log(source, zone=zone or "UTC", table=table, columns=columns).to_archive(folder)))
 
 
 def verify(folder: Folder) -> None:

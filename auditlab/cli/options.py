@@ -136,12 +136,12 @@ Steps = Annotated[
     bool, typer.Option("--steps", rich_help_panel=_WHICH, help="Every change between them, not just end against start.")
 ]
 Zone = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--zone",
         metavar="ZONE",
         rich_help_panel=_READ,
-        help="The time zone in which times without an offset are read, also those given here, e.g. Europe/Berlin.",
+        help="The time zone of times without an offset, in the log and given here, e.g. Europe/Berlin. Else the log's.",
     ),
 ]
 EngineOption = Annotated[

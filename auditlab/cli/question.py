@@ -5,22 +5,26 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, overload
+
+import polars as pl
 
 import auditlab as al
 from auditlab.cli import options as opt
 from auditlab.cli.output import Format, Output, say
 from auditlab.cli.source import entity_key, open_log
+from auditlab.clock import instant
 from auditlab.errors import BadOption
+from auditlab.schema import CHANGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import polars as pl
+    from datetime import datetime
 
 __all__ = ["Question", "asks"]
 
 P = ParamSpec("P")
+UTC = "UTC"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ class Question:
         source: A DSN, a Parquet file or an archive folder.
         types: The entity types that the question is about; none is all.
         entity: The id or key of the one entity that it is about.
-        zone: The time zone of times without an offset.
+        zone: The time zone of times without an offset; None is the log's.
         engine: What computes the answer.
         table: The log's table in a database.
         columns: ``ours=theirs`` for a log with other column names.
@@ -42,7 +46,7 @@ class Question:
     source: str
     types: tuple[str, ...]
     entity: str | None
-    zone: str
+    zone: str | None
     engine: str
     table: str
     columns: tuple[str, ...]
@@ -54,7 +58,7 @@ class Question:
         log = open_log(
             self.source,
             types=self.types,
-            zone=self.zone,
+            zone=self.zone or UTC,
             engine=self.engine,
             table=self.table,
             columns=self.columns,
@@ -65,10 +69,22 @@ class Question:
             raise BadOption(f"--entity needs one --type. The log has {', '.join(map(repr, log.entity_types))}.")
         return log.entity(entity_key(self.entity))
 
+    @overload
+    def moment(self, log: al.ChangeLog, text: str) -> datetime: ...
+    @overload
+    def moment(self, log: al.ChangeLog, text: None) -> None: ...
+    def moment(self, log: al.ChangeLog, text: str | None) -> datetime | None:
+        """The instant that an option names."""
+        return None if text is None else instant(text, self.zone or log.facts.zone)
+
+    def show_sql(self, verb: str) -> None:
+        """Print the query of a verb; it is the same for every log, so none is read."""
+        say(al.from_arrow(pl.DataFrame(schema=CHANGES)).sql(verb).rstrip())
+
     def answer(self, verb: str, ask: Callable[[al.ChangeLog], pl.DataFrame | pl.LazyFrame], *, title: str = "") -> None:
         """Write what ``ask`` finds in the log, or show the query of ``verb`` where that was asked for."""
         if self.sql:
-            say(self.log().sql(verb))
+            self.show_sql(verb)
         else:
             self.output.write(ask(self.log()), title=title)
 
@@ -78,7 +94,7 @@ def _shared(
     source: opt.Source,
     types: opt.Types = None,
     entity: opt.Entity = None,
-    zone: opt.Zone = "UTC",
+    zone: opt.Zone = None,
     engine: opt.EngineOption = opt.Engine.POLARS,
     table: opt.LogTable = "audit.entity_change_log",
     columns: opt.Columns = None,

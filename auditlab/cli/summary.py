@@ -10,7 +10,7 @@ import typer
 
 from auditlab.cli import options as opt
 from auditlab.cli.ask import PANEL, picked
-from auditlab.cli.output import Format, say
+from auditlab.cli.output import Format
 from auditlab.cli.question import Question, asks
 from auditlab.errors import BadOption
 
@@ -73,12 +73,11 @@ def summary(
     """
     if part is None and question.output.form is not Format.TABLE and not question.sql:
         raise BadOption(f"--format {question.output.form} writes one table: add --part {' | '.join(PARTS)}.")
-    log = question.log()
     if question.sql:
-        say(log.sql("summary"))
+        question.show_sql("summary")
         return
-    counted = picked(log, by=by, start=start, end=end, transaction=transaction, correlation=correlation).summary(
-        users=users, recent=recent, period=period
-    )
+    counted = picked(
+        question, question.log(), by=by, start=start, end=end, transaction=transaction, correlation=correlation
+    ).summary(users=users, recent=recent, period=period)
     frames: dict[str, pl.DataFrame] = {name: getattr(counted, name) for name in PARTS if part in (None, name)}
     question.output.write_all({PARTS[name]: frame for name, frame in frames.items()})

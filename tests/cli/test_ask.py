@@ -1,0 +1,130 @@
+"""The asking commands answer what the API answers."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pytest
+from conftest import ALICE, BOB, ONE, TWO
+from polars.testing import assert_frame_equal
+
+import auditlab as al
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from typer.testing import Result
+
+    Typed = Callable[..., Result]
+
+
+def lines(result: Result) -> list[dict[str, object]]:
+    assert result.exit_code == 0, result.output
+    return [json.loads(line, parse_float=str, parse_int=str) for line in result.stdout.splitlines()]
+
+
+@pytest.fixture(params=["polars", "duckdb"])
+def engine(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_as_of_now_at_a_time_after_a_change_and_after_a_transaction(typed: Typed, log_file: Path, engine: str):
+    def totals(*words: object) -> dict[object, object]:
+        words = ("as-of", log_file, "-t", "orders.orders", "--engine", engine, "-f", "jsonl", *words)
+        return {row["entity_id"]: row["total"] for row in lines(typed(*words))}
+
+    assert totals() == {ONE: "-2.50"}
+    assert totals("--at", "2024-01-01T00:00:01Z") == {ONE: "1.10", TWO: "7.00"}
+    assert totals("--at", "2024-01-01T00:00:03") == {ONE: "12345678901234567.89", TWO: "7.00"}
+    assert totals("--at", "2024-01-01T01:00:01", "--zone", "Europe/Berlin") == {ONE: "1.10", TWO: "7.00"}
+    assert totals("--id", 4) == {ONE: "12345678901234567.89", TWO: "7.00"}
+    assert totals("--at", "2024-01-01T00:00:03", "-e", TWO) == {TWO: "7.00"}
+
+
+def test_history_of_one_order(typed: Typed, log_file: Path, engine: str):
+    rows = lines(typed("history", log_file, "-t", "orders.orders", "-e", ONE, "--engine", engine, "-f", "jsonl"))
+    assert [(row["version"], row["status"], row["changed_by"]) for row in rows] == [
+        ("1", "draft", ALICE),
+        ("2", "paid", BOB),
+        ("3", "=1+1", BOB),
+    ]
+
+
+def test_diffs_by_user_window_and_field(typed: Typed, log_file: Path, engine: str):
+    words = (
+        "diffs",
+        log_file,
+        "-t",
+        "orders.orders",
+        "--engine",
+        engine,
+        "-f",
+        "jsonl",
+        "--by",
+        BOB,
+        "--field",
+        "total",
+    )
+    assert [(row["old"], row["new"], row["kind"]) for row in lines(typed(*words))] == [
+        ("1.10", "12345678901234567.89", "modified"),
+        ("7.00", None, "removed"),
+        ("12345678901234567.89", "-2.50", "modified"),
+    ]
+    within = lines(typed(*words, "--from", "2024-01-01T00:00:04", "--to", "2024-01-01T00:00:05"))
+    assert [row["entity_id"] for row in within] == [TWO]
+
+
+def test_compare_net_and_steps(typed: Typed, log_file: Path, engine: str):
+    words = ("compare", log_file, "-t", "orders.orders", "--engine", engine, "-f", "jsonl", "--field", "total")
+    words += ("--from", "2024-01-01T00:00:02", "--to", "2024-01-01T00:00:05")
+    net = {(row["entity_id"], row["kind"], row["old"], row["new"]) for row in lines(typed(*words))}
+    assert net == {(ONE, "modified", "1.10", "-2.50"), (TWO, "removed", "7.00", None)}
+    assert len(lines(typed(*words, "--steps"))) == 3
+
+
+def test_timeline_is_in_order(typed: Typed, log_file: Path):
+    times = [
+        row["changed_at"] for row in lines(typed("timeline", log_file, "-e", ONE, "-t", "orders.orders", "-f", "jsonl"))
+    ]
+    assert times == sorted(times, key=str)
+
+
+def test_what_is_written_is_what_the_api_answers(typed: Typed, log_file: Path, tmp_path: Path):
+    target = tmp_path / "versions.parquet"
+    assert typed("history", log_file, "-t", "orders.orders", "-f", "parquet", "-o", target).exit_code == 0
+    assert_frame_equal(pl.read_parquet(target), al.read_parquet(log_file).of("orders.orders").history())
+
+
+def test_an_archive_is_a_source_too(typed: Typed, log_file: Path, tmp_path: Path):
+    assert typed("archive", log_file, tmp_path / "kept").exit_code == 0
+    for verb in ("as-of", "history", "diffs"):
+        words = ("-t", "orders.orders", "-f", "jsonl")
+        assert lines(typed(verb, tmp_path / "kept", *words)) == lines(typed(verb, log_file, *words))
+
+
+def test_summary_prints_each_part(typed: Typed, log_file: Path):
+    printed = typed("summary", log_file)
+    assert printed.exit_code == 0
+    for title in ("Totals", "By operation", "By entity type", "By user", "By period", "Most recent"):
+        assert title in printed.stdout
+    by_user = lines(typed("summary", log_file, "--part", "by_user", "-f", "jsonl"))
+    assert [(row["changed_by"], row["changes"]) for row in by_user] == [(ALICE, "3"), (BOB, "3")]
+
+
+@pytest.mark.parametrize("verb", ["as-of", "history", "diffs", "compare", "timeline", "summary"])
+def test_sql_shows_the_query_that_answers(typed: Typed, log_file: Path, verb: str):
+    moments = ("--from", "2024-01-01", "--to", "2024-01-02") if verb == "compare" else ()
+    printed = typed(verb, log_file, "--sql", *moments)
+    assert printed.exit_code == 0, printed.output
+    assert printed.stdout.startswith("--")
+    assert "SELECT" in printed.stdout
+
+
+def test_a_log_with_other_names_is_read_by_a_mapping(typed: Typed, log_file: Path, tmp_path: Path):
+    theirs = tmp_path / "theirs.parquet"
+    pl.read_parquet(log_file).rename({"changed_by": "actor"}).write_parquet(theirs)
+    rows = lines(typed("diffs", theirs, "--column", "changed_by=actor", "--by", ALICE, "-f", "jsonl"))
+    assert {row["changed_by"] for row in rows} == {ALICE}

@@ -1,0 +1,131 @@
+"""What goes wrong is one clear message on stderr and an exit code, never a traceback."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from conftest import ONE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from typer.testing import Result
+
+    Typed = Callable[..., Result]
+
+AUDITLAB = [sys.executable, "-m", "auditlab"]
+
+
+def failed(result: Result, *words: str) -> None:
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    for word in words:
+        assert word in result.stderr
+
+
+def test_no_such_source(typed: Typed, tmp_path: Path):
+    failed(typed("summary", tmp_path / "nothing.parquet"), "nothing.parquet", "archive folder")
+
+
+def test_a_folder_that_is_no_archive(typed: Typed, tmp_path: Path):
+    failed(typed("summary", tmp_path), str(tmp_path))
+
+
+def test_a_file_that_is_no_parquet(typed: Typed, tmp_path: Path):
+    (tmp_path / "a.parquet").write_text("hello", encoding="utf-8")
+    failed(typed("summary", tmp_path / "a.parquet"), "a.parquet")
+
+
+def test_an_unknown_entity_type_names_what_there_is(typed: Typed, log_file: Path):
+    failed(typed("as-of", log_file, "-t", "orders.order"), "orders.order", "orders.order_items", "orders.orders")
+
+
+def test_an_unknown_field_names_what_there_is(typed: Typed, log_file: Path):
+    failed(typed("diffs", log_file, "--field", "totl"), "'totl'", "total")
+
+
+def test_a_time_outside_the_coverage(typed: Typed, log_file: Path):
+    failed(typed("as-of", log_file, "--at", "2023-12-01"), "2023-12-01", "2024-01-01")
+
+
+def test_a_time_that_is_none(typed: Typed, log_file: Path):
+    failed(typed("as-of", log_file, "--at", "yesterday"), "'yesterday'")
+
+
+def test_an_entity_without_its_type(typed: Typed, log_file: Path):
+    failed(typed("history", log_file, "-e", ONE), "--type")
+
+
+def test_a_key_that_is_no_json(typed: Typed, log_file: Path):
+    failed(typed("history", log_file, "-t", "orders.orders", "-e", "{a: 1}"), "{a: 1}")
+
+
+def test_a_wrong_mapping(typed: Typed, log_file: Path):
+    failed(typed("summary", log_file, "--column", "changed_by"), "OURS=THEIRS")
+
+
+def test_csv_of_a_summary_needs_a_part(typed: Typed, log_file: Path):
+    failed(typed("summary", log_file, "-f", "csv"), "--part")
+
+
+def test_usage_errors_exit_with_2(typed: Typed):
+    assert typed("as-of").exit_code == 2
+    assert typed("no-such-command").exit_code == 2
+
+
+@pytest.mark.parametrize("command", [("check",), ("init",), ("summary",), ("partitions",)])
+def test_no_server_and_no_password_in_the_message(typed: Typed, tmp_path: Path, command: tuple[str]):
+    dsn = f"postgresql://ann:s3cret@/shop?host={tmp_path}"
+    result = typed(*command, dsn)
+    failed(result, "cannot connect")
+    assert "s3cret" not in result.output
+
+
+def test_a_verified_fault_exits_with_1(typed: Typed, log_file: Path, tmp_path: Path):
+    kept = tmp_path / "kept"
+    assert typed("archive", log_file, kept).exit_code == 0
+    assert typed("verify", kept).exit_code == 0
+    part = next(path for path in sorted(kept.rglob("*.parquet")))
+    part.write_bytes(part.read_bytes()[:-1])
+    result = typed("verify", kept)
+    assert result.exit_code == 1
+    assert part.name in result.stderr
+    failed(typed("summary", kept), part.name)
+
+
+def test_a_closed_pipe_is_quiet(log_file: Path):
+    with subprocess.Popen(
+        [*AUDITLAB, "diffs", str(log_file), "-f", "csv"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.close()
+        assert running.stderr.read() == b""
+    assert running.returncode == 141
+
+
+def test_ctrl_c_exits_with_130(tmp_path: Path):
+    pipe = tmp_path / "log.parquet"
+    os.mkfifo(pipe)
+    with subprocess.Popen(
+        [*AUDITLAB, "demo", "--folder", str(tmp_path / "d")], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as running:
+        assert running.stdout is not None
+        running.stdout.readline()
+        running.send_signal(signal.SIGINT)
+        _, told = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert b"Traceback" not in told
+
+
+def test_python_m_auditlab_is_the_command():
+    done = subprocess.run([*AUDITLAB, "--version"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert done.stdout.startswith("auditlab ")

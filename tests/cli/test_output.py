@@ -1,0 +1,119 @@
+"""The four forms of an answer."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from auditlab.cli.output import Format, Output
+from auditlab.cli.table import shown
+from auditlab.errors import BadOption
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WHEN = datetime(2024, 6, 1, 12, 30, tzinfo=UTC)
+FRAME = pl.DataFrame(
+    {
+        "id": [1, 2],
+        "total": [Decimal("1.10"), Decimal("-12345678901234567.89")],
+        "note": ["=1+1", None],
+        "=name": ["", 'a,"b"\nc'],
+        "at": [WHEN, None],
+    },
+    schema={
+        "id": pl.Int64,
+        "total": pl.Decimal(38, 2),
+        "note": pl.String,
+        "=name": pl.String,
+        "at": pl.Datetime("us", "UTC"),
+    },
+)
+
+
+def text_of(output: Output, frame: pl.DataFrame | pl.LazyFrame) -> str:
+    assert output.file is not None
+    output.write(frame)
+    return output.file.read_text(encoding="utf-8")
+
+
+def test_csv_keeps_digits_and_neutralises_formulas(tmp_path: Path):
+    written = text_of(Output(Format.CSV, tmp_path / "a.csv"), FRAME)
+    assert written == (
+        'id,total,note,\'=name,at\n1,1.10,\'=1+1,"",2024-06-01T12:30:00+00:00\n2,-12345678901234567.89,,"a,""b""\nc",\n'
+    )
+    assert list(csv.reader(io.StringIO(written)))[2] == ["2", "-12345678901234567.89", "", 'a,"b"\nc', ""]
+
+
+def test_raw_csv_leaves_every_text_as_it_is(tmp_path: Path):
+    written = text_of(Output(Format.CSV, tmp_path / "a.csv", raw=True), FRAME)
+    assert next(csv.DictReader(io.StringIO(written)))["note"] == "=1+1"
+    assert written.startswith("id,total,note,=name,at\n")
+
+
+def test_json_lines_keep_numbers_as_numbers_digit_for_digit(tmp_path: Path):
+    lines = text_of(Output(Format.JSONL, tmp_path / "a.jsonl"), FRAME.lazy()).splitlines()
+    assert lines[0] == '{"id": 1, "total": 1.10, "note": "=1+1", "=name": "", "at": "2024-06-01T12:30:00+00:00"}'
+    assert json.loads(lines[1], parse_float=Decimal)["total"] == Decimal("-12345678901234567.89")
+    assert json.loads(lines[1])["note"] is None
+
+
+def test_parquet_comes_back_equal(tmp_path: Path):
+    Output(Format.PARQUET, tmp_path / "a.parquet").write(FRAME)
+    assert_frame_equal(pl.read_parquet(tmp_path / "a.parquet"), FRAME)
+
+
+def test_parquet_needs_a_file():
+    with pytest.raises(BadOption, match="-o FILE"):
+        Output(Format.PARQUET)
+
+
+def test_a_file_is_whole_or_not_there(tmp_path: Path):
+    target = tmp_path / "a.csv"
+    target.write_text("what was there", encoding="utf-8")
+    unwritable = pl.DataFrame({"a": [object()]}, schema={"a": pl.Object})
+    with pytest.raises(pl.exceptions.PolarsError):
+        Output(Format.PARQUET, target).write(unwritable)
+    assert target.read_text(encoding="utf-8") == "what was there"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path):
+    with pytest.raises(BadOption, match="no-such"):
+        Output(Format.CSV, tmp_path / "no-such" / "a.csv").write(FRAME)
+
+
+def test_a_table_says_what_it_leaves_out():
+    ids = [f"6f1c0000-0000-4000-8000-00000000000{n}" for n in range(3)]
+    frame = pl.DataFrame(
+        {"entity_id": ids, "certain": [True] * 3, "status": ["paid"] * 3, "gone": [None] * 3, "note": ["x" * 30] * 3}
+    )
+    whole = shown(frame, width=None)
+    assert [str(column.header) for column in whole.table.columns] == frame.columns
+    assert whole.notes == ()
+    narrow = shown(frame, width=40, limit=2)
+    assert [str(column.header) for column in narrow.table.columns] == ["entity_id", "status"]
+    assert narrow.notes == (
+        "the first 2 of 3 rows",
+        "without columns that say nothing here: certain, gone",
+        "ids are cut to 8 characters",
+        "without columns that do not fit: note",
+    )
+
+
+def test_a_table_takes_nothing_from_the_log_for_markup(capsys: pytest.CaptureFixture[str]):
+    Output().write(pl.DataFrame({"[red]x": ["[bold]paid[/bold] :smile:", "\x1b[2J"]}), title="[blink]t")
+    printed = capsys.readouterr().out
+    assert "[bold]paid[/bold] :smile:" in printed
+    assert "[red]x" in printed
+    assert "[blink]t" in printed
+    assert "\x1b" not in printed
+    assert "\\e[2J" in printed
