@@ -40,7 +40,7 @@ def log_file(tmp_path: Path) -> Path:
         ("INSERT", TWO, {"id": TWO, "status": "draft", "total": Decimal("7.00")}, {"changed_by": ALICE}),
         ("INSERT", "1", {"id": 1, "order_id": ONE, "quantity": 2**63 + 1}, ITEM),
         ("UPDATE", ONE, {"id": ONE, "status": "paid", "total": Decimal("12345678901234567.89")}, {"changed_by": BOB}),
-        ("DELETE", TWO, None, {"changed_by": BOB}),
+        ("DELETE", TWO, {"changed_by": BOB}),
         ("UPDATE", ONE, {"id": ONE, "status": "=1+1", "total": Decimal("-2.50")}, {"changed_by": BOB}),
     ]
     path = tmp_path / "log.parquet"
