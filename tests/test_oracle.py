@@ -71,7 +71,7 @@ def by_type(states: Mapping[tuple[str, str], State], entity_type: str) -> dict[s
 def agree_on_states(log: al.ChangeLog, oracle: Oracle, **moment: object) -> None:
     states = oracle.as_of(**moment)
     for entity_type in log.entity_types:
-        assert_states(log.of(entity_type).as_of(**moment), by_type(states, entity_type))
+        assert_states(log.of(entity_type).as_of(**moment), by_type(states, entity_type), verbatim=True)
     if len(log.entity_types) > 1:
         rows = log.as_of(**moment).to_dicts()
         assert [(row["entity_type"], row["entity_id"]) for row in rows] == sorted(states)
@@ -123,7 +123,7 @@ def assert_fields(shown: pl.DataFrame, versions: list[Version]) -> None:
     assert None not in columns.values()
     for row, version in zip(cells.to_dicts(), versions, strict=True):
         for name, column in columns.items():
-            assert shows(row[column], version.state.get(name)), (name, row[column], version)
+            assert shows(row[column], version.state.get(name), verbatim=True), (name, row[column], version)
 
 
 def agree_on_diffs(frame: pl.DataFrame) -> None:
@@ -160,7 +160,7 @@ def agree_on_replay(frame: pl.DataFrame) -> None:
             states = oracle.as_of(moment)
             for entity_type in log.entity_types:
                 shown = log.of(entity_type).replay(moment)
-                assert_states(shown, by_type(states, entity_type), own=["entity_id"])
+                assert_states(shown, by_type(states, entity_type), own=["entity_id"], verbatim=True)
 
 
 def agree_on_timeline(frame: pl.DataFrame) -> None:

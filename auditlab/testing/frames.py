@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from auditlab.testing.equality import Exact, State, canonical
+from auditlab.testing.equality import Canonical, Exact, State, canonical
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -16,11 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["assert_states", "column_of", "shows"]
 
 
-def shows(cell: Any, value: Exact | None) -> bool:  # noqa: ANN401 - a frame's cell
+def shows(cell: Any, value: Exact | None, *, verbatim: bool = False) -> bool:  # noqa: ANN401 - a frame's cell
     """Whether a typed cell says the recorded value exactly. An empty cell is null or missing.
 
     A float never does: a number that has passed through one is not what was recorded. A text may be the text
-    itself or, where no type fits the column, the JSON as it was recorded.
+    itself or, where no type fits the column, its JSON; ``verbatim`` means the JSON exactly as it was recorded, else
+    equal objects and arrays will do.
     """
     if cell is None or value is None:
         return cell is None and (value is None or value.value == ("null",))
@@ -37,10 +39,18 @@ def shows(cell: Any, value: Exact | None) -> bool:  # noqa: ANN401 - a frame's c
         case date():
             same = isinstance(decoded, str) and decoded == cell.isoformat()
         case str():
-            same = cell in (decoded, value.text)
+            same = cell in (decoded, value.text) or (not verbatim and _nested(cell) == value.value)
         case _:
             same = False
     return same
+
+
+def _nested(text: str) -> Canonical | None:
+    """The value of a JSON object or array; None for every other text."""
+    try:
+        return canonical(json.loads(text, parse_float=Decimal)) if text[:1] in ("{", "[") else None
+    except ValueError:
+        return None
 
 
 def column_of(frame: pl.DataFrame, name: str) -> str | None:
@@ -49,7 +59,11 @@ def column_of(frame: pl.DataFrame, name: str) -> str | None:
 
 
 def assert_states(
-    frame: pl.DataFrame, states: Mapping[str, State], *, own: Sequence[str] = ("entity_id", "certain")
+    frame: pl.DataFrame,
+    states: Mapping[str, State],
+    *,
+    own: Sequence[str] = ("entity_id", "certain"),
+    verbatim: bool = False,
 ) -> None:
     """Assert that a frame of one entity type (as ``as_of`` gives it) shows exactly these states.
 
@@ -60,6 +74,7 @@ def assert_states(
         frame: One row an entity, sorted by ``entity_id``.
         states: The true states by entity id.
         own: The columns of the frame that are no fields.
+        verbatim: Nested values must be the very text of ``states``, not only equal to it.
 
     Raises:
         AssertionError: they differ; the message names the entities, the fields and both values.
@@ -73,19 +88,23 @@ def assert_states(
     names = {name for state in states.values() for name in state}
     columns = {name: column_of(frame.drop(own), name) for name in names}
     beside = [column for column in frame.columns if column not in (*own, *columns.values())]
-    faults = list(_differences(frame.to_dicts(), states, columns))
+    faults = list(_differences(frame.to_dicts(), states, columns, verbatim=verbatim))
     faults += [f"column {name!r} is not empty" for name in beside if frame[name].null_count() < frame.height]
     if faults:
         raise AssertionError(f"{len(faults)} differences, e.g. " + "; ".join(faults[:5]))
 
 
 def _differences(
-    rows: Iterable[Mapping[str, Any]], states: Mapping[str, State], columns: Mapping[str, str | None]
+    rows: Iterable[Mapping[str, Any]],
+    states: Mapping[str, State],
+    columns: Mapping[str, str | None],
+    *,
+    verbatim: bool,
 ) -> Iterable[str]:
     for row in rows:
         state = states[row["entity_id"]]
         for name, column in columns.items():
             cell = None if column is None else row[column]
-            if not shows(cell, state.get(name)):
+            if not shows(cell, state.get(name), verbatim=verbatim):
                 recorded = state[name].text if name in state else "nothing"
                 yield f"{row['entity_id']}.{name}: recorded {recorded}, shown {cell!r}"
