@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -82,6 +83,9 @@ class ArchiveWriter:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         _must_be_free(self.folder)
+        self._made = [
+            place for place in (self.folder / DATA, self.folder / MANIFESTS, self.folder) if not place.exists()
+        ]
         with reported(self.folder):
             for place in (self.folder / DATA, self.folder / MANIFESTS):
                 make_folder(place)
@@ -144,7 +148,7 @@ class ArchiveWriter:
                 segments=(self._segment(),),
             )
             publish(self.folder, manifest)
-        done, self._done = self._done, []
+        done, self._done, self._made = self._done, [], []
         return ArchiveSummary(
             folder=self.folder,
             rows=self._tally.rows,
@@ -162,6 +166,9 @@ class ArchiveWriter:
         for written in self._done:
             written.path.unlink(missing_ok=True)
         self._done.clear()
+        for place in self._made:
+            with suppress(OSError):  # it holds what another writer put there by now
+                place.rmdir()
 
     def _count(self, name: str, rows: pa.RecordBatch) -> None:
         tally = self._tally

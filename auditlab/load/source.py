@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -73,4 +74,6 @@ def spanning(changes: pl.DataFrame, facts: LogFacts) -> LogFacts:
     """``facts`` with a coverage from the first to the last recorded time of ``changes``."""
     first: datetime | None = changes["changed_at"].min()  # type: ignore[assignment]  # a time column's least is a time
     last: datetime | None = changes["changed_at"].max()  # type: ignore[assignment]  # the same
-    return replace(facts, coverage=Coverage(start=first, end=last))
+    if first is None or last is None:
+        return replace(facts, coverage=Coverage())
+    return replace(facts, coverage=Coverage(start=first.astimezone(UTC), end=last.astimezone(UTC)))

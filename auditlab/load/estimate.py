@@ -1,0 +1,77 @@
+"""How large a load will be, before it is begun."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auditlab.errors import LogTooLarge
+from auditlab.load.filters import compose
+from auditlab.queries import text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from auditlab.connection import Connection
+    from auditlab.load.catalog import LogTable
+
+__all__ = ["available_memory", "expected_bytes", "expected_rows", "refuse_too_large"]
+
+_FIXED = 160
+"""Bytes of a change beside its documents: ids, times, texts, and the frame's own bookkeeping."""
+
+_CGROUP = Path("/sys/fs/cgroup")
+_MEMINFO = Path("/proc/meminfo")
+
+
+def expected_rows(connection: Connection, queries: Iterable[str]) -> int:
+    """How many rows PostgreSQL's planner expects of the queries, together."""
+    rows = 0
+    for query in queries:
+        plan = connection.rows(text("load", "explain") + query)[0]["QUERY PLAN"]
+        rows += int(json.loads(plan)[0]["Plan"]["Plan Rows"])
+    return rows
+
+
+def expected_bytes(connection: Connection, log: LogTable, rows: int) -> int:
+    """About how much memory so many changes of the log take, from the width of its first rows."""
+    width = connection.rows(compose("width", log))[0]["bytes"]
+    return int(rows * ((width or 0) + _FIXED))
+
+
+def available_memory() -> int | None:
+    """Bytes that this process may still take: of the system, or of its container; None where neither says."""
+    found = []
+    try:
+        lines = _MEMINFO.read_text(encoding="ascii").splitlines()
+        found += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    except (OSError, ValueError):
+        if "SC_AVPHYS_PAGES" in getattr(os, "sysconf_names", {}):
+            found.append(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    with suppress(OSError, ValueError):
+        limit = (_CGROUP / "memory.max").read_text(encoding="ascii").strip()
+        used = (_CGROUP / "memory.current").read_text(encoding="ascii").strip()
+        found.append(int(limit) - int(used))
+    return min(found, default=None)
+
+
+def refuse_too_large(expected: int, *, limit: int | None, rows: int, label: str) -> None:
+    """Raise ``LogTooLarge`` if a load would take more than the limit (or, with None, than there is).
+
+    Raises:
+        LogTooLarge: with both numbers and what to do.
+    """
+    room = available_memory() if limit is None else limit
+    if room is not None and expected > room:
+        raise LogTooLarge(
+            f"{label}: about {rows:,} changes, {_size(expected)} expected in memory; there is room for {_size(room)}. "
+            "Pull an archive instead (al.archive_postgres, auditlab archive DSN DIR), or narrow the load by "
+            "entity_types=, start=, end=. memory_limit= sets the room."
+        )
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 100_000_000 else f"{count / 1e6:.1f} MB"  # noqa: PLR2004 - 0.1 GB

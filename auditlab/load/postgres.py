@@ -1,0 +1,113 @@
+"""A log from PostgreSQL: into memory, or as a stream."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from auditlab.load import malformed
+from auditlab.load.catalog import DEFAULT_TABLE
+from auditlab.load.estimate import refuse_too_large
+from auditlab.load.source import Loaded, frame
+from auditlab.load.stream import ChangeStream
+from auditlab.order import sequence
+from auditlab.schema import CHANGES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from uuid import UUID
+
+    import polars as pl
+
+    from auditlab.clock import Moment
+    from auditlab.load.filters import Entity
+    from auditlab.schema import LogFacts
+
+__all__ = ["ChangeStream", "read_postgres"]
+
+
+def read_postgres(
+    dsn: str,
+    *,
+    table: str = DEFAULT_TABLE,
+    entity_types: str | Sequence[str] | None = None,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    partitions: str | Sequence[str] | None = None,
+    user: str | UUID | int | None = None,
+    entity: Entity | None = None,
+    baseline: bool = True,
+    columns: Mapping[str, str] | None = None,
+    zone: str = "UTC",
+    connections: int = 1,
+    progress: bool | None = None,
+    strict: bool = True,
+    memory_limit: int | None = None,
+    allow_unsafe_order: bool = False,
+) -> Loaded:
+    """The log in a PostgreSQL database, all of it or the part that the filters name, as of one snapshot.
+
+    Filters run on the server. Changes at exactly ``start`` are loaded, those at exactly ``end`` are not. A change
+    counts by its effective time: one that its entity's order puts after a later time goes with that time.
+
+    Args:
+        dsn: A libpq URL or ``key=value`` text.
+        table: The log's name as SQL writes it.
+        entity_types: One or several entity types (``schema.table``); partitions of a table count as the table.
+        start: The first instant; without ``baseline=False`` the last change of each entity before it comes too.
+        end: The instant after the last.
+        partitions: Names of partitions of the log; makes a log of changes only.
+        user: Who made the changes; makes a log of changes only.
+        entity: One entity: its id, its key's only value, or its key's columns and values.
+        baseline: Whether to load what was there before ``start``; without it the log is of changes only.
+        columns: Canonical name to the log's own, for columns that are called otherwise.
+        zone: The time zone in which times without one are read.
+        connections: How many connections read at once, all in the same snapshot.
+        progress: Whether to show progress on stderr; None shows it where that is a terminal.
+        strict: Whether rows that are no changes are an error; else they are set aside in ``Loaded.malformed``.
+        memory_limit: Bytes that the rows may take; None asks the system.
+        allow_unsafe_order: Whether to load a log whose ids were handed out in batches (sequence CACHE above 1).
+
+    Raises:
+        ConnectionFailed: no connection, or none any more; nothing is returned.
+        NotInstalled, NoSuchTable: there is no such table.
+        AccessDenied, IncompleteRead: the role may not read it, or would not see all of it.
+        SchemaMismatch: columns are missing, mistyped, or null where they must not be; all of them are named.
+        BadTime: a recorded time is infinite or beyond the years 1 to 9999.
+        MalformedChange: rows that are no changes, by kind.
+        UnsafeOrder: the log's ids do not tell an order.
+        LogTooLarge: the rows would not fit in memory.
+        UnknownEntity: the log has no change of ``entity``.
+        BadOption: options that do not go together.
+    """
+    with ChangeStream(
+        dsn,
+        table=table,
+        entity_types=entity_types,
+        start=start,
+        end=end,
+        partitions=partitions,
+        user=user,
+        entity=entity,
+        baseline=baseline,
+        columns=columns,
+        zone=zone,
+        connections=connections,
+        progress=progress,
+        allow_unsafe_order=allow_unsafe_order,
+    ) as stream:
+        refuse_too_large(stream.expected_bytes(), limit=memory_limit, rows=stream.expected, label=stream.log.label)
+        before = None
+        if stream.has_baseline:
+            before, _ = malformed.split(frame(stream.baseline()), strict=strict)
+        changes, aside = malformed.split(frame(stream), strict=strict)
+        facts = stream.facts
+    if before is not None:
+        before = _last_changes(before, facts)
+    return Loaded(changes=changes, facts=facts, baseline=before, malformed=aside)
+
+
+def _last_changes(before: pl.DataFrame, facts: LogFacts) -> pl.DataFrame:
+    """Of the rows before a start, each entity's last in the log's order; of a type's TRUNCATEs the last."""
+    ordered = sequence(before, clock=facts.clock, kinds=facts.kinds).changes
+    last = ordered.unique(["entity_type", "entity_id"], keep="last", maintain_order=True)
+    return last.select(*CHANGES).sort("id", maintain_order=True)

@@ -1,0 +1,235 @@
+"""A change log read from PostgreSQL as a stream of batches: one snapshot, bounded memory, nothing interpreted."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from auditlab.clock import Moment, instant
+from auditlab.clock import zone as time_zone
+from auditlab.errors import BadOption, BadTime, DatabaseError
+from auditlab.load import catalog, estimate
+from auditlab.load.canonical import Canonical
+from auditlab.load.filters import Entity, compose, narrowed, select
+from auditlab.load.parallel import batches
+from auditlab.load.progress import counted
+from auditlab.load.snapshot import Snapshot
+from auditlab.load.times import UnrepresentableTime
+from auditlab.queries import text
+from auditlab.schema import Coverage, LogFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from types import TracebackType
+    from uuid import UUID
+
+    from auditlab.connection import Connection
+
+__all__ = ["ChangeStream"]
+
+_BATCH_BYTES = 8 << 20
+_FEWEST_BLOCKS = 256
+"""Blocks of a table that are worth a query of their own."""
+
+
+class ChangeStream:
+    """The rows of a change log, in batches of the canonical columns, in no promised order.
+
+    A context manager, and an iterator that may be used once. ``facts`` are whole when it is exhausted.
+
+    Args:
+        dsn: Where; see ``read_postgres`` for this and all other options.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        table: str = catalog.DEFAULT_TABLE,
+        entity_types: str | Sequence[str] | None = None,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        partitions: str | Sequence[str] | None = None,
+        user: str | UUID | int | None = None,
+        entity: Entity | None = None,
+        baseline: bool = True,
+        columns: Mapping[str, str] | None = None,
+        zone: str = "UTC",
+        connections: int = 1,
+        progress: bool | None = None,
+        allow_unsafe_order: bool = False,
+        batch_bytes: int = _BATCH_BYTES,
+    ) -> None:
+        if connections < 1:
+            raise BadOption(f"connections={connections}: at least one is needed.")
+        time_zone(zone)
+        self._zone, self._connections, self._progress, self._batch_bytes = zone, connections, progress, batch_bytes
+        self._start = None if start is None else instant(start, zone)
+        self._end = None if end is None else instant(end, zone)
+        self._baseline = baseline
+        self._first: datetime | None = None
+        self._last: datetime | None = None
+        self._types: set[str] = set()
+        with ExitStack() as undo:
+            self._snapshot = undo.enter_context(Snapshot(dsn))
+            holder = self._snapshot.holder
+            self.log = catalog.describe(holder, table, columns=columns, allow_unsafe_order=allow_unsafe_order)
+            self._folds = catalog.folds(holder)
+            self._kinds = catalog.kinds(holder)
+            self._moment = holder.rows(text("load", "moment"))[0]
+            self.filters = select(
+                self.log,
+                entity_types=[entity_types] if isinstance(entity_types, str) else entity_types,
+                start=self._start,
+                end=self._end,
+                partitions=[partitions] if isinstance(partitions, str) else partitions,
+                user=user,
+                baseline=baseline,
+                folds=self._folds,
+            )
+            self.filters.tell(holder)
+            if entity is not None:
+                self.filters = narrowed(self.filters, holder, self.log, entity, folds=self._folds)
+                self.filters.tell(holder)
+            self._queries = self._split()
+            self.expected = estimate.expected_rows(holder, self._queries)
+            self._overtaken = self._find_overtaken()
+            self._undo = undo.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        workers = [self._snapshot.holder]
+        if self._connections > 1 and len(self._queries) > 1:
+            workers = [self._snapshot.another() for _ in range(min(self._connections, len(self._queries)))]
+            for worker in workers:
+                self.filters.tell(worker)
+        found = self._read(workers, self._queries)
+        for batch in counted(found, total=self.expected, label=self.log.label, progress=self._progress):
+            self._see(batch)
+            yield batch
+
+    @property
+    def has_baseline(self) -> bool:
+        """Whether there is a baseline: the load has a start, and its filters keep entities whole."""
+        return self._start is not None and not self.filters.partial
+
+    def baseline(self) -> Iterator[pa.RecordBatch]:
+        """Per entity the changes of its last transaction before the start, in the same snapshot."""
+        if self.has_baseline:
+            query = compose("baseline", self.log, given=self.filters.given)
+            for batch in self._read([self._snapshot.holder], [query]):
+                self._types.update(pc.unique(batch.column("entity_type")).to_pylist())
+                yield batch
+
+    @property
+    def facts(self) -> LogFacts:
+        """The log's facts; coverage and kinds are whole when the stream is exhausted."""
+        partial = self.filters.partial
+        now: datetime = self._moment["now"].astimezone(UTC)
+        known = now if self._end is None else min(now, self._end - timedelta(microseconds=1))
+        coverage = Coverage(
+            start=self._start or self._first,
+            end=known if self._last is None else max(known, self._last),
+            complete=not partial,
+            why=partial,
+        )
+        if coverage.start is None:
+            coverage = replace(coverage, end=None)
+        return LogFacts(
+            source=f"{self._snapshot.holder.label} {self.log.label}",
+            system=self._moment["system"],
+            zone=self._zone,
+            coverage=coverage,
+            filters=self.filters.words,
+            kinds={name: self._kinds[name] for name in sorted(self._types) if name in self._kinds},
+        )
+
+    def expected_bytes(self) -> int:
+        """About how much memory the rows would take if they were held."""
+        return estimate.expected_bytes(self._snapshot.holder, self.log, self.expected)
+
+    def close(self) -> None:
+        """Close the connections; what was not read is not."""
+        self._undo.close()
+
+    def _split(self) -> list[str]:
+        """The queries that together give each selected row once."""
+        log, filters = self.log, self.filters
+        if log.leaves and log.splits and (self._connections > 1 or filters.leaves is not None):
+            leaves = log.leaves if filters.leaves is None else filters.leaves
+            queries = [query for leaf in leaves for query in self._ranges(leaf, leaf.blocks)]
+        else:
+            queries = self._ranges(None, log.blocks)
+        if self._start is not None and not filters.given & {"user", "partitions"}:
+            queries.append(compose("stragglers", log, given=filters.given))
+        return queries
+
+    def _ranges(self, leaf: catalog.Leaf | None, blocks: int) -> list[str]:
+        """Queries for ranges of a table's blocks, the last open at its end."""
+        given = self.filters.given if leaf is None else self.filters.given - {"partitions"}
+        pieces = max(1, min(2 * self._connections, blocks // _FEWEST_BLOCKS)) if self._connections > 1 else 1
+        cuts: list[int | None] = [blocks * piece // pieces for piece in range(1, pieces)]
+        queries = []
+        for low, high in zip([None, *cuts], [*cuts, None], strict=True):
+            bounds = {name: cut for name, cut in (("from_block", low), ("to_block", high)) if cut is not None}
+            queries.append(compose("changes", self.log, given=given, leaf=leaf, blocks=bounds))
+        return queries
+
+    def _find_overtaken(self) -> pa.Array | None:
+        if self._end is None:
+            return None
+        query = compose("overtaken", self.log, given=self.filters.given)
+        ids = [row["id"] for row in self._snapshot.holder.rows(query)]
+        return pa.array(ids, pa.int64()) if ids else None
+
+    def _read(self, workers: list[Connection], queries: list[str]) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from batches(workers, queries, prepare=self._prepare, batch_bytes=self._batch_bytes)
+        except UnrepresentableTime as exc:
+            raise BadTime(self._recorded(exc)) from exc
+
+    def _prepare(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        batch = Canonical(batch.schema, zone=self._zone, what=self.log.label).batch(batch)
+        if self._overtaken is not None:
+            batch = batch.filter(pc.invert(pc.is_in(batch.column("id"), value_set=self._overtaken)))
+        if self._folds:
+            coded = batch.column("entity_type").dictionary_encode()
+            names = pa.array([self._folds.get(name, name) for name in coded.dictionary.to_pylist()], pa.string())
+            folded = pa.DictionaryArray.from_arrays(coded.indices, names).cast(pa.string())
+            place = batch.schema.get_field_index("entity_type")
+            batch = batch.set_column(place, batch.schema.field(place), folded)
+        return batch
+
+    def _see(self, batch: pa.RecordBatch) -> None:
+        if not batch.num_rows:
+            return
+        self._types.update(pc.unique(batch.column("entity_type")).to_pylist())
+        first, last = (value.as_py() for value in pc.min_max(batch.column("changed_at")).values())
+        if first is not None and last is not None:
+            first, last = first.astimezone(UTC), last.astimezone(UTC)
+            self._first = min(self._first or first, first)
+            self._last = max(self._last or last, last)
+
+    def _recorded(self, exc: UnrepresentableTime) -> str:
+        """The message about a time that cannot be represented, with the value as PostgreSQL writes it."""
+        holder, value = self._snapshot.holder, "a value"
+        try:
+            holder.rollback()
+            query = compose("value", self.log).replace("l.changed_at", f"l.{exc.column}")
+            value = holder.rows(query, (exc.row_id,))[0]["value"]
+        except (DatabaseError, IndexError):
+            value = "a time"
+        return (
+            f"row id {exc.row_id}: {exc.column}={value} cannot be represented (the years 1 to 9999 can). "
+            "Correct the row, or leave it out by start= and end=."
+        )

@@ -1,0 +1,12 @@
+-- The rows of a change log. A line that ends in "if <filter>" stays only where that filter is given; values come by settings.
+SELECT l.*
+FROM (SELECT * FROM audit.entity_change_log) AS l
+WHERE true
+  AND l.entity_type IN (SELECT jsonb_array_elements_text(current_setting('auditlab.entity_types')::jsonb)) -- if entity_types
+  AND l.changed_at >= current_setting('auditlab.start')::timestamptz -- if start
+  AND l.changed_at < current_setting('auditlab.end')::timestamptz -- if end
+  AND l.changed_by = current_setting('auditlab.user')::uuid -- if user
+  AND (l.entity_id IN (SELECT jsonb_array_elements_text(current_setting('auditlab.entities')::jsonb)::uuid) OR l.entity_id IS NULL) -- if entities
+  AND l.partition IN (SELECT jsonb_array_elements_text(current_setting('auditlab.partitions')::jsonb)::oid) -- if partitions
+  AND l.place >= '(0,0)'::tid -- if from_block
+  AND l.place < '(0,0)'::tid -- if to_block
