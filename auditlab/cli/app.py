@@ -28,20 +28,25 @@ ABOUT = """Exact answers from the change log of a database: states at any time, 
 
 [bold]Start here[/bold]
 
-  auditlab demo                                                    see all of it on a PostgreSQL of its own
+  auditlab demo                                               see all of it, on a PostgreSQL of its own
 
-  auditlab init DSN && auditlab track DSN orders.orders            begin to record
+  auditlab init DSN && auditlab track DSN orders.orders       begin to record a table
 
-  auditlab as-of SOURCE --type orders.orders --at 2024-06-01       every order as it was
+  auditlab as-of SOURCE -t orders.orders --at 2024-06-01      every order as it was
 
-  auditlab diffs SOURCE --type orders.orders --field total --by ID who changed what, from what to what
+  auditlab diffs SOURCE -t orders.orders --field total        who changed totals, from what to what
 
-  auditlab archive DSN archive/ && auditlab verify archive/        keep it, and prove that it is whole
+  auditlab archive DSN archive/ && auditlab verify archive/   keep the log, and prove that it is whole
 
 [bold]Exit codes[/bold]
 
-  0 done; 1 done, and a check or verify found something wrong; 2 could not do it (one line on stderr says why);
-  130 interrupted by Ctrl-C; 141 the reader of the output went away.
+  0    done
+
+  1    done, and a check, a verification or the demo's proof found something wrong
+
+  2    could not do it; one message on stderr says why
+
+  130  interrupted by Ctrl-C; 141: the reader of the output went away
 """
 
 

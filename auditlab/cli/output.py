@@ -108,23 +108,23 @@ class Output:
             stream.write((printable(line) if escape else line) + "\n")
 
     def _write_table(self, frame: pl.DataFrame, stream: IO[str], title: str) -> None:
-        console = _Terminal(file=stream, highlight=False, markup=False, emoji=False)
+        console = _console(stream)
         whole = self.wide or not stream.isatty()
         result = shown(frame, width=None if whole else console.width, limit=self.limit)
         if title:
-            console.print(Text(printable(title), style="bold"), soft_wrap=True)
+            console.print(Text(printable(title), style="bold"))
         if frame.height:
-            console.print(result.table, width=_natural(result.table) if whole else None, no_wrap=True, crop=not whole)
-        notes = [f"{frame.height:,} {'row' if frame.height == 1 else 'rows'}", *result.notes]
+            console.print(*result.lines, sep="\n")
+        count = [] if self.limit and frame.height > self.limit else [f"{frame.height:,} row{'s'[frame.height == 1 :]}"]
+        notes = [*count, *result.notes]
         if result.notes and not whole:
             notes.append("--wide shows all")
-        console.print(Text("; ".join(notes), style="dim"), soft_wrap=True)
+        console.print(Text("; ".join(notes), style="dim"))
 
 
 def say(text: str = "", *, style: str = "") -> None:
     """Print a line for people on standard output; nothing in it is taken for markup."""
-    console = _Terminal(file=sys.stdout, highlight=False, markup=False, emoji=False)
-    console.print(Text("\n".join(printable(line) for line in text.split("\n")), style=style), soft_wrap=True)
+    _console(sys.stdout).print(Text("\n".join(printable(line) for line in text.split("\n")), style=style))
 
 
 def warn(text: str) -> None:
@@ -132,8 +132,8 @@ def warn(text: str) -> None:
     sys.stderr.write("\n".join(printable(line) for line in text.split("\n")) + "\n")
 
 
-def _natural(table: Any) -> int:  # noqa: ANN401 - rich's Table
-    return max(1, Console(width=1_000_000).measure(table).maximum)
+def _console(stream: IO[str]) -> Console:
+    return _Terminal(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def _csv(frame: pl.DataFrame, *, raw: bool) -> Iterator[str]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
-from rich.table import Table
 from rich.text import Text
 
 from auditlab.cli.cells import plain_text
@@ -22,58 +20,115 @@ if TYPE_CHECKING:
 
 __all__ = ["Shown", "shown"]
 
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_SHORT = 8
-_WIDEST = 48
-_QUIET: Mapping[str, Any] = {"certain": True, "origin": "observed"}
-"""Columns that say nothing while every row has this value."""
+GAP = "  "
+NULL = "·"
+SHORT = 8
+WIDEST = 48
+NARROWER = (32, 24, 20)
+UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+SILENT: Mapping[str, Any] = {"certain": True, "origin": "observed", "life": 1}
+"""Our columns that say nothing while every row has this value."""
+
+SECONDARY = (
+    "committed_at",
+    "correlation_id",
+    "changed_fields",
+    "metadata",
+    "before_snapshot",
+    "after_snapshot",
+    "old_present",
+    "new_present",
+    "ended_by",
+    "field.id",
+    "transaction_id",
+    "id",
+    "version",
+    "life",
+)
+"""Our columns that a narrow terminal does without, those it misses least first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A table, and in words what it leaves out."""
+    """A table, line by line, and in words what it leaves out."""
 
-    table: Table
+    lines: tuple[Text, ...]
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Column:
+    name: str
+    cells: tuple[str, ...]
+    right: bool
+    width: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        widest = max(cell_len(printable(self.name)), *(cell_len(cell) for cell in self.cells), 1)
+        object.__setattr__(self, "width", widest)
+
+    def padded(self, cell: str) -> str:
+        room = " " * (self.width - cell_len(cell))
+        return room + cell if self.right else cell + room
+
+
 def shown(frame: pl.DataFrame, *, width: int | None, limit: int = 0) -> Shown:
-    """The frame as a table.
+    """The frame as a table; null is a dot.
 
     Args:
         frame: What to show.
-        width: The columns of the terminal. Where they do not suffice, columns that say nothing go first, then uuids
-            are cut to their first eight characters, then the last columns go. None shows everything whole.
+        width: The width of the terminal. Where it does not suffice, columns that say nothing go first, then uuids are
+            cut to their first eight characters, then our secondary columns go, then long texts are cut, then the last
+            columns go. None shows
+            everything whole.
         limit: The most rows to show; 0 is all of them.
     """
-    notes: list[str] = []
     rows = frame.head(limit) if limit else frame
-    columns = {name: _cells(rows[name]) for name in rows.columns}
+    notes = [f"the first {rows.height:,} of {frame.height:,} rows"] if frame.height > rows.height else []
+    columns = [_Column(name, _cells(rows[name], width), rows.schema[name].is_numeric()) for name in rows.columns]
     if width is not None:
-        columns = {name: [_clipped(cell) for cell in cells] for name, cells in columns.items()}
-        if _width(columns) > width:
-            silent = [name for name in columns if _says_nothing(name, frame[name])]
-            columns = {name: cells for name, cells in columns.items() if name not in silent}
-            notes += _left_out("columns that say nothing here", silent)
-        if _width(columns) > width:
-            columns = {name: _short(cells) for name, cells in columns.items()}
-            notes.append("ids are cut to 8 characters")
-        columns, cut = _fitting(columns, width)
-        notes += _left_out("columns that do not fit", cut)
-    if frame.height > rows.height:
-        notes.insert(0, f"the first {rows.height:,} of {frame.height:,} rows")
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
-    for name in columns:
-        table.add_column(
-            Text(printable(name)), justify="right" if frame.schema[name].is_numeric() else "left", no_wrap=True
-        )
-    for row in zip(*columns.values(), strict=True):
-        table.add_row(*(Text(cell, style="dim" if cell == "null" else "") for cell in row))
-    return Shown(table, tuple(notes))
+        columns, left_out = _fitted(columns, frame, width)
+        notes += left_out
+    head = GAP.join(column.padded(printable(column.name)) for column in columns)
+    body = zip(*(map(column.padded, column.cells) for column in columns), strict=True)
+    lines = [Text(head.rstrip(), "bold"), Text("─" * cell_len(head), "dim")]
+    lines += [Text(GAP.join(row).rstrip()) for row in body]
+    return Shown(tuple(lines), tuple(notes))
 
 
-def _cells(column: pl.Series) -> list[str]:
-    return ["null" if value is None else printable(_readable(value)) for value in column]
+def _fitted(columns: list[_Column], frame: pl.DataFrame, width: int) -> tuple[list[_Column], list[str]]:
+    """The columns that fit, and what had to go."""
+    notes = []
+    gone = []
+    if _width(columns) > width:
+        gone = [column.name for column in columns if _says_nothing(frame[column.name])]
+        gone += ["changed_at"] if {"valid_from", "changed_at"} <= set(frame.columns) else []
+        columns = [column for column in columns if column.name not in gone]
+    if _width(columns) > width:
+        columns = [_Column(column.name, _short(column.cells), column.right) for column in columns]
+        notes.append("ids cut to 8 characters")
+    for name in SECONDARY:
+        if _width(columns) > width and name in {column.name for column in columns}:
+            gone.append(name)
+            columns = [column for column in columns if column.name != name]
+    for longest in NARROWER:
+        if _width(columns) > width:
+            columns = [_Column(column.name, _clipped(column.cells, longest), column.right) for column in columns]
+    while _width(columns) > width and len(columns) > 1:
+        gone.append(columns.pop().name)
+    if gone:
+        notes.append("not shown: " + ", ".join(printable(name) for name in frame.columns if name in gone))
+    return columns, notes
+
+
+def _width(columns: list[_Column]) -> int:
+    return sum(column.width for column in columns) + len(GAP) * (len(columns) - 1)
+
+
+def _cells(column: pl.Series, width: int | None) -> tuple[str, ...]:
+    cells = (NULL if value is None else printable(_readable(value)) for value in column)
+    return tuple(cells) if width is None else _clipped(cells, WIDEST)
 
 
 def _readable(value: Any) -> str:  # noqa: ANN401 - the values of a result are of any type
@@ -82,38 +137,15 @@ def _readable(value: Any) -> str:  # noqa: ANN401 - the values of a result are o
     return plain_text(value)
 
 
-def _clipped(cell: str) -> str:
-    return cell if len(cell) <= _WIDEST else cell[: _WIDEST - 1] + "…"
+def _clipped(cells: Iterable[str], longest: int) -> tuple[str, ...]:
+    return tuple(cell if len(cell) <= longest else cell[: longest - 1] + "…" for cell in cells)
 
 
-def _short(cells: list[str]) -> list[str]:
-    if any(cell != "null" and not _UUID.fullmatch(cell) for cell in cells):
-        return cells
-    return [cell if cell == "null" else cell[:_SHORT] for cell in cells]
+def _short(cells: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(cell[:SHORT] if UUID.fullmatch(cell) else cell for cell in cells)
 
 
-def _says_nothing(name: str, column: pl.Series) -> bool:
-    return column.null_count() == len(column) or (name in _QUIET and bool((column == _QUIET[name]).all()))
-
-
-def _column_width(name: str, cells: Iterable[str]) -> int:
-    return max([cell_len(printable(name)), *(cell_len(cell) for cell in cells)]) + 2
-
-
-def _width(columns: dict[str, list[str]]) -> int:
-    return sum(_column_width(name, cells) for name, cells in columns.items())
-
-
-def _fitting(columns: dict[str, list[str]], width: int) -> tuple[dict[str, list[str]], list[str]]:
-    kept: dict[str, list[str]] = {}
-    used = 0
-    for name, cells in columns.items():
-        used += _column_width(name, cells)
-        if used > width and kept:
-            break
-        kept[name] = cells
-    return kept, [name for name in columns if name not in kept]
-
-
-def _left_out(what: str, names: list[str]) -> list[str]:
-    return [f"without {what}: {', '.join(printable(name) for name in names)}"] if names else []
+def _says_nothing(column: pl.Series) -> bool:
+    if column.null_count() == len(column) or (column.name == "entity_type" and column.n_unique() == 1):
+        return True
+    return column.name in SILENT and bool((column == SILENT[column.name]).all())

@@ -94,19 +94,34 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path):
 def test_a_table_says_what_it_leaves_out():
     ids = [f"6f1c0000-0000-4000-8000-00000000000{n}" for n in range(3)]
     frame = pl.DataFrame(
-        {"entity_id": ids, "certain": [True] * 3, "status": ["paid"] * 3, "gone": [None] * 3, "note": ["x" * 30] * 3}
+        {
+            "entity_id": ids,
+            "certain": [True] * 3,
+            "id": [1, 2, 3],
+            "status": ["paid", None, "東京"],
+            "gone": [None] * 3,
+            "note": ["x" * 60] * 3,
+        }
     )
     whole = shown(frame, width=None)
-    assert [str(column.header) for column in whole.table.columns] == frame.columns
+    assert whole.lines[0].plain.split() == frame.columns
+    assert ids[0] in whole.lines[2].plain
+    assert "x" * 60 in whole.lines[2].plain
     assert whole.notes == ()
-    narrow = shown(frame, width=40, limit=2)
-    assert [str(column.header) for column in narrow.table.columns] == ["entity_id", "status"]
-    assert narrow.notes == (
-        "the first 2 of 3 rows",
-        "without columns that say nothing here: certain, gone",
-        "ids are cut to 8 characters",
-        "without columns that do not fit: note",
-    )
+    narrow = shown(frame, width=30, limit=2)
+    assert [line.plain for line in narrow.lines] == [
+        "entity_id  status",
+        "─────────────────",
+        "6f1c0000   paid",
+        "6f1c0000   ·",
+    ]
+    assert narrow.notes == ("the first 2 of 3 rows", "ids cut to 8 characters", "not shown: certain, id, gone, note")
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80, 120])
+def test_a_table_keeps_within_the_terminal(width: int):
+    frame = pl.DataFrame({f"column {n}": ["東" * n, "ab"] for n in range(1, 20)})
+    assert all(line.cell_len <= width for line in shown(frame, width=width).lines)
 
 
 def test_a_table_takes_nothing_from_the_log_for_markup(capsys: pytest.CaptureFixture[str]):
