@@ -17,7 +17,15 @@ import adbc_driver_manager
 import adbc_driver_postgresql.dbapi as adbc
 import pyarrow as pa
 
-from auditlab.errors import AccessDenied, AuditlabError, BadOption, ConnectionFailed, DatabaseError, NoSuchTable
+from auditlab.errors import (
+    AccessDenied,
+    AuditlabError,
+    BadOption,
+    CannotAudit,
+    ConnectionFailed,
+    DatabaseError,
+    NoSuchTable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,6 +42,8 @@ BATCH_BYTES = "adbc.postgresql.batch_size_hint_bytes"
 INTERRUPTED = "57014"
 NO_TABLE = ("42P01", "3F000")
 NO_RIGHTS = ("42501",)
+OURS = {"AL001": CannotAudit}
+"""SQLSTATEs that the functions of ``sql/capture`` raise."""
 GONE = ("08", "28", "3D000", "53300", "57P")
 """SQLSTATEs (or their classes) that mean: no connection, or none any more."""
 GONE_WORDS = re.compile(
@@ -48,7 +58,7 @@ _USERINFO = re.compile(r"(//[^:/?#\s@]*):[^\s/?#]*@")
 _LOOSE = re.compile(r"(//[^:/?#\s@]*):\S*@")
 _BARE = re.compile(r"(\b[^\s:@/'\"]+):[^\s:@/'\"]+@")
 _WORDS = re.compile(r"(?:ERROR|FATAL|PANIC):\s+(?P<words>.*)", re.DOTALL)
-_TAIL = re.compile(r"(?:\n+\s*|\.\s*)(?:Query was:.*|SQLSTATE: \w+\s*)$", re.DOTALL)
+_TAIL = re.compile(r"(?:\n+\s*|\.\s*)(?:Query was:.*|CONTEXT:.*|SQLSTATE: \w+\s*)$", re.DOTALL)
 
 
 def redact(dsn_or_text: str) -> str:
@@ -98,6 +108,8 @@ def _ours(message: str, state: str | None, where: str, secrets: Sequence[str]) -
     interrupted = state == INTERRUPTED or (state is None and "canceling statement" in words)
     if interrupted and "timeout" not in words and threading.current_thread() is threading.main_thread():
         return KeyboardInterrupt(told)
+    if state in OURS:
+        return OURS[state](told)
     if state in NO_RIGHTS:
         return AccessDenied(told)
     if state in NO_TABLE:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import warnings
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,17 +46,21 @@ def server() -> Iterator[Server]:
 
 def _container() -> Iterator[Server] | None:
     """A server in a container, where docker answers; None where it does not."""
-    if os.environ.get("AUDITLAB_PG_BIN"):
+    socket = Path("/var/run/docker.sock")
+    if os.environ.get("AUDITLAB_PG_BIN") or not (os.environ.get("DOCKER_HOST") or socket.exists()):
         return None
     try:
         from docker.errors import DockerException  # noqa: PLC0415 - optional, and slow to import
         from testcontainers.community.postgres import PostgresContainer  # noqa: PLC0415 - the same
     except ImportError:
         return None
-    try:
-        container = PostgresContainer("postgres:18", driver=None)
-    except DockerException:
-        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # where docker does not answer, it leaves its socket open
+        try:
+            container = PostgresContainer("postgres:18", driver=None)
+        except DockerException:
+            gc.collect()
+            return None
 
     def run() -> Iterator[Server]:
         with container as running:

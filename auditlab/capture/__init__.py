@@ -1,0 +1,19 @@
+"""Capture: the SQL of ``sql/capture`` brought to a database, and kept in order there."""
+
+from __future__ import annotations
+
+from auditlab.capture.install import Installation, install
+from auditlab.capture.keys import entity_uuid
+from auditlab.capture.partitions import Partition, create_partitions
+from auditlab.capture.track import Tracked, track, untrack
+
+__all__ = [
+    "Installation",
+    "Partition",
+    "Tracked",
+    "create_partitions",
+    "entity_uuid",
+    "install",
+    "track",
+    "untrack",
+]

@@ -1,0 +1,85 @@
+"""Install the capture in a database: the log, its roles, its triggers' functions; upgrade it; adopt a log by others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from auditlab.capture.partitions import LOCK_SECONDS
+from auditlab.connection import Connection, connect
+from auditlab.errors import NotInstalled
+from auditlab.queries import text
+
+__all__ = ["FILES", "VERSION", "Installation", "install", "require_installation"]
+
+VERSION = 1
+"""The version of the capture that ``sql/capture`` installs (``audit.capture_version()``)."""
+
+FILES = (
+    "roles",
+    "log",
+    "guard",
+    "keys",
+    "context",
+    "statement",
+    "row",
+    "truncate",
+    "partitions",
+    "track",
+    "version",
+    "grants",
+)
+"""The files of ``sql/capture`` in the order in which they run; ``psql -1 -f`` runs them as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What ``install`` found and did.
+
+    Args:
+        version: The version of the capture that the database has now.
+        action: ``installed``, ``upgraded``, ``current`` (there was nothing to do) or ``adopted`` (a log made by the
+            published schema was there, and goes on in ours).
+    """
+
+    version: int
+    action: str
+
+
+def install(dsn: str) -> Installation:
+    """Install the capture, or bring it up to date; all of it or nothing, and a second time nothing happens.
+
+    Needs a role that may create roles and schemas (a superuser, or CREATEROLE with CREATE on the database).
+
+    Raises:
+        AccessDenied: the role may not.
+        DatabaseError: there is a log in ``audit.entity_change_log`` that is neither ours nor the published one.
+    """
+    with connect(dsn, lock_timeout=LOCK_SECONDS) as connection:
+        connection.rows("SELECT pg_advisory_xact_lock(hashtext('auditlab install')) IS NULL AS locked")
+        version = installed_version(connection)
+        if version is not None and version >= VERSION:
+            return Installation(version, "current")
+        foreign = version is None and _exists(connection, "audit.entity_change_log")
+        files = (*FILES[:1], "adopt", *FILES[1:]) if foreign else FILES
+        for name in files:
+            connection.execute(text("capture", name))
+    action = "adopted" if foreign else "installed" if version is None else "upgraded"
+    return Installation(VERSION, action)
+
+
+def installed_version(connection: Connection) -> int | None:
+    """The version of the capture in a database; None where there is none."""
+    if not _exists(connection, "audit.installation"):
+        return None
+    version: int | None = connection.rows("SELECT max(version) AS version FROM audit.installation")[0]["version"]
+    return version
+
+
+def require_installation(connection: Connection) -> None:
+    """Raise ``NotInstalled``, with the command that installs, where the capture is not there."""
+    if not _exists(connection, "audit.installation"):
+        raise NotInstalled(f"{connection.label}: the capture is not installed here. Run: auditlab init DSN")
+
+
+def _exists(connection: Connection, relation: str) -> bool:
+    return bool(connection.rows("SELECT to_regclass($1::text) IS NOT NULL AS found", (relation,))[0]["found"])

@@ -1,0 +1,245 @@
+-- The statement triggers: one set-based insert into the log a statement, however many rows it touched.
+-- old_rows and new_rows are the transition tables as track.sql names them. Names that could meet a column of the
+-- application's are qualified throughout, and what is rendered is pinned by the SET clauses, whatever the session has.
+
+CREATE OR REPLACE FUNCTION audit.capture_insert() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
+SET extra_float_digits = 1
+SET bytea_output = 'hex'
+SET intervalstyle = 'postgres'
+SET datestyle = 'ISO, MDY'
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+<<capture>>
+DECLARE
+    type_name text := TG_TABLE_SCHEMA || '.' || TG_TABLE_NAME;
+    keys text[];
+    is_uuid boolean;
+    careful boolean;
+    unstorable boolean := false;
+    actor uuid;
+    correlation uuid;
+    context jsonb;
+BEGIN
+    SELECT k.keys, k.is_uuid, k.careful INTO keys, is_uuid, careful
+    FROM audit.capture_key(TG_RELID, TG_ARGV::smallint[]) AS k;
+    SELECT c.changed_by, c.correlation_id, c.metadata INTO actor, correlation, context
+    FROM audit.capture_context() AS c;
+    IF careful THEN
+        BEGIN
+            PERFORM count(to_jsonb(r.*)) FROM new_rows AS r;
+        EXCEPTION WHEN OTHERS THEN
+            unstorable := true;
+        END;
+    END IF;
+    INSERT INTO audit.entity_change_log (
+        entity_type, entity_id, operation, changed_by, after_snapshot, metadata, transaction_id, correlation_id
+    )
+    SELECT
+        type_name, audit.id_of(type_name, entity.image, entity.value, keys, is_uuid), 'INSERT', actor, entity.image,
+        audit.metadata_of(coalesce(context || entity.texts, context), entity.image, keys, is_uuid),
+        txid_current(), correlation
+    FROM (
+        SELECT bare.image, bare.texts, audit.key_text(bare.image -> keys[1]) AS value
+        FROM (
+            SELECT
+                CASE WHEN capture.unstorable THEN audit.safe_image(row_to_json(r.*)) ELSE to_jsonb(r.*) END AS image,
+                CASE WHEN capture.unstorable THEN audit.text_fields(row_to_json(r.*)) END AS texts
+            FROM new_rows AS r
+            OFFSET 0
+        ) AS bare
+        OFFSET 0
+    ) AS entity;
+    RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION audit.capture_delete() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
+SET extra_float_digits = 1
+SET bytea_output = 'hex'
+SET intervalstyle = 'postgres'
+SET datestyle = 'ISO, MDY'
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+<<capture>>
+DECLARE
+    type_name text := TG_TABLE_SCHEMA || '.' || TG_TABLE_NAME;
+    keys text[];
+    is_uuid boolean;
+    careful boolean;
+    unstorable boolean := false;
+    actor uuid;
+    correlation uuid;
+    context jsonb;
+BEGIN
+    SELECT k.keys, k.is_uuid, k.careful INTO keys, is_uuid, careful
+    FROM audit.capture_key(TG_RELID, TG_ARGV::smallint[]) AS k;
+    SELECT c.changed_by, c.correlation_id, c.metadata INTO actor, correlation, context
+    FROM audit.capture_context() AS c;
+    IF careful THEN
+        BEGIN
+            PERFORM count(to_jsonb(r.*)) FROM old_rows AS r;
+        EXCEPTION WHEN OTHERS THEN
+            unstorable := true;
+        END;
+    END IF;
+    INSERT INTO audit.entity_change_log (
+        entity_type, entity_id, operation, changed_by, before_snapshot, metadata, transaction_id, correlation_id
+    )
+    SELECT
+        type_name, audit.id_of(type_name, entity.image, entity.value, keys, is_uuid), 'DELETE', actor, entity.image,
+        audit.metadata_of(coalesce(context || entity.texts, context), entity.image, keys, is_uuid),
+        txid_current(), correlation
+    FROM (
+        SELECT bare.image, bare.texts, audit.key_text(bare.image -> keys[1]) AS value
+        FROM (
+            SELECT
+                CASE WHEN capture.unstorable THEN audit.safe_image(row_to_json(r.*)) ELSE to_jsonb(r.*) END AS image,
+                CASE WHEN capture.unstorable THEN audit.text_fields(row_to_json(r.*)) END AS texts
+            FROM old_rows AS r
+            OFFSET 0
+        ) AS bare
+        OFFSET 0
+    ) AS entity;
+    RETURN NULL;
+END
+$$;
+
+-- Rows are paired by their place in the transition tables, never by key: a statement may permute keys
+-- (SET id = id % 4 + 1), and cascades may touch a row twice. A changed key ends one entity and begins another: a DELETE
+-- and, after all of those, an INSERT, each naming the other's id in metadata.
+CREATE OR REPLACE FUNCTION audit.capture_update() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
+SET extra_float_digits = 1
+SET bytea_output = 'hex'
+SET intervalstyle = 'postgres'
+SET datestyle = 'ISO, MDY'
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+<<capture>>
+DECLARE
+    type_name text := TG_TABLE_SCHEMA || '.' || TG_TABLE_NAME;
+    keys text[];
+    is_uuid boolean;
+    careful boolean;
+    unstorable boolean := false;
+    actor uuid;
+    correlation uuid;
+    context jsonb;
+    rekeyed boolean;
+BEGIN
+    SELECT k.keys, k.is_uuid, k.careful INTO keys, is_uuid, careful
+    FROM audit.capture_key(TG_RELID, TG_ARGV::smallint[]) AS k;
+    SELECT c.changed_by, c.correlation_id, c.metadata INTO actor, correlation, context
+    FROM audit.capture_context() AS c;
+    IF careful THEN
+        BEGIN
+            PERFORM count(to_jsonb(r.*)) FROM old_rows AS r;
+            PERFORM count(to_jsonb(r.*)) FROM new_rows AS r;
+        EXCEPTION WHEN OTHERS THEN
+            unstorable := true;
+        END;
+    END IF;
+    WITH logged AS (
+        INSERT INTO audit.entity_change_log (
+            entity_type, entity_id, operation, changed_by, before_snapshot, after_snapshot, changed_fields, metadata,
+            transaction_id, correlation_id
+        )
+        SELECT
+            type_name, audit.id_of(type_name, entity.before, entity.value, keys, is_uuid),
+            CASE WHEN entity.same_key THEN 'UPDATE' ELSE 'DELETE' END, actor, entity.before,
+            CASE WHEN entity.same_key THEN entity.after END,
+            CASE WHEN entity.same_key THEN audit.changed_fields(entity.before, entity.after) END,
+            audit.metadata_of(
+                coalesce(context || entity.texts, context) || CASE WHEN entity.same_key THEN '{}' ELSE
+                    jsonb_build_object('rekeyed_to', audit.id_of(
+                        type_name, entity.after, audit.key_text(entity.after -> keys[1]), keys, is_uuid
+                    ))
+                END, entity.before, keys, is_uuid
+            ),
+            txid_current(), correlation
+        FROM (
+            SELECT
+                pair.before, pair.after, pair.texts, audit.key_text(pair.before -> keys[1]) AS value,
+                audit.same_key(pair.before, pair.after, keys) AS same_key
+            FROM (
+                SELECT old_row.image AS before, new_row.image AS after, new_row.texts
+                FROM (
+                    SELECT
+                        row_number() OVER () AS at,
+                        CASE WHEN capture.unstorable THEN audit.safe_image(row_to_json(r.*)) ELSE to_jsonb(r.*) END AS image
+                    FROM old_rows AS r
+                ) AS old_row
+                JOIN (
+                    SELECT
+                        row_number() OVER () AS at,
+                        CASE WHEN capture.unstorable THEN audit.safe_image(row_to_json(r.*)) ELSE to_jsonb(r.*) END AS image,
+                        CASE WHEN capture.unstorable THEN audit.text_fields(row_to_json(r.*)) END AS texts
+                    FROM new_rows AS r
+                ) AS new_row USING (at)
+                OFFSET 0
+            ) AS pair
+            OFFSET 0
+        ) AS entity
+        RETURNING operation
+    )
+    SELECT count(*) FILTER (WHERE logged.operation = 'DELETE') > 0 INTO rekeyed FROM logged;
+    IF rekeyed THEN
+        INSERT INTO audit.entity_change_log (
+            entity_type, entity_id, operation, changed_by, after_snapshot, metadata, transaction_id, correlation_id
+        )
+        SELECT
+            type_name, audit.id_of(type_name, entity.after, entity.value, keys, is_uuid), 'INSERT', actor, entity.after,
+            audit.metadata_of(
+                coalesce(context || entity.texts, context) || jsonb_build_object('rekeyed_from', audit.id_of(
+                    type_name, entity.before, audit.key_text(entity.before -> keys[1]), keys, is_uuid
+                )), entity.after, keys, is_uuid
+            ),
+            txid_current(), correlation
+        FROM (
+            SELECT pair.before, pair.after, pair.texts, audit.key_text(pair.after -> keys[1]) AS value
+            FROM (
+                SELECT old_row.image AS before, new_row.image AS after, new_row.texts
+                FROM (
+                    SELECT
+                        row_number() OVER () AS at,
+                        CASE WHEN capture.unstorable THEN audit.safe_image(row_to_json(r.*)) ELSE to_jsonb(r.*) END AS image
+                    FROM old_rows AS r
+                ) AS old_row
+                JOIN (
+                    SELECT
+                        row_number() OVER () AS at,
+                        CASE WHEN capture.unstorable THEN audit.safe_image(row_to_json(r.*)) ELSE to_jsonb(r.*) END AS image,
+                        CASE WHEN capture.unstorable THEN audit.text_fields(row_to_json(r.*)) END AS texts
+                    FROM new_rows AS r
+                ) AS new_row USING (at)
+                OFFSET 0
+            ) AS pair
+            WHERE NOT audit.same_key(pair.before, pair.after, keys)
+            OFFSET 0
+        ) AS entity;
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['capture_insert', 'capture_update', 'capture_delete'] LOOP
+        EXECUTE format('ALTER FUNCTION audit.%I() OWNER TO auditlab_writer', name);
+        EXECUTE format('REVOKE ALL ON FUNCTION audit.%I() FROM PUBLIC', name);
+    END LOOP;
+END
+$$;

@@ -1,0 +1,78 @@
+-- The TRUNCATE triggers, fired before the rows are gone: one change for the whole type, with the number of its rows.
+-- The truncation of a single partition is no TRUNCATE of the type: its rows are recorded as deleted, one by one.
+-- Images of the rows of a whole table (as DELETE changes before the TRUNCATE) are an option: the first argument.
+CREATE OR REPLACE FUNCTION audit.capture_truncate() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
+SET extra_float_digits = 1
+SET bytea_output = 'hex'
+SET intervalstyle = 'postgres'
+SET datestyle = 'ISO, MDY'
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+SET row_security = off
+AS $$
+DECLARE
+    root oid := coalesce(pg_partition_root(TG_RELID), TG_RELID);
+    with_images boolean := TG_ARGV[0]::boolean;
+    numbers smallint[] := TG_ARGV[1:];
+    is_partition boolean := root <> TG_RELID;
+    type_name text;
+    last_operation text;
+    keys text[];
+    is_uuid boolean;
+    careful boolean;
+    actor uuid;
+    correlation uuid;
+    context jsonb;
+    row_count bigint;
+    document json;
+    image jsonb;
+BEGIN
+    SELECT n.nspname || '.' || c.relname INTO type_name
+    FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = root;
+    SELECT k.keys, k.is_uuid, k.careful INTO keys, is_uuid, careful FROM audit.capture_key(root, numbers) AS k;
+    SELECT c.changed_by, c.correlation_id, c.metadata INTO actor, correlation, context
+    FROM audit.capture_context() AS c;
+    context := context || jsonb_build_object('truncated', TG_TABLE_SCHEMA || '.' || TG_TABLE_NAME);
+
+    IF is_partition THEN
+        -- Where the root is truncated in the same command, its own change came first and covers this partition.
+        SELECT l.operation INTO last_operation
+        FROM audit.entity_change_log AS l
+        WHERE l.transaction_id = txid_current() AND l.entity_type = type_name
+        ORDER BY l.id DESC LIMIT 1;
+        IF last_operation = 'TRUNCATE' THEN
+            RETURN NULL;
+        END IF;
+    END IF;
+
+    IF is_partition OR with_images THEN
+        FOR document IN EXECUTE format('SELECT row_to_json(r.*) FROM %I.%I AS r', TG_TABLE_SCHEMA, TG_TABLE_NAME) LOOP
+            image := CASE WHEN careful THEN audit.safe_image(document) ELSE document::jsonb END;
+            INSERT INTO audit.entity_change_log (
+                entity_type, entity_id, operation, changed_by, before_snapshot, metadata, transaction_id, correlation_id
+            ) VALUES (
+                type_name, audit.id_of(type_name, image, audit.key_text(image -> keys[1]), keys, is_uuid), 'DELETE',
+                actor, image, audit.metadata_of(context, image, keys, is_uuid), txid_current(), correlation
+            );
+        END LOOP;
+    END IF;
+    IF NOT is_partition THEN
+        BEGIN
+            EXECUTE format('SELECT count(*) FROM %I.%I', TG_TABLE_SCHEMA, TG_TABLE_NAME) INTO row_count;
+        EXCEPTION WHEN insufficient_privilege THEN
+            context := context || jsonb_build_object('rows_unknown', SQLERRM);  -- row security, or a revoked SELECT
+        END;
+        INSERT INTO audit.entity_change_log (
+            entity_type, operation, changed_by, metadata, transaction_id, correlation_id
+        ) VALUES (
+            type_name, 'TRUNCATE', actor, context || jsonb_build_object('rows', row_count), txid_current(), correlation
+        );
+    END IF;
+    RETURN NULL;
+END
+$$;
+ALTER FUNCTION audit.capture_truncate() OWNER TO auditlab_writer;
+REVOKE ALL ON FUNCTION audit.capture_truncate() FROM PUBLIC;

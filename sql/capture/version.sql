@@ -1,0 +1,13 @@
+-- The version of the capture that these files install; audit.installation keeps when each came.
+CREATE OR REPLACE FUNCTION audit.capture_version() RETURNS integer LANGUAGE sql IMMUTABLE RETURN 1;
+ALTER FUNCTION audit.capture_version() OWNER TO auditlab_owner;
+GRANT EXECUTE ON FUNCTION audit.capture_version() TO PUBLIC;
+
+INSERT INTO audit.installation (version, action)
+SELECT audit.capture_version(), CASE
+    WHEN to_regclass('audit.entity_change_log_adopted') IS NOT NULL AND NOT EXISTS (SELECT FROM audit.installation)
+        THEN 'adopted'
+    WHEN EXISTS (SELECT FROM audit.installation) THEN 'upgraded'
+    ELSE 'installed'
+END
+WHERE coalesce((SELECT max(known.version) FROM audit.installation AS known), 0) < audit.capture_version();
