@@ -43,13 +43,7 @@ def init(dsn: opt.Dsn) -> None:
       auditlab init postgresql://admin@db.example/shop
     """
     done = recording.install(dsn)
-    words = {
-        "installed": "installed the change log",
-        "upgraded": "upgraded the change log",
-        "current": "the change log is there already, and current",
-        "adopted": "adopted the change log that was there",
-    }
-    say(f"{words[done.action]} (version {done.version}). Next: auditlab track DSN schema.table ...")
+    say(f"{_INSTALLED[done.action]} (version {done.version}). Next: auditlab track DSN schema.table ...")
 
 
 def track(
@@ -75,7 +69,8 @@ def track(
       auditlab track postgresql://admin@db.example/shop orders.orders orders.order_items
     """
     for tracked in recording.track(dsn, tables, baseline=baseline, truncate_images=truncate_images):
-        say(str(tracked))
+        rows = f", {tracked.baseline_rows:,} rows there already recorded" if tracked.baseline_rows else ""
+        say(f"{tracked.entity_type}: {_TRACKED[tracked.action]} ({tracked.level} triggers{rows})")
 
 
 def untrack(dsn: opt.Dsn, tables: Tables) -> None:
@@ -85,8 +80,11 @@ def untrack(dsn: opt.Dsn, tables: Tables) -> None:
 
       auditlab untrack postgresql://admin@db.example/shop orders.orders
     """
-    for entity_type in recording.untrack(dsn, tables):
+    ended = recording.untrack(dsn, tables)
+    for entity_type in ended:
         say(f"{entity_type}: no longer recorded; its log stays")
+    if not ended:
+        say("nothing to do: none of them was recorded")
 
 
 def partitions(
@@ -102,7 +100,8 @@ def partitions(
     """
     made = recording.create_partitions(dsn, ahead=ahead)
     for partition in made:
-        say(f"created {partition}")
+        moved = f", {partition.rows_moved:,} rows moved into it" if partition.rows_moved else ""
+        say(f"{partition.name}: {partition.action}{moved}")
     if not made:
         say(f"nothing to create: the partitions reach {ahead} months ahead")
 
@@ -147,5 +146,16 @@ def check(
         raise typer.Exit(FOUND)
 
 
+_INSTALLED = {
+    "installed": "installed the change log",
+    "upgraded": "upgraded the change log",
+    "current": "the change log is there already, and current",
+    "adopted": "adopted the change log that was there, its rows untouched",
+}
+_TRACKED = {
+    "tracked": "recorded from now on",
+    "renewed": "recorded, its triggers renewed",
+    "current": "recorded already",
+}
 _BAD = ("error", "warning")
 _STYLE = {"error": "bold red", "warning": "yellow", "ok": "green"}

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auditlab.cli.output import Output, say
+from auditlab.cli.output import say, width
+from auditlab.cli.table import shown
 from auditlab.demo.run import run_demo
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_to"]
 
+INDENT = "   "
 WRONG = 1
 """Exit code: the demo ran, and something that must be equal was not."""
 
@@ -63,11 +65,16 @@ class _Terminal:
         say(f"{self._parts}. {text}", style="bold cyan")
 
     def line(self, text: str) -> None:
-        say(f"   {text}")
+        say(INDENT + text)
         sys.stdout.flush()
 
     def code(self, text: str) -> None:
-        say(f"   >>> {text}", style="dim")
+        say(f"{INDENT}>>> {text}", style="green")
 
     def table(self, frame: pl.DataFrame, *, limit: int = 0) -> None:
-        Output(limit=limit).write(frame)
+        result = shown(frame, width=width() - len(INDENT), limit=limit)
+        for line in result.lines:
+            say(INDENT + line.plain, style=str(line.style))
+        notes = [note for note in result.notes if "rows" in note]
+        if notes:
+            say(INDENT + "; ".join(notes), style="dim")

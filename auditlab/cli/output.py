@@ -23,7 +23,7 @@ from auditlab.errors import BadOption
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Format", "Output", "say", "warn"]
+__all__ = ["Format", "Output", "say", "warn", "width"]
 
 _SLICE = 20_000
 
@@ -117,7 +117,7 @@ class Output:
             console.print(*result.lines, sep="\n")
         count = [] if self.limit and frame.height > self.limit else [f"{frame.height:,} row{'s'[frame.height == 1 :]}"]
         notes = [*count, *result.notes]
-        if result.notes and not whole:
+        if result.narrowed:
             notes.append("--wide shows all")
         console.print(Text("; ".join(notes), style="dim"))
 
@@ -125,6 +125,11 @@ class Output:
 def say(text: str = "", *, style: str = "") -> None:
     """Print a line for people on standard output; nothing in it is taken for markup."""
     _console(sys.stdout).print(Text("\n".join(printable(line) for line in text.split("\n")), style=style))
+
+
+def width() -> int:
+    """The width of the terminal; 120 where there is none."""
+    return _console(sys.stdout).width if sys.stdout.isatty() else 120
 
 
 def warn(text: str) -> None:

@@ -43,15 +43,15 @@ def open_log(
     names = _mapping(columns)
     if is_dsn(source):
         return al.read_postgres(
-            source, table=table, entity_types=list(types) if types else None, columns=names, zone=zone, engine=engine
-        )
+            source, table=table, entity_types=list(types) if types else None, columns=names, zone=zone
+        ).on(engine)
     path = Path(source)
     if path.is_dir():
         if names:
             raise BadOption("--column is for databases and Parquet files; an archive has our column names already.")
         return al.scan_archive(path, entity_types=list(types) if types else None, engine=engine)
     if path.is_file():
-        log = al.read_parquet(path, columns=names, zone=zone, engine=engine)
+        log = al.read_parquet(path, columns=names, zone=zone).on(engine)
         return log.of(*types) if types else log
     raise BadOption(
         f"no source {redact(source)!r}. Give a DSN (postgresql://...), a Parquet file, or an archive folder."

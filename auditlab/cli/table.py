@@ -51,10 +51,11 @@ SECONDARY = (
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A table, line by line, and in words what it leaves out."""
+    """A table, line by line; in words what it leaves out; and whether a wider terminal would show more."""
 
     lines: tuple[Text, ...]
     notes: tuple[str, ...]
+    narrowed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +88,14 @@ def shown(frame: pl.DataFrame, *, width: int | None, limit: int = 0) -> Shown:
     rows = frame.head(limit) if limit else frame
     notes = [f"the first {rows.height:,} of {frame.height:,} rows"] if frame.height > rows.height else []
     columns = [_Column(name, _cells(rows[name], width), rows.schema[name].is_numeric()) for name in rows.columns]
+    left_out: list[str] = []
     if width is not None:
         columns, left_out = _fitted(columns, frame, width)
-        notes += left_out
     head = GAP.join(column.padded(printable(column.name)) for column in columns)
     body = zip(*(map(column.padded, column.cells) for column in columns), strict=True)
     lines = [Text(head.rstrip(), "bold"), Text("─" * cell_len(head), "dim")]
     lines += [Text(GAP.join(row).rstrip()) for row in body]
-    return Shown(tuple(lines), tuple(notes))
+    return Shown(tuple(lines), (*notes, *left_out), narrowed=bool(left_out))
 
 
 def _fitted(columns: list[_Column], frame: pl.DataFrame, width: int) -> tuple[list[_Column], list[str]]:

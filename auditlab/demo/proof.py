@@ -60,8 +60,9 @@ def prove(dsn: str, log: al.ChangeLog, tables: Sequence[str]) -> list[Proof]:
 
 def _of_table(connection: Connection, log: al.ChangeLog, table: str) -> Proof:
     keys = [row["name"] for row in connection.rows(text("demo", "keys"), [table])]
-    name = ".".join(quote_identifier(part) for part in table.split("."))
-    live = {_key(row, keys): row for row in connection.rows("SELECT * FROM " + name)}
+    schema, name = table.split(".")
+    rows = connection.rows(f"SELECT * FROM {quote_identifier(schema)}.{quote_identifier(name)}")
+    live = {_key(row, keys): row for row in rows}
     replayed = {_key(row, keys): row for row in _latest(log.of(table))}
     documents = {field for field, kind in log.facts.kinds.get(table, {}).items() if kind == "json"}
     differences = [

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SAMPLE", "Demonstrated", "run_demo"]
 
+WORST = 5
+"""How many differences of a table are shown."""
 SAMPLE = "sample.parquet"
 """The log that the package ships, made by an earlier run of this very day; for a machine without PostgreSQL."""
 
@@ -71,9 +73,9 @@ def run_demo(folder: str | Path, show: Show, *, server: bool = True) -> Demonstr
     equal = _archive(log, path, show)
     write_notebook(path)
     show.heading("What is left for you")
-    show.line(f"{path / LOG}      the log as Parquet:  auditlab summary {path / LOG}")
-    show.line(f"{path / ARCHIVE}          the archive:         auditlab verify {path / ARCHIVE}")
-    show.line(f"{path / NOTEBOOK}    a notebook on both:  jupyter lab {path / NOTEBOOK}")
+    show.line(f"auditlab summary {path / LOG}     the log, as one Parquet file")
+    show.line(f"auditlab verify {path / ARCHIVE}          the archive")
+    show.line(f"jupyter lab {path / NOTEBOOK}        a notebook that opens on both")
     return Demonstrated(path, origin, len(log), tuple(proofs), equal)
 
 
@@ -110,7 +112,7 @@ def _from_sample(show: Show, why: str) -> tuple[al.ChangeLog, list[Proof], str]:
 
 
 def _show_proofs(proofs: list[Proof], show: Show) -> None:
-    show.heading("Is the log the whole truth? Its latest state against the live tables, value by value")
+    show.heading("Is the log the whole truth? Its latest state, compared with the live tables value by value")
     if not proofs:
         show.line("There is no live table to compare with on this machine.")
         return
@@ -122,7 +124,7 @@ def _show_proofs(proofs: list[Proof], show: Show) -> None:
     }
     show.table(pl.DataFrame(columns))
     for proof in proofs:
-        for fault in proof.differences:
+        for fault in proof.differences[:WORST]:
             show.line(f"{proof.entity_type} {fault.key} {fault.field}: table {fault.live!r}, log {fault.replayed!r}")
 
 

@@ -94,6 +94,7 @@ def _an_order(orders: al.ChangeLog, incident: Incident) -> str:
 
 def _one_order(orders: al.ChangeLog, order: str, incident: Incident, show: Show) -> None:
     show.heading("How did one order stand before it, after it, and how does it stand now?")
+    show.code('orders = log.of("orders.orders")')
     show.code(f'orders.entity("{order[:8]}...").as_of("{incident.before.isoformat()}")')
     moments = {"before": incident.before, "after": incident.when, "now": None}
     states = [
@@ -124,17 +125,18 @@ def _second_lives(orders: al.ChangeLog, show: Show) -> None:
     one = history.filter(pl.col("entity_id") == again[0])
     columns = ("version", "life", "valid_from", "valid_to", "operation", "changed_by", "status", "total")
     show.table(_named(one.select(columns)))
-    show.line(f"{len(again)} orders did. Between its two lives an order is in no answer.")
+    show.line(f"{len(again)} did; this is one. Between its lives it is in no answer.")
 
 
 def _truncated(log: al.ChangeLog, show: Show) -> None:
     show.heading("Where are the carts?")
     carts = log.of("orders.carts")
     change = carts.changes().filter(pl.col("operation") == "TRUNCATE").row(0, named=True)
-    before = carts.as_of(change["changed_at"] - timedelta(microseconds=1)).height
+    when = change["changed_at"]
+    before, after, now = (carts.as_of(at).height for at in (when - timedelta(microseconds=1), when, None))
     show.line(
-        f"{NAMES[change['changed_by']]} emptied the table at {change['changed_at']:%H:%M:%S.%f} UTC (TRUNCATE): "
-        f"{before} carts before, {carts.as_of().height} after."
+        f"{NAMES[change['changed_by']]} emptied the table at {when:%H:%M:%S.%f} UTC (TRUNCATE): {before} carts before, "
+        f"{after} after, {now} now."
     )
 
 

@@ -57,9 +57,11 @@ def run_workload(dsn: str, *, seed: int = 7) -> None:
         _as_user(connection, "dave", "discount_everything", correlation=INCIDENT)
         connection.execute(text("demo", "change_the_schema"))
         connection.commit()
+        _as_user(connection, "bob", "fill_in_channel")
     _all_at_once(dsn, seed + 100, migrated=True)
     with connect(dsn) as connection:
         _as_user(connection, "bob", "empty_carts")
+        _as_user(connection, "alice", "begin_carts")
 
 
 def _all_at_once(dsn: str, seed: int, *, migrated: bool = False) -> None:
