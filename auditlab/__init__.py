@@ -2,13 +2,36 @@
 
 A change log goes in (:func:`read_postgres`, :func:`from_arrow`, :func:`read_parquet`, :func:`scan_archive`); a
 :class:`ChangeLog` comes out, whose verbs answer exactly, or raise an error that says why they cannot.
+:func:`install` and :func:`track` make a PostgreSQL database keep such a log; :func:`archive_postgres` and
+:func:`verify` keep it as Parquet.
 """
 
 from __future__ import annotations
 
 from auditlab import errors
+from auditlab.archive.export import archive_postgres
+from auditlab.archive.verify import verify
+from auditlab.capture.install import install
+from auditlab.capture.keys import entity_uuid
+from auditlab.capture.partitions import create_partitions
+from auditlab.capture.track import track, untrack
 from auditlab.changelog import ChangeLog
 from auditlab.schema import EntityChange
-from auditlab.sources import from_arrow, read_parquet, scan_archive
+from auditlab.sources import from_arrow, read_parquet, read_postgres, scan_archive
 
-__all__ = ["ChangeLog", "EntityChange", "errors", "from_arrow", "read_parquet", "scan_archive"]
+__all__ = [
+    "ChangeLog",
+    "EntityChange",
+    "archive_postgres",
+    "create_partitions",
+    "entity_uuid",
+    "errors",
+    "from_arrow",
+    "install",
+    "read_parquet",
+    "read_postgres",
+    "scan_archive",
+    "track",
+    "untrack",
+    "verify",
+]

@@ -6,11 +6,12 @@ import json
 from dataclasses import replace
 from decimal import Decimal
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import polars as pl
 
 from auditlab import queries
+from auditlab.analytics import summary as summary_
 from auditlab.archive import write
 from auditlab.capture.keys import entity_uuid
 from auditlab.clock import instant
@@ -18,14 +19,12 @@ from auditlab.engines import engine as engine_named
 from auditlab.errors import BadOption, UnknownEntity, UnknownEntityType
 from auditlab.load import source
 from auditlab.schema import CHANGES, TIME, EntityChange, LogFacts
-from auditlab.selection import Selected
-from auditlab.temporal import asof, diff
 from auditlab.temporal import aggregate as aggregate_
+from auditlab.temporal import asof, diff
 from auditlab.temporal import compare as compare_
 from auditlab.temporal import history as history_
 from auditlab.temporal import replay as replay_
 from auditlab.temporal import timeline as timeline_
-from auditlab.analytics import summary as summary_
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,10 +32,11 @@ if TYPE_CHECKING:
 
     from auditlab.archive.write import ArchiveSummary
     from auditlab.clock import Moment
+    from auditlab.selection import Selected
 
 __all__ = ["ChangeLog"]
 
-Frame = pl.DataFrame | pl.LazyFrame
+F = TypeVar("F", pl.DataFrame, pl.LazyFrame)
 
 QUERIES = {
     "as_of": ("as_of",),
@@ -51,12 +51,13 @@ QUERIES = {
 """The queries behind each verb."""
 
 
-class ChangeLog:
+class ChangeLog(Generic[F]):
     """A change log, or a selection of one; immutable.
 
     Selectors give a smaller log: ``of`` and ``entity`` keep whole histories, so every verb works on them; ``by``,
     ``between``, ``transaction``, ``correlation`` and ``where`` pick single changes, of which ``changes``, ``diffs``,
-    ``timeline`` and ``summary`` tell. Verbs answer with a ``pl.DataFrame``; of a scanned archive with a ``pl.LazyFrame``.
+    ``timeline`` and ``summary`` tell. Verbs answer with a ``pl.DataFrame``; those of a scanned archive with a
+    ``pl.LazyFrame``.
 
     A log is made by :func:`auditlab.read_postgres`, :func:`auditlab.from_arrow`, :func:`auditlab.read_parquet` and
     :func:`auditlab.scan_archive`.
@@ -128,8 +129,9 @@ class ChangeLog:
     def _facts(self) -> list[tuple[str, str]]:
         rows, facts = self._selected.changes(), self.facts
         per_type = {name: group for (name,), group in rows.group_by("entity_type")}
+        entities = {name: group["entity_id"].drop_nulls().n_unique() for name, group in per_type.items()}
         types = [
-            f"{name} ({len(per_type[name]):,} changes, {per_type[name]['entity_id'].drop_nulls().n_unique():,} entities)"
+            f"{name} ({len(per_type[name]):,} changes, {entities[name]:,} entities)"
             for name in self.entity_types
             if name in per_type
         ]
@@ -153,11 +155,11 @@ class ChangeLog:
 
     # selectors
 
-    def on(self, engine: str) -> ChangeLog:
+    def on(self, engine: str) -> ChangeLog[F]:
         """The same log, answered by ``polars`` (in memory) or ``duckdb``."""
         return self._with(engine=engine_named(engine))
 
-    def of(self, *entity_types: str) -> ChangeLog:
+    def of(self, *entity_types: str) -> ChangeLog[F]:
         """The histories of one entity type, or of several.
 
         Raises:
@@ -171,7 +173,7 @@ class ChangeLog:
             raise BadOption(f"of() takes an entity type. The log has {have}.")
         return self._with(entity_types=tuple(sorted(set(entity_types))))
 
-    def entity(self, key: Any, entity_type: str | None = None) -> ChangeLog:
+    def entity(self, key: object, entity_type: str | None = None) -> ChangeLog[F]:
         """The history of one entity.
 
         Args:
@@ -183,26 +185,29 @@ class ChangeLog:
             BadOption: several types have such an entity.
         """
         log = self if entity_type is None else self.of(entity_type)
-        found = [(name, entity_id) for name in log.entity_types if (entity_id := log._entity_id(name, key)) is not None]
+        found = [
+            (name, entity_id) for name in log.entity_types if (entity_id := self._entity_id(name, key)) is not None
+        ]
         if not found:
-            raise UnknownEntity(f"no entity {key!r} among {', '.join(map(repr, log.entity_types)) or 'no types'} in this log.")
+            types = ", ".join(map(repr, log.entity_types)) or "no types"
+            raise UnknownEntity(f"no entity {key!r} among {types} in this log.")
         if len(found) > 1:
             names = ", ".join(repr(name) for name, _ in found)
-            raise BadOption(f"entity {key!r} is in several types: {names}. Say which: entity({key!r}, entity_type=...).")
+            raise BadOption(f"entity {key!r} is in several types: {names}. Say which by entity_type=.")
         return self._with(entity_types=(found[0][0],), entity_id=found[0][1])
 
-    def _entity_id(self, entity_type: str, key: Any) -> str | None:
+    def _entity_id(self, entity_type: str, key: object) -> str | None:
         rows = self._selected.recorded.changes
         known = rows.filter(pl.col("entity_type") == entity_type)["entity_id"]
         candidates = [] if isinstance(key, dict) else [str(key)]
         candidates.append(str(entity_uuid(entity_type, key)))
         return next((candidate for candidate in candidates if (known == candidate).any()), None)
 
-    def by(self, user: str | None) -> ChangeLog:
+    def by(self, user: str | None) -> ChangeLog[F]:
         """The changes of one user; None picks those without a user."""
         return self._pick(pl.col("changed_by").eq_missing(pl.lit(user, dtype=pl.String)), f"by {user}")
 
-    def between(self, start: Moment, end: Moment) -> ChangeLog:
+    def between(self, start: Moment, end: Moment) -> ChangeLog[F]:
         """The changes recorded from ``start`` up to, not including, ``end``.
 
         Raises:
@@ -211,27 +216,30 @@ class ChangeLog:
         """
         first, last = (instant(moment, self.facts.zone) for moment in (start, end))
         if last < first:
-            raise BadOption(f"between() goes from the earlier to the later: {first.isoformat()} is after {last.isoformat()}.")
+            raise BadOption(
+                f"between() goes from the earlier to the later: {first.isoformat()} is after {last.isoformat()}."
+            )
         when = pl.col(self.facts.clock)
         inside = (when >= pl.lit(first, dtype=TIME)) & (when < pl.lit(last, dtype=TIME))
         return self._pick(inside, f"between {first.isoformat()} and {last.isoformat()}")
 
-    def transaction(self, transaction_id: int) -> ChangeLog:
+    def transaction(self, transaction_id: int) -> ChangeLog[F]:
         """The changes of one transaction."""
         return self._pick(pl.col("transaction_id") == transaction_id, f"in transaction {transaction_id}")
 
-    def correlation(self, correlation_id: str) -> ChangeLog:
+    def correlation(self, correlation_id: str) -> ChangeLog[F]:
         """The changes of one correlation id, across services and transactions."""
         return self._pick(pl.col("correlation_id") == correlation_id, f"with correlation {correlation_id}")
 
-    def where(self, *predicates: pl.Expr, **equal: Any) -> ChangeLog:
+    def where(self, *predicates: pl.Expr, **equal: object) -> ChangeLog[F]:
         """The changes that meet every predicate over the canonical columns, e.g. ``operation="DELETE"``.
 
         Raises:
             BadOption: a column that the log does not have.
         """
         unknown = [name for name in equal if name not in CHANGES]
-        unknown += [name for predicate in predicates for name in predicate.meta.root_names() if name not in CHANGES]
+        named = (name for predicate in predicates for name in predicate.meta.root_names())
+        unknown += [name for name in named if name not in CHANGES]
         if unknown:
             raise BadOption(f"a log has no column {', '.join(map(repr, unknown))}. It has {', '.join(CHANGES)}.")
         picks = [*predicates, *(pl.col(name).eq_missing(value) for name, value in equal.items())]
@@ -240,31 +248,31 @@ class ChangeLog:
 
     # verbs
 
-    def changes(self) -> Frame:
+    def changes(self) -> F:
         """:func:`auditlab.temporal.diff.changes`: the selected changes as recorded."""
         return self._out(diff.changes(self._selected))
 
-    def as_of(self, at: Moment | None = None, *, id: int | None = None, transaction: int | None = None) -> Frame:  # noqa: A002
+    def as_of(self, at: Moment | None = None, *, id: int | None = None, transaction: int | None = None) -> F:  # noqa: A002
         """:func:`auditlab.temporal.asof.as_of`: the state of every live entity at an instant; else the latest."""
         return self._out(asof.as_of(self._selected, at, id=id, transaction=transaction))
 
-    def history(self, entity: Any = None) -> Frame:
+    def history(self, entity: object = None) -> F:
         """:func:`auditlab.temporal.history.history`: every version, with the time that it held."""
         return self._out(history_.history(self._about(entity)))
 
-    def diffs(self, entity: Any = None) -> Frame:
+    def diffs(self, entity: object = None) -> F:
         """:func:`auditlab.temporal.diff.diffs`: what each change did, one row a changed field."""
         return self._out(diff.diffs(self._about(entity)))
 
-    def compare(self, start: Moment, end: Moment, *, steps: bool = False) -> Frame:
+    def compare(self, start: Moment, end: Moment, *, steps: bool = False) -> F:
         """:func:`auditlab.temporal.compare.compare`: what differs between two instants."""
         return self._out(compare_.compare(self._selected, start, end, steps=steps))
 
-    def timeline(self, entity: Any = None) -> Frame:
+    def timeline(self, entity: object = None) -> F:
         """:func:`auditlab.temporal.timeline.timeline`: who did what when, field by field."""
         return self._out(timeline_.timeline(self._about(entity)))
 
-    def replay(self, at: Moment | None = None, *, steps: bool = False) -> Frame:
+    def replay(self, at: Moment | None = None, *, steps: bool = False) -> F:
         """:func:`auditlab.temporal.replay.replay`: the changes folded into a state, at once or step by step."""
         return self._out(replay_.replay(self._selected, at, steps=steps))
 
@@ -274,11 +282,13 @@ class ChangeLog:
         *,
         items: tuple[str, str] | Mapping[str, tuple[str, str]],
         at: Moment | None = None,
-        entity: Any = None,
+        entity: object = None,
         key: str | None = None,
-    ) -> Frame:
+    ) -> F:
         """:func:`auditlab.temporal.aggregate.aggregate`: parents with their children, as they were together."""
-        entity_id = None if entity is None else self.entity(entity, parent)._selected.entity_id
+        entity_id = None if entity is None else self._entity_id(parent, entity)
+        if entity is not None and entity_id is None:
+            raise UnknownEntity(f"no entity {entity!r} among {parent!r} in this log.")
         return self._out(aggregate_.aggregate(self._selected, parent, items=items, at=at, entity=entity_id, key=key))
 
     def summary(self, *, users: int = 10, recent: int = 50, period: str = "day") -> summary_.Summary:
@@ -293,27 +303,28 @@ class ChangeLog:
             ArchiveExists: the folder holds an archive, or something else.
             ArchiveError: the file system refuses; nothing is left.
         """
-        selected = self._selected
+        selected: Selected = self._selected
         if selected.words or selected.entity_id is not None:
             raise BadOption("an archive holds whole histories. Write it from the log before the pick.")
-        rows = selected.recorded.changes.filter(pl.col("entity_type").is_in(selected.entity_types)).sort("id", maintain_order=True)
+        chosen = pl.col("entity_type").is_in(selected.entity_types)
+        rows = selected.recorded.changes.filter(chosen).sort("id", maintain_order=True)
         parts = (rows.filter(pl.col("baseline") == early).select(*CHANGES) for early in (True, False))
         baseline, changes = (source.batches(part) for part in parts)
         return write.to_archive(changes, folder, facts=self.facts, baseline=baseline)
 
-    def _with(self, **parts: Any) -> ChangeLog:
+    def _with(self, **parts: Any) -> ChangeLog[F]:  # noqa: ANN401 - a selection has parts of many types
         return ChangeLog(replace(self._selected, **parts), lazy=self._lazy)
 
-    def _pick(self, predicate: pl.Expr, words: str) -> ChangeLog:
-        selected = self._selected
+    def _pick(self, predicate: pl.Expr, words: str) -> ChangeLog[F]:
+        selected: Selected = self._selected
         return self._with(picks=(*selected.picks, predicate), words=(*selected.words, words))
 
-    def _about(self, entity: Any) -> Selected:
-        return self._selected if entity is None else self.entity(entity)._selected
+    def _about(self, entity: object) -> Selected:
+        return self._selected if entity is None else self.entity(entity)._selected  # noqa: SLF001 - a log of our own
 
-    def _out(self, frame: pl.DataFrame) -> Frame:
-        return frame.lazy() if self._lazy else frame
+    def _out(self, frame: pl.DataFrame) -> F:
+        return cast("F", frame.lazy() if self._lazy else frame)
 
 
-def _decoded(text: str | None) -> Any:
+def _decoded(text: str | None) -> Any:  # noqa: ANN401 - JSON is anything
     return None if text is None else json.loads(text, parse_float=Decimal)

@@ -37,7 +37,9 @@ def instant(moment: Moment, tz: str) -> datetime:
     if first.utcoffset() != second.utcoffset():
         exists = first.astimezone(UTC).astimezone(local).replace(tzinfo=None) == value
         what = "exists twice" if exists else "does not exist"
-        raise BadTime(f"{value.isoformat()} {what} in {tz} (the clocks change). Give the offset, e.g. {first.isoformat()}.")
+        raise BadTime(
+            f"{value.isoformat()} {what} in {tz} (the clocks change). Give the offset, e.g. {first.isoformat()}."
+        )
     return first.astimezone(UTC)
 
 
@@ -50,5 +52,7 @@ def _parse(moment: Moment) -> datetime:
         try:
             return datetime.fromisoformat(moment.strip())
         except ValueError as exc:
-            raise BadTime(f"cannot read the time {moment!r}. Write e.g. '2024-06-01' or '2024-06-01T12:30:00+02:00'.") from exc
+            raise BadTime(
+                f"cannot read the time {moment!r}. Write e.g. '2024-06-01' or '2024-06-01T12:30:00+02:00'."
+            ) from exc
     raise BadTime(f"cannot read a time from {type(moment).__name__}. Give a datetime, a date or an ISO 8601 text.")

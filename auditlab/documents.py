@@ -114,8 +114,8 @@ def _split(texts: pl.Series) -> tuple[dict[str, pl.Series], dict[str, list[int]]
         names.update(dict.fromkeys(name for name in part.columns if name != _DOC))
         if len(names) > MOST_FIELDS:
             raise SnapshotTooLarge(
-                f"the snapshots of one entity type have more than {MOST_FIELDS} different fields (e.g. {list(names)[-3:]}). "
-                "Are the keys values? Load fewer entity types, or move the map one level down.",
+                f"the snapshots of one entity type have more than {MOST_FIELDS} different fields "
+                f"(e.g. {list(names)[-3:]}). Are the keys values? Move that map one level down before loading.",
             )
         parts.append(part)
     if not parts:
@@ -138,11 +138,11 @@ def _suspects(texts: pl.Series, faults: dict[str, list[int]]) -> Iterable[int]:
 def _depth(text: str) -> int:
     depth = deepest = 0
     for match in _NESTING.finditer(text):
-        token = match[0]
-        if token in "[{":
+        bracket = match[0]
+        if bracket in "[{":
             depth += 1
             deepest = max(deepest, depth)
-        elif token in "]}":
+        elif bracket in "]}":
             depth -= 1
     return deepest
 
@@ -175,13 +175,13 @@ def _split_batch(texts: list[str], start: int, refused: set[int], faults: dict[s
         frames.append(pl.DataFrame({_DOC: pl.Series(numbers, dtype=pl.UInt32), **columns}))
     found = pl.concat(frames, how="diagonal")
     every = pl.DataFrame({_DOC: pl.Series(range(len(texts)), dtype=pl.UInt32)})
-    return found.sort(_DOC) if len(found) == len(texts) else every.join(found, on=_DOC, how="left", maintain_order="left")
+    return every.join(found, on=_DOC, how="left", maintain_order="left")
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:
     """A document's keys and raw values by the standard library: for what msgspec does not take."""
 
-    def refuse(constant: str) -> Any:
+    def refuse(constant: str) -> None:
         raise ValueError(f"{constant} is not JSON")
 
     decoder = json.JSONDecoder(strict=False, parse_constant=refuse, parse_int=str, parse_float=str)
@@ -218,8 +218,9 @@ def _encodable(key: str) -> str:
 def _flags(texts: pl.Series, fields: dict[str, pl.Series]) -> pl.DataFrame:
     """Documents whose text is not accounted for by their fields (duplicate keys), or that hold lone surrogates."""
     flags: list[tuple[int, str]] = [(i, "lone surrogate") for i in _lone_surrogates(texts)]
-    sizes = [raw.str.len_bytes().cast(pl.Int64) + len(json.dumps(name, ensure_ascii=False).encode()) for name, raw in fields.items()]
-    sizes = [size.alias(str(place)) for place, size in enumerate(sizes)]
+    keys_sizes = (len(json.dumps(name, ensure_ascii=False).encode()) for name in fields)
+    raws = zip(fields.values(), keys_sizes, strict=True)
+    sizes = [(raw.str.len_bytes().cast(pl.Int64) + key).alias(str(place)) for place, (raw, key) in enumerate(raws)]
     frame = pl.DataFrame(sizes or [pl.Series("0", [None] * len(texts), dtype=pl.Int64)])
     count = frame.select(pl.sum_horizontal(pl.all().is_not_null().cast(pl.Int64)))[:, 0]
     total = frame.select(pl.sum_horizontal(pl.all()))[:, 0] + 2
@@ -246,6 +247,7 @@ def _refuse(faults: dict[str, list[int]], codes: pl.Series, ids: pl.Series) -> N
         rows = ids.filter(codes.is_in(numbers).fill_null(value=False)).unique(maintain_order=True)
         more = ", ..." if len(rows) > 3 else ""  # noqa: PLR2004 - three examples are enough to look
         words.append(f"{kind}: {len(rows)} (id {', '.join(map(str, rows[:3]))}{more})")
-    error = SnapshotTooDeep if set(faults) == {"nested too deep"} else SnapshotTooLarge if set(faults) == {"too large"} else MalformedChange
+    errors = {"nested too deep": SnapshotTooDeep, "too large": SnapshotTooLarge}
+    error = errors.get(next(iter(faults)), MalformedChange) if len(faults) == 1 else MalformedChange
     limits = f" A snapshot may be nested {DEEPEST} levels." if "nested too deep" in faults else ""
     raise error(f"the log holds snapshots that are no documents. {'; '.join(words)}.{limits}")

@@ -163,7 +163,9 @@ def _iso_parts(value: str) -> list[tuple[Decimal, str]] | None:
         return None
     date, _, time = value[1:].partition("T")
     parts = [(Decimal(n), ISO_UNITS[u]) for n, u in re.findall(r"(-?[\d.]+)([YMWD])", date)]
-    return parts + [(Decimal(n), "min" if u == "M" else ISO_UNITS[u]) for n, u in re.findall(r"(-?[\d.]+)([HMS])", time)]
+    return parts + [
+        (Decimal(n), "min" if u == "M" else ISO_UNITS[u]) for n, u in re.findall(r"(-?[\d.]+)([HMS])", time)
+    ]
 
 
 def _word_parts(value: str) -> list[tuple[Decimal, str]] | None:

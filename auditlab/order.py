@@ -86,7 +86,7 @@ def _repair(
             start = state[1]
         else:
             earlier = by_id.select("operation", "before_snapshot", "after_snapshot").row(group["previous"])
-            start = _step(*earlier, declared).after
+            start = _step(earlier[0], earlier[1], earlier[2], declared).after
         order, certain = link(steps, start)
         moved.update({slots[number]: slots[place] for place, number in enumerate(order)})
         state = (slots[-1], steps[order[-1]].after)
@@ -94,7 +94,10 @@ def _repair(
             unordered += slots
     if not any(slot != place for slot, place in moved.items()):
         return rows, pl.Series("position", unordered, dtype=pl.UInt32)
-    moves = pl.DataFrame({"slot": list(moved), "moved": list(moved.values())}, schema_overrides=dict.fromkeys(("slot", "moved"), pl.UInt32))
+    moves = pl.DataFrame(
+        {"slot": list(moved), "moved": list(moved.values())},
+        schema_overrides=dict.fromkeys(("slot", "moved"), pl.UInt32),
+    )
     rows = rows.join(moves, on="slot", how="left", maintain_order="left").with_columns(
         position=pl.coalesce("moved", "position")
     )
@@ -145,7 +148,9 @@ def _steps(rows: pl.DataFrame) -> pl.DataFrame:
     steps = rows.filter(pl.col("operation") != "TRUNCATE").select(columns)
     if not truncates.is_empty():
         last = pl.any_horizontal((pl.col(n) != pl.col(n).shift(-1)).fill_null(value=True) for n in ("entity", "epoch"))
-        live = steps.filter(last & (pl.col("operation") != "DELETE")).select("entity", "entity_type", "entity_id", "epoch")
+        live = steps.filter(last & (pl.col("operation") != "DELETE")).select(
+            "entity", "entity_type", "entity_id", "epoch"
+        )
         ended = live.join(truncates, on=["entity_type", "epoch"], how="inner").select(columns)
         steps = pl.concat([steps, ended]).sort("entity", "position")
     first = (pl.col("entity") != pl.col("entity").shift()).fill_null(value=True)

@@ -28,7 +28,9 @@ def carry_forward(changes: pl.DataFrame, steps: pl.DataFrame) -> pl.DataFrame:
         steps: The type's steps, by entity and position.
     """
     images = ("before_snapshot", "after_snapshot")
-    holds = pl.any_horizontal(pl.col(name).str.contains(UNAVAILABLE, literal=True).fill_null(value=False) for name in images)
+    holds = pl.any_horizontal(
+        pl.col(name).str.contains(UNAVAILABLE, literal=True).fill_null(value=False) for name in images
+    )
     touched = changes.filter(holds)
     if touched.is_empty():
         return changes

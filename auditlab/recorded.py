@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Recorded"]
 
+
 class Recorded:
     """A log as loaded. Immutable; what is derived is computed when first asked for, and kept.
 
@@ -50,12 +51,14 @@ class Recorded:
     @cached_property
     def _rows(self) -> pl.DataFrame:
         """All rows by id, numbered; a lazy source is read here, when the first question is asked."""
-        changes, baseline = (source.lazy().collect() if source is not None else None for source in self._sources)
-        check_columns(changes)
-        rows = changes.select(*CHANGES, pl.lit(value=False).alias("baseline"))
-        if baseline is not None and len(baseline):
-            check_columns(baseline)
-            rows = pl.concat([baseline.select(*CHANGES, pl.lit(value=True).alias("baseline")), rows])
+        changes, baseline = self._sources
+        parts = []
+        for part, early in ((baseline, True), (changes, False)):
+            if part is not None:
+                rows = part.lazy().collect()
+                check_columns(rows)
+                parts.append(rows.select(*CHANGES, pl.lit(early).alias("baseline")))
+        rows = pl.concat(parts)
         return rows.sort("id", maintain_order=True).with_row_index("row")
 
     def __len__(self) -> int:
@@ -97,21 +100,25 @@ class Recorded:
         own = self.changes.filter(pl.col("transaction_id") == transaction)
         if own.is_empty():
             known = self.changes["transaction_id"].drop_nulls()
-            span = f"It has {known.min()} to {known.max()}." if len(known) else "It has no transaction ids at all."
+            span = f"It has {known.min()!r} to {known.max()!r}." if len(known) else "It has no transaction ids at all."
             raise UnknownChange(f"no transaction {transaction} in this log. {span}")
         last = own["position"].max()
         kept, rest = self.changes.filter(pl.col("position") <= last), self.changes.filter(pl.col("position") > last)
         open_still = kept.join(rest.select("transaction_id"), on="transaction_id", how="semi")
         sequence = order.sequence(kept.drop("position"), clock=self.facts.clock, kinds=self.facts.kinds)
         changes = sequence.changes.with_row_index("position")
-        touched = changes.join(open_still.select("entity_type", "entity_id"), on=["entity_type", "entity_id"], how="semi")
+        touched = changes.join(
+            open_still.select("entity_type", "entity_id"), on=["entity_type", "entity_id"], how="semi"
+        )
         unordered = pl.concat([sequence.unordered, touched["position"]])
         return self._shaped(entity_type, order.Sequence(sequence.changes, sequence.steps, unordered), changes)
 
     def _shaped(self, entity_type: str, sequence: order.Sequence, changes: pl.DataFrame) -> Shape:
         own = changes.filter(pl.col("entity_type") == entity_type)
         documents_ = self._read(entity_type)
-        local = pl.DataFrame({"row": self._rows.filter(pl.col("entity_type") == entity_type)["row"]}).with_row_index("at")
+        local = pl.DataFrame({"row": self._rows.filter(pl.col("entity_type") == entity_type)["row"]}).with_row_index(
+            "at"
+        )
         own = own.join(local, on="row", how="left", maintain_order="left").drop("row").rename({"at": "row"})
         steps = sequence.steps.filter(pl.col("entity_type") == entity_type)
         return Shape(entity_type, own, steps, documents_, sequence.unordered)
@@ -125,6 +132,7 @@ class Recorded:
             steps = self.sequence.steps.filter(pl.col("entity_type") == entity_type)
             own = carry_forward(own, steps).sort("row")
             kinds = self.facts.kinds.get(entity_type, {})
-            self._documents[entity_type] = documents.read(own["before_snapshot"], own["after_snapshot"], kinds, own["id"])
+            self._documents[entity_type] = documents.read(
+                own["before_snapshot"], own["after_snapshot"], kinds, own["id"]
+            )
         return self._documents[entity_type]
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime  # noqa: TC003 - dataclass fields are read at run time by documentation tools
 from typing import Any
 
 import polars as pl

@@ -76,7 +76,7 @@ class Shape:
     @cached_property
     def field_changes(self) -> pl.DataFrame:
         """``FIELD_CHANGES``' columns with ``position`` and ``effective``, by position and field."""
-        return _field_changes(self.entity_type, self._steps, self.versions, self.columns)
+        return _field_changes(self.entity_type, self._steps, self.columns)
 
     @cached_property
     def field_states(self) -> pl.DataFrame:
@@ -194,7 +194,9 @@ def _versions(steps: pl.DataFrame, columns: tuple[Column, ...], unordered: pl.Se
         never.cast(pl.String).alias("next_operation"),
     )
     versions = states if unseen.is_empty() else pl.concat([states, unseen]).sort("entity", "position", "part")
-    followed = ~_differs(versions["doc"], versions["next_image"], columns) & (versions["next_operation"].ne_missing("INSERT"))
+    followed = ~_differs(versions["doc"], versions["next_image"], columns) & (
+        versions["next_operation"].ne_missing("INSERT")
+    )
     return versions.select(
         *(name for name in HISTORY if name not in ("version", "certain")),
         pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("entity").alias("version"),
@@ -217,19 +219,18 @@ def _differs(one: pl.Series, other: pl.Series, columns: tuple[Column, ...]) -> p
     return differs.scatter(differs.arg_true(), unequal)
 
 
-def _field_changes(
-    entity_type: str, steps: pl.DataFrame, versions: pl.DataFrame, columns: tuple[Column, ...]
-) -> pl.DataFrame:
+def _field_changes(entity_type: str, steps: pl.DataFrame, columns: tuple[Column, ...]) -> pl.DataFrame:
     """Image against image; where the before image was not recorded, against the state that the log had."""
-    made = versions.select("entity", "position", "version", "doc").sort("entity", "position", "version")
-    latest = steps.sort("position", maintain_order=True).join_asof(
-        made.sort("position", "version").select("entity", "position", "version"), on="position", by="entity"
-    ).sort("entity", "position")  # fmt: skip
+    made = (~pl.col("ends") & pl.col("after").is_not_null()).cast(pl.Int64) + (
+        pl.col("unseen") & pl.col("before").is_not_null()
+    ).cast(pl.Int64)
     state = pl.when(_same_entity(1) & (pl.col("life") == pl.col("life").shift())).then(
         pl.when(~pl.col("ends").shift()).then(pl.col("after").shift()),
     )
-    told = latest.with_columns(
-        old_doc=pl.coalesce("before", state), new_doc=pl.when(~pl.col("ends")).then(pl.col("after"))
+    told = steps.with_columns(
+        version=made.cum_sum().over("entity"),
+        old_doc=pl.coalesce("before", state),
+        new_doc=pl.when(~pl.col("ends")).then(pl.col("after")),
     ).filter(
         (pl.col("operation") != "SNAPSHOT")
         & (pl.col("operation").is_in(["INSERT", "DELETE", "TRUNCATE"]) | pl.col("old_doc").is_not_null()),

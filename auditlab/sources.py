@@ -1,77 +1,63 @@
-"""Open a log: each function gives a :class:`auditlab.ChangeLog`."""
+"""Open a log: each function loads, and gives a :class:`auditlab.ChangeLog`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import wraps
+from inspect import signature
+from typing import TYPE_CHECKING, ParamSpec
 
 from auditlab.archive import read as archive_read
 from auditlab.changelog import ChangeLog
-from auditlab.engines import engine as engine_named
-from auditlab.load import arrow
+from auditlab.engines import DuckDBEngine
+from auditlab.load import arrow, postgres
 from auditlab.recorded import Recorded
 from auditlab.selection import Selected
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from auditlab.clock import Moment
-    from auditlab.load.arrow import ArrowStream
+    import polars as pl
+
     from auditlab.load.source import Loaded
 
-__all__ = ["from_arrow", "read_parquet", "scan_archive"]
+__all__ = ["from_arrow", "read_parquet", "read_postgres", "scan_archive"]
+
+P = ParamSpec("P")
 
 
-def from_arrow(
-    data: ArrowStream,
-    *,
-    columns: Mapping[str, str] | None = None,
-    zone: str = "UTC",
-    coverage: tuple[Moment, Moment] | None = None,
-    source: str = "memory",
-    strict: bool = True,
-    engine: str = "polars",
-) -> ChangeLog:
-    """The log in anything with an Arrow stream: Polars, pandas, pyarrow, DuckDB, ...
+def _opens(load: Callable[P, Loaded]) -> Callable[P, ChangeLog[pl.DataFrame]]:
+    """The loader as a function of the same arguments that gives a ``ChangeLog``, answered by Polars in memory."""
 
-    See :func:`auditlab.load.arrow.from_arrow` for arguments and errors; ``engine`` is what answers: ``polars`` (in
-    memory) or ``duckdb``.
-    """
-    loaded = arrow.from_arrow(data, columns=columns, zone=zone, coverage=coverage, source=source, strict=strict)
-    return _opened(loaded, engine)
+    @wraps(load)
+    def opened(*args: P.args, **kwargs: P.kwargs) -> ChangeLog[pl.DataFrame]:
+        loaded = load(*args, **kwargs)
+        recorded = Recorded(loaded.changes, loaded.facts, baseline=loaded.baseline, malformed=loaded.malformed)
+        return ChangeLog(Selected(recorded, recorded.entity_types))
+
+    opened.__signature__ = signature(load).replace(return_annotation="ChangeLog")  # type: ignore[attr-defined]
+    opened.__module__ = __name__
+    return opened
 
 
-def read_parquet(
-    path: str | Path | Sequence[str | Path],
-    *,
-    columns: Mapping[str, str] | None = None,
-    zone: str = "UTC",
-    coverage: tuple[Moment, Moment] | None = None,
-    strict: bool = True,
-    engine: str = "polars",
-) -> ChangeLog:
-    """The log in one or several Parquet files.
-
-    See :func:`auditlab.load.arrow.read_parquet` for arguments and errors; ``engine`` is what answers: ``polars`` (in
-    memory) or ``duckdb``.
-    """
-    loaded = arrow.read_parquet(path, columns=columns, zone=zone, coverage=coverage, strict=strict)
-    return _opened(loaded, engine)
+from_arrow = _opens(arrow.from_arrow)
+read_parquet = _opens(arrow.read_parquet)
+read_postgres = _opens(postgres.read_postgres)
 
 
-def scan_archive(
-    folder: str | Path, *, entity_types: str | Sequence[str] | None = None, engine: str = "duckdb"
-) -> ChangeLog:
-    """The log in an archive: verified now, read at the first question, answered as lazy frames.
+def scan_archive(folder: str | Path, *, entity_types: str | Sequence[str] | None = None) -> ChangeLog[pl.LazyFrame]:
+    """The log in an archive: proven whole now, read at the first question, answered by DuckDB as lazy frames.
 
-    See :func:`auditlab.archive.read.scan_archive` for arguments and errors; ``engine`` is what answers: ``duckdb`` or
-    ``polars``.
+    Args:
+        folder: The archive.
+        entity_types: One or several entity types, to read only the files that hold those; None for all.
+
+    Raises:
+        NotAnArchive: the folder holds no archive.
+        ArchiveCorrupt: a file or manifest differs from what was written, is short or missing; nothing is read.
+        ArchiveError: a newer auditlab wrote it, or it cannot be read.
+        UnknownEntityType: the archive has no such entity type; the message names those it has.
     """
     scanned = archive_read.scan_archive(folder, entity_types=entity_types)
     recorded = Recorded(scanned.changes, scanned.facts, baseline=scanned.baseline)
-    return ChangeLog(Selected(recorded, recorded.entity_types, engine=engine_named(engine)), lazy=True)
-
-
-def _opened(loaded: Loaded, engine: str) -> ChangeLog:
-    recorded = Recorded(loaded.changes, loaded.facts, baseline=loaded.baseline, malformed=loaded.malformed)
-    return ChangeLog(Selected(recorded, recorded.entity_types, engine=engine_named(engine)))
+    return ChangeLog(Selected(recorded, recorded.entity_types, engine=DuckDBEngine()), lazy=True)

@@ -10,11 +10,14 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from auditlab import literals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["Column", "canonical", "column", "recorded_text"]
 
@@ -136,7 +139,11 @@ def _numbers(text: pl.Series, declared: str | None) -> tuple[pl.Series, str, str
             return small, "int", ""
     if digits + scale > DECIMAL_DIGITS:
         return text, "text", f"holds numbers of {digits + scale} digits, more than a decimal column holds: kept as text"
-    return plain.cast(pl.Decimal(DECIMAL_DIGITS, scale)), "int" if scale == 0 and declared != "decimal" else "decimal", ""
+    return (
+        plain.cast(pl.Decimal(DECIMAL_DIGITS, scale)),
+        "int" if scale == 0 and declared != "decimal" else "decimal",
+        "",
+    )
 
 
 def _texts(raw: pl.Series, *, has_strings: bool) -> pl.Series:
@@ -155,9 +162,13 @@ def _canonicals(raw: pl.Series, shape: pl.Series, text: pl.Series, declared: str
     """The canonical text of every cell: fast where the form is plain, by :func:`canonical` where it is not."""
     cells = pl.DataFrame({"raw": raw, "shape": shape, "text": text})
     number = pl.col("raw")
-    number = pl.when(number.str.contains(".", literal=True)).then(
-        number.str.strip_chars_end("0").str.strip_suffix("."),
-    ).otherwise(number)
+    number = (
+        pl.when(number.str.contains(".", literal=True))
+        .then(
+            number.str.strip_chars_end("0").str.strip_suffix("."),
+        )
+        .otherwise(number)
+    )
     number = pl.when(number == "-0").then(pl.lit("0")).otherwise(number)
     fast = cells.select(
         pl.when(pl.col("shape") == "number")
@@ -177,7 +188,7 @@ def _canonicals(raw: pl.Series, shape: pl.Series, text: pl.Series, declared: str
     return _patch(fast, raw, slow, lambda value: canonical(value, declared))
 
 
-def _patch(values: pl.Series, raw: pl.Series, where: pl.Series, by: Any) -> pl.Series:
+def _patch(values: pl.Series, raw: pl.Series, where: pl.Series, by: Callable[[str], str | None]) -> pl.Series:
     """``values`` with the cells of ``where`` computed one distinct raw value at a time."""
     where = where.fill_null(value=False)
     if not where.any():
@@ -186,7 +197,9 @@ def _patch(values: pl.Series, raw: pl.Series, where: pl.Series, by: Any) -> pl.S
     mapping = pl.DataFrame({"raw": distinct, "new": pl.Series([by(value) for value in distinct], dtype=pl.String)})
     cells = pl.DataFrame({"values": values, "raw": raw, "where": where})
     joined = cells.join(mapping, on="raw", how="left", maintain_order="left")
-    return joined.select(pl.when(pl.col("where")).then(pl.col("new")).otherwise(pl.col("values")).alias("values"))["values"]
+    return joined.select(pl.when(pl.col("where")).then(pl.col("new")).otherwise(pl.col("values")).alias("values"))[
+        "values"
+    ]
 
 
 def _codes(canonicals: pl.Series) -> pl.Series:
@@ -204,7 +217,7 @@ class _Number(str):
     __slots__ = ()
 
 
-def _canonical_json(value: Any) -> str:
+def _canonical_json(value: object) -> str:
     if isinstance(value, dict):
         inner = (f"{json.dumps(key)}:{_canonical_json(value[key])}" for key in sorted(value))
         return "{" + ",".join(inner) + "}"

@@ -59,7 +59,7 @@ class Summary:
             return "\n".join(f"{title}\n{table}" for title, table in self._tables().items())
 
     def _repr_html_(self) -> str:
-        parts = (f"<h4>{escape(title)}</h4>{table._repr_html_()}" for title, table in self._tables().items())  # noqa: SLF001 - the notebook protocol
+        parts = (f"<h4>{escape(title)}</h4>{table._repr_html_()}" for title, table in self._tables().items())
         return "".join(parts)
 
 
@@ -82,7 +82,11 @@ def summary(selected: Selected, *, users: int = 10, recent: int = 50, period: st
     rows = selected.changes()
     zone = selected.recorded.facts.zone
     entity = pl.concat_str(
-        pl.col("entity_type").str.len_bytes(), pl.lit(":"), pl.col("entity_type"), pl.col("entity_id"), ignore_nulls=False
+        pl.col("entity_type").str.len_bytes(),
+        pl.lit(":"),
+        pl.col("entity_type"),
+        pl.col("entity_id"),
+        ignore_nulls=False,
     )
     counted = rows.with_columns(
         entity=entity,

@@ -49,7 +49,7 @@ def open_log(
     if path.is_dir():
         if names:
             raise BadOption("--column is for databases and Parquet files; an archive has our column names already.")
-        return al.scan_archive(path, entity_types=list(types) if types else None, engine=engine)
+        return al.scan_archive(path, entity_types=list(types) if types else None).on(engine)
     if path.is_file():
         log = al.read_parquet(path, columns=names, zone=zone).on(engine)
         return log.of(*types) if types else log

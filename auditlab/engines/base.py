@@ -37,4 +37,4 @@ def params_frame(**values: tuple[Any, pl.DataType]) -> pl.DataFrame:
 
 def with_dtypes(frame: pl.DataFrame, dtypes: Mapping[str, pl.DataType | type[pl.DataType]]) -> pl.DataFrame:
     """``frame`` with the declared columns cast; what does not fit is an error, never a null."""
-    return frame.cast({name: dtype for name, dtype in dtypes.items() if name in frame.columns})  # type: ignore[arg-type]
+    return frame.cast({name: dtype for name, dtype in dtypes.items() if name in frame.columns})

@@ -84,9 +84,7 @@ def _keys(shape: Shape, rows: pl.DataFrame, key: str | None) -> pl.Series:
     return rows[f"f{names.index(key or 'id')}"].cast(pl.String).rename("parent")
 
 
-def _children(
-    selected: Selected, shape: Shape, field: str, at: datetime | None, parent: str | None
-) -> pl.DataFrame:
+def _children(selected: Selected, shape: Shape, field: str, at: datetime | None, parent: str | None) -> pl.DataFrame:
     """One row a parent: ``parent`` (String) and ``items``, its children by entity id."""
     names = [column.name for column in shape.columns]
     if field not in names:

@@ -25,7 +25,11 @@ META = ("entity_id", "certain")
 
 
 def as_of(
-    selected: Selected, at: Moment | None = None, *, id: int | None = None, transaction: int | None = None  # noqa: A002
+    selected: Selected,
+    at: Moment | None = None,
+    *,
+    id: int | None = None,  # noqa: A002 - the column's own name
+    transaction: int | None = None,
 ) -> pl.DataFrame:
     """The state of every live entity: at an instant (inclusive), after a change, after a transaction; else the latest.
 
@@ -65,7 +69,9 @@ def as_of(
             rows = rows.select(*META, *(f"f{place}" for place in range(len(shape.columns))))
             return shape.public(rows, META)
         frames.append(rows.select(pl.lit(entity_type).alias("entity_type"), *META, "state"))
-    empty = pl.DataFrame(schema={"entity_type": pl.String, "entity_id": pl.String, "certain": pl.Boolean, "state": pl.String})
+    empty = pl.DataFrame(
+        schema={"entity_type": pl.String, "entity_id": pl.String, "certain": pl.Boolean, "state": pl.String}
+    )
     return pl.concat([empty, *frames])
 
 
@@ -92,4 +98,6 @@ def _live_versions(versions: pl.DataFrame, at: datetime | None, entity_id: str |
 def _check_id(selected: Selected, id: int) -> None:  # noqa: A002
     ids = selected.recorded.changes["id"]
     if ids.is_empty() or not ids.min() <= id <= ids.max():  # type: ignore[operator]
-        raise NoData(f"the log holds the changes {ids.min()} to {ids.max()}; asked for the state as of change {id}.")
+        raise NoData(
+            f"the log holds the changes {ids.min()!r} to {ids.max()!r}; asked for the state as of change {id}."
+        )

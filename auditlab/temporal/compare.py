@@ -52,10 +52,10 @@ def compare(selected: Selected, start: Moment, end: Moment, *, steps: bool = Fal
     selected.require_states("compare")
     start_at, end_at = selected.instant(start), selected.instant(end)
     if end_at < start_at:
-        raise BadOption(f"compare() goes from the earlier to the later: {start_at.isoformat()} is after {end_at.isoformat()}.")
-    params = params_frame(
-        start_at=(start_at, TIME), end_at=(end_at, TIME), entity_id=(selected.entity_id, pl.String())
-    )
+        raise BadOption(
+            f"compare() goes from the earlier to the later: {start_at.isoformat()} is after {end_at.isoformat()}."
+        )
+    params = params_frame(start_at=(start_at, TIME), end_at=(end_at, TIME), entity_id=(selected.entity_id, pl.String()))
     if steps:
         frames = [pl.DataFrame(schema={**FIELD_CHANGES, "position": pl.UInt32()})]
         for shape in selected.shapes():
