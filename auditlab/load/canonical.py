@@ -166,7 +166,9 @@ def _plain(column: pa.Array) -> pa.Array:
     if isinstance(column.type, pa.BaseExtensionType):
         return _plain(column.storage)
     if pa.types.is_dictionary(column.type):
-        return _plain(column.dictionary_decode())
+        words = _plain(column.dictionary)
+        words = words.cast(pa.string()) if _is_text(words.type) else words  # there is no way to take from a string_view
+        return words.take(column.indices)
     if pa.types.is_run_end_encoded(column.type):
         return _plain(pc.run_end_decode(column))
     return column
