@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from auditlab.archive.files import make_folder, reported, settle, sync_folder
 from auditlab.archive.manifest import DATA, MANIFESTS, Manifest, Segment, publish, read_chain
 from auditlab.archive.segment import PartFile, Written
-from auditlab.errors import ArchiveError, ArchiveExists, NotAnArchive, SchemaMismatch
+from auditlab.errors import ArchiveCorrupt, ArchiveExists, NotAnArchive, SchemaMismatch
 from auditlab.load.source import ARROW_CHANGES
 
 if TYPE_CHECKING:
@@ -235,9 +235,7 @@ def _must_be_free(folder: Path) -> None:
         chain = read_chain(folder)
     except NotAnArchive:
         chain = []
-    except ArchiveExists:
-        raise
-    except ArchiveError as exc:
+    except ArchiveCorrupt as exc:
         raise ArchiveExists(f"{folder} holds an archive already, and it cannot be read: {exc}") from exc
     if chain:
         rows = sum(segment.rows for manifest, _ in chain for segment in manifest.segments)

@@ -1,0 +1,193 @@
+"""A changed bit, a short or missing file, a forged manifest: found before any row is used."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from auditlab.archive.manifest import DATA, MANIFESTS, read_chain
+from auditlab.archive.read import scan_archive
+from auditlab.archive.verify import verify
+from auditlab.archive.write import to_archive
+from auditlab.errors import ArchiveCorrupt, ArchiveError, ArchiveExists, NotAnArchive
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from auditlab.schema import LogFacts
+
+FLIPS = 400
+CUTS = 60
+
+
+def files(archive: Path) -> list[Path]:
+    return sorted(path for folder in (DATA, MANIFESTS) for path in (archive / folder).iterdir())
+
+
+def sealed(body: dict[str, object]) -> str:
+    def text(value: dict[str, object]) -> str:
+        return json.dumps(value, indent=1, sort_keys=True)
+
+    return text({"manifest": body, "sha256": hashlib.sha256(text(body).encode()).hexdigest()}) + "\n"
+
+
+def forge(archive: Path, change: Callable[[dict[str, object]], object]) -> None:
+    """Change a manifest as an attacker would who also puts the hash right."""
+    path = archive / MANIFESTS / "00000001.json"
+    body = json.loads(path.read_text())["manifest"]
+    change(body)
+    path.write_text(sealed(body))
+
+
+def test_a_flipped_bit_anywhere_is_found_before_any_row_is_used(archive: Path):
+    rng = random.Random(7)  # noqa: S311 - which bits, not a secret
+    for _ in range(FLIPS):
+        path = rng.choice(files(archive))
+        whole = path.read_bytes()
+        place = rng.randrange(len(whole) * 8)
+        damaged = bytearray(whole)
+        damaged[place // 8] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        with pytest.raises(ArchiveCorrupt, match=path.name):
+            scan_archive(archive)
+        assert verify(archive), f"{path} bit {place}"
+        path.write_bytes(whole)
+    assert verify(archive) == []
+
+
+def test_every_byte_of_the_manifest_matters(archive: Path):
+    path = archive / MANIFESTS / "00000001.json"
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x20]) + whole[place + 1 :])
+        with pytest.raises(ArchiveCorrupt):
+            read_chain(archive)
+
+
+def test_a_short_file_is_found(archive: Path):
+    rng = random.Random(8)  # noqa: S311 - how short, not a secret
+    for _ in range(CUTS):
+        path = rng.choice(files(archive))
+        whole = path.read_bytes()
+        path.write_bytes(whole[: rng.randrange(len(whole))])
+        with pytest.raises(ArchiveCorrupt, match=path.name):
+            scan_archive(archive)
+        path.write_bytes(whole)
+
+
+def test_a_longer_file_is_found(archive: Path):
+    for path in files(archive):
+        whole = path.read_bytes()
+        path.write_bytes(whole + b"\n")
+        with pytest.raises(ArchiveCorrupt, match=path.name):
+            scan_archive(archive)
+        path.write_bytes(whole)
+
+
+def test_a_missing_data_file_is_named_with_what_is_lost(archive: Path):
+    path = next((archive / DATA).iterdir())
+    path.unlink()
+    with pytest.raises(ArchiveCorrupt, match=rf"{path.name}: is missing; the manifest lists it with \d+ rows"):
+        scan_archive(archive)
+    assert [fault.path for fault in verify(archive)] == [path]
+
+
+def test_verify_reports_every_damaged_file(archive: Path):
+    for path in (archive / DATA).iterdir():
+        path.write_bytes(b"")
+    assert sorted(fault.path for fault in verify(archive)) == sorted((archive / DATA).iterdir())
+    assert sum(fault.rows for fault in verify(archive)) == 60
+
+
+def test_damage_in_another_types_file_does_not_hinder(archive: Path):
+    part = next(part for part in parts(archive) if part["entity_types"] == ["shop.orders"])
+    (archive / DATA / part["name"]).write_bytes(b"")
+    assert scan_archive(archive, entity_types="shop.order_items").changes.collect().height == 20
+
+
+def parts(archive: Path) -> list[dict[str, object]]:
+    return json.loads((archive / MANIFESTS / "00000001.json").read_text())["manifest"]["segments"][0]["parts"]
+
+
+@pytest.mark.parametrize(
+    "name", ["../x.parquet", "/etc/passwd", "a/b.parquet", "..", "", "a\\b", "a*b", "[ab]", 7, None]
+)
+def test_a_manifest_cannot_name_a_file_outside_its_folder(archive: Path, name: object):
+    (archive / "x.parquet").write_bytes((archive / DATA / str(parts(archive)[0]["name"])).read_bytes())
+    forge(archive, lambda body: body["segments"][0]["parts"][0].update(name=name))
+    with pytest.raises(ArchiveCorrupt, match="is no name of a data file"):
+        scan_archive(archive)
+    assert "is no name of a data file" in str(verify(archive)[0])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda body: body.pop("segments"), id="no segments"),
+        pytest.param(lambda body: body.update(segments=7), id="segments of a number"),
+        pytest.param(lambda body: body.update(number=2), id="another number"),
+        pytest.param(lambda body: body.update(previous="00"), id="another predecessor"),
+        pytest.param(lambda body: body.update(surprise=1), id="an unknown entry"),
+        pytest.param(lambda body: body["segments"][0]["parts"][0].pop("sha256"), id="no hash"),
+        pytest.param(lambda body: body["facts"]["coverage"].update(start="long ago"), id="no time"),
+        pytest.param(lambda body: body.update(format="1"), id="no format"),
+    ],
+)
+def test_a_manifest_that_says_nonsense_is_refused_in_words(
+    archive: Path, change: Callable[[dict[str, object]], object]
+):
+    forge(archive, change)
+    with pytest.raises(ArchiveCorrupt):
+        scan_archive(archive)
+    assert verify(archive)
+
+
+def test_a_manifest_that_counts_other_rows_than_its_files_is_found(archive: Path):
+    forge(archive, lambda body: body["segments"][0].update(rows=61))
+    assert "counts 61 rows, its files 60" in str(verify(archive)[0])
+
+
+def test_a_newer_format_is_refused_and_says_what_to_do(archive: Path):
+    forge(archive, lambda body: body.update(format=2))
+    with pytest.raises(ArchiveError, match=r"is of format 2; this auditlab reads up to 1\. Upgrade: pip install"):
+        scan_archive(archive)
+
+
+def test_a_gap_in_the_chain_is_found(archive: Path):
+    (archive / MANIFESTS / "00000001.json").rename(archive / MANIFESTS / "00000002.json")
+    with pytest.raises(ArchiveCorrupt, match=r"00000001\.json: is missing"):
+        scan_archive(archive)
+
+
+def test_a_manifest_that_does_not_follow_is_found(archive: Path):
+    path = archive / MANIFESTS / "00000001.json"
+    body = json.loads(path.read_text())["manifest"]
+    (archive / MANIFESTS / "00000002.json").write_text(sealed(body | {"number": 2, "previous": "ab" * 32}))
+    with pytest.raises(ArchiveCorrupt, match="does not follow"):
+        scan_archive(archive)
+
+
+def test_a_damaged_archive_is_not_written_over(archive: Path, facts: LogFacts):
+    (archive / MANIFESTS / "00000001.json").write_bytes(b"{}")
+    with pytest.raises(ArchiveExists, match="cannot be read"):
+        to_archive([], archive, facts=facts)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda _: None, "does not exist"),
+        (lambda path: path.mkdir(), "holds no archive"),
+        (lambda path: path.write_text("x"), "is no folder"),
+    ],
+)
+def test_what_is_no_archive_is_told_apart(tmp_path: Path, make: Callable[[Path], object], words: str):
+    make(tmp_path / "a")
+    for verb in (scan_archive, verify):
+        with pytest.raises(NotAnArchive, match=words):
+            verb(tmp_path / "a")
