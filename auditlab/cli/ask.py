@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import typer
@@ -95,7 +95,7 @@ def diffs(
       auditlab diffs SOURCE --transaction 90210 -f csv -o transaction.csv
     """
 
-    def pick(log: al.ChangeLog) -> al.ChangeLog:
+    def pick(log: al.ChangeLog[Any]) -> al.ChangeLog[Any]:
         return picked(question, log, by=by, start=start, end=end, transaction=transaction, correlation=correlation)
 
     question.answer(
@@ -151,7 +151,7 @@ def timeline(
       auditlab timeline SOURCE --correlation 5a0b... --limit 0
     """
 
-    def pick(log: al.ChangeLog) -> al.ChangeLog:
+    def pick(log: al.ChangeLog[Any]) -> al.ChangeLog[Any]:
         return picked(question, log, by=by, start=start, end=end, transaction=transaction, correlation=correlation)
 
     question.answer(
@@ -163,14 +163,14 @@ def timeline(
 
 def picked(
     question: Question,
-    log: al.ChangeLog,
+    log: al.ChangeLog[Any],
     *,
     by: str | None,
     start: str | None,
     end: str | None,
     transaction: int | None,
     correlation: str | None,
-) -> al.ChangeLog:
+) -> al.ChangeLog[Any]:
     """The log with the changes that the options pick."""
     if by is not None:
         log = log.by(by)
@@ -184,7 +184,7 @@ def picked(
 
 
 def _of_fields(
-    log: al.ChangeLog, rows: pl.DataFrame | pl.LazyFrame, fields: Sequence[str] | None
+    log: al.ChangeLog[Any], rows: pl.DataFrame | pl.LazyFrame, fields: Sequence[str] | None
 ) -> pl.DataFrame | pl.LazyFrame:
     if not fields:
         return rows

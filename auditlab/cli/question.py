@@ -53,7 +53,7 @@ class Question:
     output: Output
     sql: bool
 
-    def log(self) -> al.ChangeLog:
+    def log(self) -> al.ChangeLog[Any]:
         """The log, narrowed to the entity types and the entity."""
         log = open_log(
             self.source,
@@ -70,10 +70,10 @@ class Question:
         return log.entity(entity_key(self.entity))
 
     @overload
-    def moment(self, log: al.ChangeLog, text: str) -> datetime: ...
+    def moment(self, log: al.ChangeLog[Any], text: str) -> datetime: ...
     @overload
-    def moment(self, log: al.ChangeLog, text: None) -> None: ...
-    def moment(self, log: al.ChangeLog, text: str | None) -> datetime | None:
+    def moment(self, log: al.ChangeLog[Any], text: None) -> None: ...
+    def moment(self, log: al.ChangeLog[Any], text: str | None) -> datetime | None:
         """The instant that an option names."""
         return None if text is None else instant(text, self.zone or log.facts.zone)
 
@@ -81,7 +81,9 @@ class Question:
         """Print the query of a verb; it is the same for every log, so none is read."""
         say(al.from_arrow(pl.DataFrame(schema=CHANGES)).sql(verb).rstrip())
 
-    def answer(self, verb: str, ask: Callable[[al.ChangeLog], pl.DataFrame | pl.LazyFrame], *, title: str = "") -> None:
+    def answer(
+        self, verb: str, ask: Callable[[al.ChangeLog[Any]], pl.DataFrame | pl.LazyFrame], *, title: str = ""
+    ) -> None:
         """Write what ``ask`` finds in the log, or show the query of ``verb`` where that was asked for."""
         if self.sql:
             self.show_sql(verb)

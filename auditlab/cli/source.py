@@ -34,7 +34,7 @@ def open_log(
     engine: str = "polars",
     table: str = "audit.entity_change_log",
     columns: Sequence[str] | None = None,
-) -> al.ChangeLog:
+) -> al.ChangeLog[Any]:
     """The log behind SOURCE, narrowed to entity types. A database sends only those.
 
     Raises:

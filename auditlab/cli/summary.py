@@ -16,16 +16,6 @@ from auditlab.errors import BadOption
 
 __all__ = ["PARTS", "add_to"]
 
-PARTS = {
-    "totals": "Totals",
-    "by_operation": "By operation",
-    "by_type": "By entity type",
-    "by_user": "By user",
-    "by_period": "By period",
-    "recent": "Most recent",
-}
-"""The parts of a summary, in the order in which they are read, with their titles."""
-
 
 class Period(StrEnum):
     """The length of a period."""
@@ -36,7 +26,26 @@ class Period(StrEnum):
     MONTH = "month"
 
 
-Part = StrEnum("Part", {name.upper(): name for name in PARTS})
+class Part(StrEnum):
+    """One part of a summary."""
+
+    TOTALS = "totals"
+    BY_OPERATION = "by_operation"
+    BY_TYPE = "by_type"
+    BY_USER = "by_user"
+    BY_PERIOD = "by_period"
+    RECENT = "recent"
+
+
+PARTS = {
+    Part.TOTALS: "Totals",
+    Part.BY_OPERATION: "By operation",
+    Part.BY_TYPE: "By entity type",
+    Part.BY_USER: "By user",
+    Part.BY_PERIOD: "By period",
+    Part.RECENT: "Most recent",
+}
+"""The parts in the order in which they are read, with their titles."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -79,5 +88,5 @@ def summary(
     counted = picked(
         question, question.log(), by=by, start=start, end=end, transaction=transaction, correlation=correlation
     ).summary(users=users, recent=recent, period=period)
-    frames: dict[str, pl.DataFrame] = {name: getattr(counted, name) for name in PARTS if part in (None, name)}
+    frames: dict[Part, pl.DataFrame] = {name: getattr(counted, name) for name in PARTS if part in (None, name)}
     question.output.write_all({PARTS[name]: frame for name, frame in frames.items()})

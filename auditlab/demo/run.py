@@ -79,7 +79,7 @@ def run_demo(folder: str | Path, show: Show, *, server: bool = True) -> Demonstr
     return Demonstrated(path, origin, len(log), tuple(proofs), equal)
 
 
-def _from_server(show: Show) -> tuple[al.ChangeLog, list[Proof], str]:
+def _from_server(show: Show) -> tuple[al.ChangeLog[pl.DataFrame], list[Proof], str]:
     try:
         server = start_server(settings=["fsync=off", "synchronous_commit=off"])
     except MissingExtra as exc:
@@ -101,7 +101,7 @@ def _from_server(show: Show) -> tuple[al.ChangeLog, list[Proof], str]:
         return log, prove(dsn, log, TABLES), server.origin
 
 
-def _from_sample(show: Show, why: str) -> tuple[al.ChangeLog, list[Proof], str]:
+def _from_sample(show: Show, why: str) -> tuple[al.ChangeLog[pl.DataFrame], list[Proof], str]:
     show.heading("A shop's change log")
     show.line(f"No PostgreSQL ({why})")
     show.line("So this runs on a log that the package ships, recorded on a PostgreSQL by an earlier run of this demo.")
@@ -128,7 +128,7 @@ def _show_proofs(proofs: list[Proof], show: Show) -> None:
             show.line(f"{proof.entity_type} {fault.key} {fault.field}: table {fault.live!r}, log {fault.replayed!r}")
 
 
-def _archive(log: al.ChangeLog, path: Path, show: Show) -> bool:
+def _archive(log: al.ChangeLog[pl.DataFrame], path: Path, show: Show) -> bool:
     """Write the log and the archive, read the archive back, and compare its answers with the log's."""
     show.heading("Keep it: an archive of Parquet files, each with its SHA-256")
     log.changes().write_parquet(path / LOG)
@@ -138,8 +138,8 @@ def _archive(log: al.ChangeLog, path: Path, show: Show) -> bool:
     archived = al.scan_archive(path / ARCHIVE)
     equal = not faults
     for entity_type in log.entity_types:
-        mine, theirs = log.of(entity_type).history(), archived.of(entity_type).history()
-        equal = equal and mine.equals(theirs.collect() if isinstance(theirs, pl.LazyFrame) else theirs)
+        mine, theirs = log.of(entity_type).history(), archived.of(entity_type).history().collect()
+        equal = equal and mine.equals(theirs)
     verdict = "every file is whole, and every version read back is equal." if equal else f"NOT EQUAL. {faults}"
     show.line(f"Written, verified, read back: {verdict}")
     return equal

@@ -50,7 +50,7 @@ class Incident:
         return self.when - timedelta(microseconds=1)
 
 
-def take_tour(log: al.ChangeLog, show: Show) -> None:
+def take_tour(log: al.ChangeLog[pl.DataFrame], show: Show) -> None:
     """Ask the questions and show the answers. All moments come from the log itself, so that any run of the day does."""
     orders = log.of("orders.orders")
     _what_happened(log, show)
@@ -63,7 +63,7 @@ def take_tour(log: al.ChangeLog, show: Show) -> None:
     _truncated(log, show)
 
 
-def _what_happened(log: al.ChangeLog, show: Show) -> None:
+def _what_happened(log: al.ChangeLog[pl.DataFrame], show: Show) -> None:
     show.heading("What happened, and who did it?")
     show.code("log.summary()")
     counted = log.summary()
@@ -71,7 +71,7 @@ def _what_happened(log: al.ChangeLog, show: Show) -> None:
     show.table(_named(counted.by_user))
 
 
-def _since_when(log: al.ChangeLog, show: Show) -> Incident:
+def _since_when(log: al.ChangeLog[pl.DataFrame], show: Show) -> Incident:
     show.heading("Totals look wrong. Which request touched many orders at once?")
     show.code(f'log.correlation("{INCIDENT}").changes()')
     changes = log.correlation(INCIDENT).changes().sort("id")
@@ -84,7 +84,7 @@ def _since_when(log: al.ChangeLog, show: Show) -> Incident:
     return incident
 
 
-def _an_order(orders: al.ChangeLog, incident: Incident) -> str:
+def _an_order(orders: al.ChangeLog[pl.DataFrame], incident: Incident) -> str:
     """An order that the incident touched and that went on afterwards: the one with the most versions."""
     touched = orders.transaction(incident.transaction).changes()["entity_id"]
     versions = orders.history().filter(pl.col("entity_id").is_in(touched.implode()))
@@ -92,7 +92,7 @@ def _an_order(orders: al.ChangeLog, incident: Incident) -> str:
     return str(counted["entity_id"][0])
 
 
-def _one_order(orders: al.ChangeLog, order: str, incident: Incident, show: Show) -> None:
+def _one_order(orders: al.ChangeLog[pl.DataFrame], order: str, incident: Incident, show: Show) -> None:
     show.heading("How did one order stand before it, after it, and how does it stand now?")
     show.code('orders = log.of("orders.orders")')
     show.code(f'orders.entity("{order[:8]}...").as_of("{incident.before.isoformat()}")')
@@ -104,20 +104,20 @@ def _one_order(orders: al.ChangeLog, order: str, incident: Incident, show: Show)
     show.table(pl.concat(states))
 
 
-def _between(orders: al.ChangeLog, incident: Incident, show: Show) -> None:
+def _between(orders: al.ChangeLog[pl.DataFrame], incident: Incident, show: Show) -> None:
     show.heading("What changed between the two moments?")
     show.code("orders.compare(before, after)")
     show.table(orders.compare(incident.before, incident.when).drop("entity_type"), limit=ROWS)
 
 
-def _one_field(orders: al.ChangeLog, order: str, show: Show) -> None:
+def _one_field(orders: al.ChangeLog[pl.DataFrame], order: str, show: Show) -> None:
     show.heading("Who changed the total of that order, when, from what to what?")
     show.code(f'orders.entity("{order[:8]}...").diffs().filter(pl.col("field") == "total")')
     totals = orders.entity(order).diffs().filter(pl.col("field") == "total")
     show.table(_named(totals.select("changed_at", "changed_by", "kind", "old", "new", "transaction_id")))
 
 
-def _second_lives(orders: al.ChangeLog, show: Show) -> None:
+def _second_lives(orders: al.ChangeLog[pl.DataFrame], show: Show) -> None:
     show.heading("Which orders were deleted and came back under the same id?")
     show.code('orders.history().filter(pl.col("life") > 1)')
     history = orders.history()
@@ -128,7 +128,7 @@ def _second_lives(orders: al.ChangeLog, show: Show) -> None:
     show.line(f"{len(again)} did; this is one. Between its lives it is in no answer.")
 
 
-def _truncated(log: al.ChangeLog, show: Show) -> None:
+def _truncated(log: al.ChangeLog[pl.DataFrame], show: Show) -> None:
     show.heading("Where are the carts?")
     carts = log.of("orders.carts")
     change = carts.changes().filter(pl.col("operation") == "TRUNCATE").row(0, named=True)
