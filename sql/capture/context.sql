@@ -38,29 +38,41 @@ CREATE OR REPLACE FUNCTION audit.capture_key(
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
-    plain CONSTANT oid[] := ARRAY[
-        16, 17, 18, 19, 20, 21, 23, 25, 26, 650, 700, 701, 774, 790, 829, 869, 1042, 1043, 1082, 1083, 1114, 1184,
-        1186, 1266, 1560, 1562, 1700, 2950, 3220, 3614, 3802, 3904, 3906, 3908, 3910, 3912, 3926,
-        1000, 1001, 1005, 1007, 1009, 1014, 1015, 1016, 1021, 1022, 1115, 1182, 1185, 1231, 2951, 3807
-    ];
+    first_number smallint := numbers[array_lower(numbers, 1)];
+    first_key text;
 BEGIN
+    -- 114 and 199 are json and json[], 2950 is uuid; types from 16384 on are not PostgreSQL's own.
     SELECT
-        array_agg(a.attname::text ORDER BY array_position(numbers, a.attnum)) FILTER (WHERE a.attnum = ANY (numbers)),
-        bool_and(
-            a.atttypid = 2950
-            OR (a.atttypid <> ALL (plain) AND (SELECT t.typbasetype = 2950 FROM pg_type AS t WHERE t.oid = a.atttypid))
-        ) FILTER (WHERE a.attnum = ANY (numbers)),
+        min(a.attname::text) FILTER (WHERE a.attnum = first_number),
         bool_or(
-            a.atttypid <> ALL (plain)
-            AND NOT EXISTS (
-                SELECT FROM pg_type AS t WHERE t.oid = a.atttypid AND (t.typtype = 'e' OR t.typbasetype = ANY (plain))
-            )
+            a.atttypid = 2950
+            OR (a.atttypid >= 16384 AND (SELECT t.typbasetype = 2950 FROM pg_type AS t WHERE t.oid = a.atttypid))
+        ) FILTER (WHERE a.attnum = first_number),
+        bool_or(
+            a.atttypid IN (114, 199)
+            OR (a.atttypid >= 16384 AND NOT EXISTS (
+                SELECT FROM pg_type AS t
+                WHERE t.oid = a.atttypid AND (
+                    t.typtype = 'e'
+                    OR (t.typbasetype BETWEEN 1 AND 16383 AND t.typbasetype NOT IN (114, 199))
+                )
+            ))
         )
-    INTO keys, is_uuid, careful
+    INTO first_key, is_uuid, careful
     FROM pg_attribute AS a
     WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped;
-    keys := coalesce(keys, '{}');
-    is_uuid := coalesce(is_uuid, false) AND cardinality(numbers) = 1;
+    IF cardinality(numbers) = 1 THEN
+        keys := ARRAY[first_key];
+    ELSE
+        is_uuid := false;
+        keys := ARRAY(
+            SELECT a.attname::text
+            FROM unnest(numbers) WITH ORDINALITY AS part (number, place)
+            JOIN pg_attribute AS a ON a.attrelid = relation AND a.attnum = part.number
+            WHERE NOT a.attisdropped
+            ORDER BY part.place
+        );
+    END IF;
 END
 $$;
 

@@ -18,10 +18,9 @@ DECLARE
     type_name text;
     keys text[];
     is_uuid boolean;
-    careful boolean;
+    key record;
     texts jsonb;
-    actor uuid;
-    correlation uuid;
+    who record;
     context jsonb;
     before jsonb;
     after jsonb;
@@ -33,14 +32,16 @@ BEGIN
     END IF;
     SELECT n.nspname || '.' || c.relname INTO type_name
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = root;
-    SELECT k.keys, k.is_uuid, k.careful INTO keys, is_uuid, careful FROM audit.capture_key(root, numbers) AS k;
-    SELECT c.changed_by, c.correlation_id, c.metadata INTO actor, correlation, context
-    FROM audit.capture_context() AS c;
+    key := audit.capture_key(root, numbers);
+    keys := key.keys;
+    is_uuid := key.is_uuid;
+    who := audit.capture_context();
+    context := who.metadata;
     IF root <> TG_RELID THEN
         context := context || jsonb_build_object('partition', TG_TABLE_SCHEMA || '.' || TG_TABLE_NAME);
     END IF;
 
-    IF NOT careful THEN
+    IF NOT key.careful THEN
         before := CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) END;
         after := CASE WHEN TG_OP <> 'DELETE' THEN to_jsonb(NEW) END;
     ELSE
@@ -61,25 +62,25 @@ BEGIN
         INSERT INTO audit.entity_change_log (
             entity_type, entity_id, operation, changed_by, before_snapshot, metadata, transaction_id, correlation_id
         ) VALUES (
-            type_name, old_id, 'DELETE', actor, before,
+            type_name, old_id, 'DELETE', who.changed_by, before,
             audit.metadata_of(context || jsonb_build_object('rekeyed_to', new_id), before, keys, is_uuid),
-            txid_current(), correlation
+            txid_current(), who.correlation_id
         );
         INSERT INTO audit.entity_change_log (
             entity_type, entity_id, operation, changed_by, after_snapshot, metadata, transaction_id, correlation_id
         ) VALUES (
-            type_name, new_id, 'INSERT', actor, after,
+            type_name, new_id, 'INSERT', who.changed_by, after,
             audit.metadata_of(context || jsonb_build_object('rekeyed_from', old_id), after, keys, is_uuid),
-            txid_current(), correlation
+            txid_current(), who.correlation_id
         );
     ELSE
         INSERT INTO audit.entity_change_log (
             entity_type, entity_id, operation, changed_by, before_snapshot, after_snapshot, changed_fields, metadata,
             transaction_id, correlation_id
         ) VALUES (
-            type_name, coalesce(new_id, old_id), TG_OP, actor, before, after,
+            type_name, coalesce(new_id, old_id), TG_OP, who.changed_by, before, after,
             CASE WHEN TG_OP = 'UPDATE' THEN audit.changed_fields(before, after) END,
-            audit.metadata_of(context, coalesce(after, before), keys, is_uuid), txid_current(), correlation
+            audit.metadata_of(context, coalesce(after, before), keys, is_uuid), txid_current(), who.correlation_id
         );
     END IF;
     RETURN NULL;

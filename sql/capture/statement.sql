@@ -1,6 +1,7 @@
 -- The statement triggers: one set-based insert into the log a statement, however many rows it touched.
 -- old_rows and new_rows are the transition tables as track.sql names them. Names that could meet a column of the
--- application's are qualified throughout, and what is rendered is pinned by the SET clauses, whatever the session has.
+-- application's are qualified throughout, what is passed to the functions of keys.sql is a plain column (only then are
+-- they inlined, which halves the cost), and what is rendered is pinned by the SET clauses, whatever the session has.
 
 CREATE OR REPLACE FUNCTION audit.capture_insert() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
@@ -18,17 +19,17 @@ DECLARE
     type_name text := TG_TABLE_SCHEMA || '.' || TG_TABLE_NAME;
     keys text[];
     is_uuid boolean;
-    careful boolean;
+    key record;
     unstorable boolean := false;
-    actor uuid;
-    correlation uuid;
+    who record;
     context jsonb;
 BEGIN
-    SELECT k.keys, k.is_uuid, k.careful INTO keys, is_uuid, careful
-    FROM audit.capture_key(TG_RELID, TG_ARGV::smallint[]) AS k;
-    SELECT c.changed_by, c.correlation_id, c.metadata INTO actor, correlation, context
-    FROM audit.capture_context() AS c;
-    IF careful THEN
+    key := audit.capture_key(TG_RELID, TG_ARGV::smallint[]);
+    keys := key.keys;
+    is_uuid := key.is_uuid;
+    who := audit.capture_context();
+    context := who.metadata;
+    IF key.careful THEN
         BEGIN
             PERFORM count(to_jsonb(r.*)) FROM new_rows AS r;
         EXCEPTION WHEN OTHERS THEN
@@ -39,15 +40,19 @@ BEGIN
         entity_type, entity_id, operation, changed_by, after_snapshot, metadata, transaction_id, correlation_id
     )
     SELECT
-        type_name, audit.id_of(type_name, entity.image, entity.value, keys, is_uuid), 'INSERT', actor, entity.image,
-        audit.metadata_of(coalesce(context || entity.texts, context), entity.image, keys, is_uuid),
-        txid_current(), correlation
+        type_name, audit.id_of(type_name, entity.image, entity.value, keys, is_uuid), 'INSERT', who.changed_by, entity.image,
+        audit.metadata_of(entity.context, entity.image, keys, is_uuid),
+        txid_current(), who.correlation_id
     FROM (
-        SELECT bare.image, bare.texts, audit.key_text(bare.image -> keys[1]) AS value
+        SELECT bare.image, bare.context, audit.key_text(bare.image -> keys[1]) AS value
         FROM (
             SELECT
                 CASE WHEN capture.unstorable THEN audit.safe_image(row_to_json(r.*)) ELSE to_jsonb(r.*) END AS image,
-                CASE WHEN capture.unstorable THEN audit.text_fields(row_to_json(r.*)) END AS texts
+                CASE
+                    WHEN capture.unstorable
+                    THEN coalesce(capture.context || audit.text_fields(row_to_json(r.*)), capture.context)
+                    ELSE capture.context
+                END AS context
             FROM new_rows AS r
             OFFSET 0
         ) AS bare
@@ -73,17 +78,17 @@ DECLARE
     type_name text := TG_TABLE_SCHEMA || '.' || TG_TABLE_NAME;
     keys text[];
     is_uuid boolean;
-    careful boolean;
+    key record;
     unstorable boolean := false;
-    actor uuid;
-    correlation uuid;
+    who record;
     context jsonb;
 BEGIN
-    SELECT k.keys, k.is_uuid, k.careful INTO keys, is_uuid, careful
-    FROM audit.capture_key(TG_RELID, TG_ARGV::smallint[]) AS k;
-    SELECT c.changed_by, c.correlation_id, c.metadata INTO actor, correlation, context
-    FROM audit.capture_context() AS c;
-    IF careful THEN
+    key := audit.capture_key(TG_RELID, TG_ARGV::smallint[]);
+    keys := key.keys;
+    is_uuid := key.is_uuid;
+    who := audit.capture_context();
+    context := who.metadata;
+    IF key.careful THEN
         BEGIN
             PERFORM count(to_jsonb(r.*)) FROM old_rows AS r;
         EXCEPTION WHEN OTHERS THEN
@@ -94,15 +99,19 @@ BEGIN
         entity_type, entity_id, operation, changed_by, before_snapshot, metadata, transaction_id, correlation_id
     )
     SELECT
-        type_name, audit.id_of(type_name, entity.image, entity.value, keys, is_uuid), 'DELETE', actor, entity.image,
-        audit.metadata_of(coalesce(context || entity.texts, context), entity.image, keys, is_uuid),
-        txid_current(), correlation
+        type_name, audit.id_of(type_name, entity.image, entity.value, keys, is_uuid), 'DELETE', who.changed_by, entity.image,
+        audit.metadata_of(entity.context, entity.image, keys, is_uuid),
+        txid_current(), who.correlation_id
     FROM (
-        SELECT bare.image, bare.texts, audit.key_text(bare.image -> keys[1]) AS value
+        SELECT bare.image, bare.context, audit.key_text(bare.image -> keys[1]) AS value
         FROM (
             SELECT
                 CASE WHEN capture.unstorable THEN audit.safe_image(row_to_json(r.*)) ELSE to_jsonb(r.*) END AS image,
-                CASE WHEN capture.unstorable THEN audit.text_fields(row_to_json(r.*)) END AS texts
+                CASE
+                    WHEN capture.unstorable
+                    THEN coalesce(capture.context || audit.text_fields(row_to_json(r.*)), capture.context)
+                    ELSE capture.context
+                END AS context
             FROM old_rows AS r
             OFFSET 0
         ) AS bare
@@ -131,18 +140,18 @@ DECLARE
     type_name text := TG_TABLE_SCHEMA || '.' || TG_TABLE_NAME;
     keys text[];
     is_uuid boolean;
-    careful boolean;
+    key record;
     unstorable boolean := false;
-    actor uuid;
-    correlation uuid;
+    who record;
     context jsonb;
     rekeyed boolean;
 BEGIN
-    SELECT k.keys, k.is_uuid, k.careful INTO keys, is_uuid, careful
-    FROM audit.capture_key(TG_RELID, TG_ARGV::smallint[]) AS k;
-    SELECT c.changed_by, c.correlation_id, c.metadata INTO actor, correlation, context
-    FROM audit.capture_context() AS c;
-    IF careful THEN
+    key := audit.capture_key(TG_RELID, TG_ARGV::smallint[]);
+    keys := key.keys;
+    is_uuid := key.is_uuid;
+    who := audit.capture_context();
+    context := who.metadata;
+    IF key.careful THEN
         BEGIN
             PERFORM count(to_jsonb(r.*)) FROM old_rows AS r;
             PERFORM count(to_jsonb(r.*)) FROM new_rows AS r;
@@ -157,23 +166,29 @@ BEGIN
         )
         SELECT
             type_name, audit.id_of(type_name, entity.before, entity.value, keys, is_uuid),
-            CASE WHEN entity.same_key THEN 'UPDATE' ELSE 'DELETE' END, actor, entity.before,
+            CASE WHEN entity.same_key THEN 'UPDATE' ELSE 'DELETE' END, who.changed_by, entity.before,
             CASE WHEN entity.same_key THEN entity.after END,
-            CASE WHEN entity.same_key THEN audit.changed_fields(entity.before, entity.after) END,
-            audit.metadata_of(
-                coalesce(context || entity.texts, context) || CASE WHEN entity.same_key THEN '{}' ELSE
-                    jsonb_build_object('rekeyed_to', audit.id_of(
+            -- audit.changed_fields(before, after), written out: a call a row would cost half as much as all the rest.
+            CASE WHEN entity.same_key THEN (
+                SELECT coalesce(jsonb_object_agg(field.key, field.value), '{}')
+                FROM jsonb_each(entity.after) AS field
+                WHERE field.value IS DISTINCT FROM entity.before -> field.key
+            ) END,
+            CASE
+                WHEN entity.same_key THEN audit.metadata_of(entity.context, entity.before, keys, is_uuid)
+                ELSE audit.metadata_of(
+                    entity.context || jsonb_build_object('rekeyed_to', audit.id_of(
                         type_name, entity.after, audit.key_text(entity.after -> keys[1]), keys, is_uuid
-                    ))
-                END, entity.before, keys, is_uuid
-            ),
-            txid_current(), correlation
+                    )), entity.before, keys, is_uuid
+                )
+            END,
+            txid_current(), who.correlation_id
         FROM (
             SELECT
-                pair.before, pair.after, pair.texts, audit.key_text(pair.before -> keys[1]) AS value,
+                pair.before, pair.after, pair.context, audit.key_text(pair.before -> keys[1]) AS value,
                 audit.same_key(pair.before, pair.after, keys) AS same_key
             FROM (
-                SELECT old_row.image AS before, new_row.image AS after, new_row.texts
+                SELECT old_row.image AS before, new_row.image AS after, new_row.context
                 FROM (
                     SELECT
                         row_number() OVER () AS at,
@@ -184,7 +199,11 @@ BEGIN
                     SELECT
                         row_number() OVER () AS at,
                         CASE WHEN capture.unstorable THEN audit.safe_image(row_to_json(r.*)) ELSE to_jsonb(r.*) END AS image,
-                        CASE WHEN capture.unstorable THEN audit.text_fields(row_to_json(r.*)) END AS texts
+                        CASE
+                            WHEN capture.unstorable
+                            THEN coalesce(capture.context || audit.text_fields(row_to_json(r.*)), capture.context)
+                            ELSE capture.context
+                        END AS context
                     FROM new_rows AS r
                 ) AS new_row USING (at)
                 OFFSET 0
@@ -199,17 +218,17 @@ BEGIN
             entity_type, entity_id, operation, changed_by, after_snapshot, metadata, transaction_id, correlation_id
         )
         SELECT
-            type_name, audit.id_of(type_name, entity.after, entity.value, keys, is_uuid), 'INSERT', actor, entity.after,
+            type_name, audit.id_of(type_name, entity.after, entity.value, keys, is_uuid), 'INSERT', who.changed_by, entity.after,
             audit.metadata_of(
-                coalesce(context || entity.texts, context) || jsonb_build_object('rekeyed_from', audit.id_of(
+                entity.context || jsonb_build_object('rekeyed_from', audit.id_of(
                     type_name, entity.before, audit.key_text(entity.before -> keys[1]), keys, is_uuid
                 )), entity.after, keys, is_uuid
             ),
-            txid_current(), correlation
+            txid_current(), who.correlation_id
         FROM (
-            SELECT pair.before, pair.after, pair.texts, audit.key_text(pair.after -> keys[1]) AS value
+            SELECT pair.before, pair.after, pair.context, audit.key_text(pair.after -> keys[1]) AS value
             FROM (
-                SELECT old_row.image AS before, new_row.image AS after, new_row.texts
+                SELECT old_row.image AS before, new_row.image AS after, new_row.context
                 FROM (
                     SELECT
                         row_number() OVER () AS at,
@@ -220,7 +239,11 @@ BEGIN
                     SELECT
                         row_number() OVER () AS at,
                         CASE WHEN capture.unstorable THEN audit.safe_image(row_to_json(r.*)) ELSE to_jsonb(r.*) END AS image,
-                        CASE WHEN capture.unstorable THEN audit.text_fields(row_to_json(r.*)) END AS texts
+                        CASE
+                            WHEN capture.unstorable
+                            THEN coalesce(capture.context || audit.text_fields(row_to_json(r.*)), capture.context)
+                            ELSE capture.context
+                        END AS context
                     FROM new_rows AS r
                 ) AS new_row USING (at)
                 OFFSET 0

@@ -22,9 +22,8 @@ DECLARE
     last_operation text;
     keys text[];
     is_uuid boolean;
-    careful boolean;
-    actor uuid;
-    correlation uuid;
+    key record;
+    who record;
     context jsonb;
     row_count bigint;
     document json;
@@ -32,9 +31,11 @@ DECLARE
 BEGIN
     SELECT n.nspname || '.' || c.relname INTO type_name
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = root;
-    SELECT k.keys, k.is_uuid, k.careful INTO keys, is_uuid, careful FROM audit.capture_key(root, numbers) AS k;
-    SELECT c.changed_by, c.correlation_id, c.metadata INTO actor, correlation, context
-    FROM audit.capture_context() AS c;
+    key := audit.capture_key(root, numbers);
+    keys := key.keys;
+    is_uuid := key.is_uuid;
+    who := audit.capture_context();
+    context := who.metadata;
     context := context || jsonb_build_object('truncated', TG_TABLE_SCHEMA || '.' || TG_TABLE_NAME);
 
     IF is_partition THEN
@@ -50,12 +51,12 @@ BEGIN
 
     IF is_partition OR with_images THEN
         FOR document IN EXECUTE format('SELECT row_to_json(r.*) FROM %I.%I AS r', TG_TABLE_SCHEMA, TG_TABLE_NAME) LOOP
-            image := CASE WHEN careful THEN audit.safe_image(document) ELSE document::jsonb END;
+            image := CASE WHEN key.careful THEN audit.safe_image(document) ELSE document::jsonb END;
             INSERT INTO audit.entity_change_log (
                 entity_type, entity_id, operation, changed_by, before_snapshot, metadata, transaction_id, correlation_id
             ) VALUES (
                 type_name, audit.id_of(type_name, image, audit.key_text(image -> keys[1]), keys, is_uuid), 'DELETE',
-                actor, image, audit.metadata_of(context, image, keys, is_uuid), txid_current(), correlation
+                who.changed_by, image, audit.metadata_of(context, image, keys, is_uuid), txid_current(), who.correlation_id
             );
         END LOOP;
     END IF;
@@ -68,7 +69,7 @@ BEGIN
         INSERT INTO audit.entity_change_log (
             entity_type, operation, changed_by, metadata, transaction_id, correlation_id
         ) VALUES (
-            type_name, 'TRUNCATE', actor, context || jsonb_build_object('rows', row_count), txid_current(), correlation
+            type_name, 'TRUNCATE', who.changed_by, context || jsonb_build_object('rows', row_count), txid_current(), who.correlation_id
         );
     END IF;
     RETURN NULL;
