@@ -7,7 +7,7 @@ DEMO_FOLDER ?= auditlab-demo
 PYTEST_ARGS ?=
 
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
+INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 INPUTS := pyproject.toml $(CONSTRAINTS)
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 

@@ -7,6 +7,7 @@ import importlib
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 from types import ModuleType
@@ -135,6 +136,15 @@ def test_a_library_is_known_to_one_room(library: str):
     assert {
         name for name in knowing if name not in ONE_ROOM[library] and name.split("/")[0] not in ONE_ROOM[library]
     } == set()
+
+
+def test_what_is_imported_is_declared():
+    """A fresh environment holds what pyproject.toml names, and what that happens to bring along may go."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {re.split(r"[^\w-]", wanted)[0].replace("-", "_") for wanted in project["dependencies"]}
+    imported = {name.split(".")[0] for module in MODULES for name in imports(module)}
+    third_party = imported - set(sys.stdlib_module_names) - {"auditlab"} - IMPORTED_WHERE_USED
+    assert third_party - declared == set()
 
 
 def test_imports_stand_at_the_top():
