@@ -217,12 +217,32 @@ class _Number(str):
     __slots__ = ()
 
 
+class _Piece(str):
+    """A part of the canonical text that is written as it stands."""
+
+    __slots__ = ()
+
+
 def _canonical_json(value: object) -> str:
-    if isinstance(value, dict):
-        inner = (f"{json.dumps(key)}:{_canonical_json(value[key])}" for key in sorted(value))
-        return "{" + ",".join(inner) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(map(_canonical_json, value)) + "]"
-    if isinstance(value, _Number):
-        return literals.canonical_number(value)
-    return json.dumps(value)
+    """A nested value as canonical text, without recursion: values may be nested deep."""
+    written: list[str] = []
+    waiting: list[object] = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, _Piece):
+            written.append(item)
+        elif isinstance(item, _Number):
+            written.append(literals.canonical_number(item))
+        elif isinstance(item, list):
+            waiting.append(_Piece("]"))
+            for place, inner in enumerate(reversed(item)):
+                waiting += [inner] if place == len(item) - 1 else [inner, _Piece(",")]
+            waiting.append(_Piece("["))
+        elif isinstance(item, dict):
+            waiting.append(_Piece("}"))
+            for key in sorted(item, reverse=True):
+                waiting += [_Piece(","), item[key], _Piece(f"{json.dumps(key)}:")]
+            waiting.append(_Piece("{"))
+        else:
+            written.append(json.dumps(item))
+    return "".join(written)

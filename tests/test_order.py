@@ -1,0 +1,146 @@
+"""Rules 1 to 4, 15 and 17: order comes from ids and images, never from time; lives, versions and their validity."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+import auditlab as al
+from auditlab.links import ABSENT, Step, link
+from auditlab.testing import make_log
+from auditlab.testing.logs import START
+
+A, B, C = ("a", "b", "c")
+
+
+@pytest.mark.parametrize(
+    ("steps", "start", "order", "certain"),
+    [
+        ([Step(B, C), Step(A, B)], A, [1, 0], True),
+        ([Step(B, C), Step(A, B)], None, [1, 0], True),
+        ([Step(A, B), Step(B, A)], A, [0, 1], True),
+        ([Step(B, A), Step(A, B)], A, [1, 0], True),
+        ([Step(C, A), Step(A, B), Step(B, C)], A, [1, 2, 0], True),
+        ([Step(B, C), Step(C, A), Step(A, B)], None, [0, 1, 2], True),
+        ([Step(B, C), Step(A, B), Step(C, A)], None, [0, 1, 2], False),
+        ([Step(B, B), Step(A, B)], A, [1, 0], True),
+        ([Step(ABSENT, B), Step(A, ABSENT)], A, [1, 0], True),
+        ([Step(B, C), Step(A, B)], "elsewhere", [1, 0], True),
+        ([Step(A, B), Step(C, "d")], A, [0, 1], False),
+        ([Step(B, A), Step(A, B), Step(C, A), Step(A, C)], A, [0, 1, 2, 3], False),
+        ([Step(None, B), Step(A, B)], A, [0, 1], False),
+    ],
+)
+def test_changes_of_one_transaction_are_linked_where_exactly_one_walk_takes_them_all(steps, start, order, certain):
+    assert link(steps, start) == (order, certain)
+
+
+def test_a_search_that_takes_too_long_counts_as_ambiguous():
+    states = [f"s{n}" for n in range(12)]
+    steps = [Step(one, other) for one in states for other in states if one != other]
+    assert link(steps[::-1], "s0") == (list(range(len(steps))), False)
+
+
+def history(log, entity="e"):
+    return al.from_arrow(log).history(entity).select("version", "life", "x", "operation", "ended_by", "origin").rows()
+
+
+def test_an_inner_change_that_was_logged_first_comes_last():
+    log = make_log(
+        [
+            ("INSERT", "e", {"x": 1, "touched": 0}),
+            ("UPDATE", "e", {"x": 2, "touched": 1}, {"transaction_id": 2, "before_snapshot": {"x": 2, "touched": 0}}),
+            ("UPDATE", "e", {"x": 2, "touched": 0}, {"transaction_id": 2, "before_snapshot": {"x": 1, "touched": 0}}),
+        ]
+    )
+    opened = al.from_arrow(log)
+    assert opened.as_of()["touched"].to_list() == [1]
+    assert opened.changes()["id"].to_list() == [1, 3, 2]
+    assert opened.history()["certain"].all()
+
+
+def test_ambiguous_order_stays_by_id_and_is_not_certain():
+    log = make_log(
+        [
+            ("INSERT", "e", {"x": 1}),
+            ("UPDATE", "e", {"x": 5}, {"transaction_id": 2, "before_snapshot": {"x": 4}}),
+            ("UPDATE", "e", {"x": 9}, {"transaction_id": 2, "before_snapshot": {"x": 8}}),
+        ]
+    )
+    found = al.from_arrow(log).as_of()
+    assert found.select("x", "certain").rows() == [(9, False)]
+
+
+def test_valid_from_never_runs_backwards_and_a_version_without_length_is_kept_but_not_seen():
+    log = make_log(
+        [
+            ("INSERT", "e", {"x": 1}, {"changed_at": START + timedelta(seconds=9)}),
+            ("UPDATE", "e", {"x": 2}, {"changed_at": START}),
+            ("INSERT", "other", {"x": 0}, {"changed_at": START}),
+        ]
+    )
+    opened = al.from_arrow(log)
+    rows = opened.history("e")
+    assert rows["valid_from"].to_list() == [START + timedelta(seconds=9)] * 2
+    assert rows["valid_to"].to_list() == [START + timedelta(seconds=9), None]
+    assert opened.entity("e").as_of(START + timedelta(seconds=8)).is_empty()
+    assert opened.entity("e").as_of(START + timedelta(seconds=9))["x"].to_list() == [2]
+
+
+def test_a_delete_ends_a_life_and_an_insert_begins_the_next():
+    log = make_log([("INSERT", "e", {"x": 1}), ("DELETE", "e"), ("INSERT", "e", {"x": 2})])
+    assert history(log) == [(1, 1, 1, "INSERT", 2, "observed"), (2, 2, 2, "INSERT", None, "observed")]
+
+
+def test_truncate_ends_every_live_entity_of_its_type_and_a_later_insert_begins_a_life():
+    log = make_log(
+        [
+            ("INSERT", "e", {"x": 1}),
+            ("INSERT", "gone", {"x": 1}),
+            ("DELETE", "gone"),
+            ("TRUNCATE",),
+            ("INSERT", "e", {"x": 2}),
+            ("TRUNCATE",),
+            ("TRUNCATE",),
+        ]
+    )
+    assert history(log) == [(1, 1, 1, "INSERT", 4, "observed"), (2, 2, 2, "INSERT", 6, "observed")]
+    removed = al.from_arrow(log).diffs().filter(kind="removed").select("id", "entity_id", "old").rows()
+    assert removed == [(3, "gone", "1"), (4, "e", "1"), (6, "e", "2")]
+    assert al.from_arrow(log).as_of().is_empty()
+
+
+def test_an_entity_first_seen_by_an_update_was_there_before_the_log():
+    log = make_log(
+        [("INSERT", "other", {"x": 0}), ("UPDATE", "e", {"x": 2}, {"before_snapshot": {"x": 1}}), ("DELETE", "e")]
+    )
+    assert history(log) == [(1, 1, 1, None, 2, "unknown"), (2, 1, 2, "UPDATE", 3, "observed")]
+    opened = al.from_arrow(log).entity("e")
+    assert opened.as_of(START)["x"].to_list() == [1]
+    assert opened.history()["valid_from"].to_list()[0] is None
+
+
+def test_an_update_after_a_delete_has_a_state_of_unknown_origin_that_held_for_no_known_time():
+    log = make_log(
+        [("INSERT", "e", {"x": 1}), ("DELETE", "e"), ("UPDATE", "e", {"x": 3}, {"before_snapshot": {"x": 2}})]
+    )
+    assert [row[:3] for row in history(log)] == [(1, 1, 1), (2, 2, 2), (3, 2, 3)]
+    assert al.from_arrow(log).as_of(START + timedelta(seconds=1)).is_empty()
+
+
+def test_a_state_that_the_next_change_contradicts_is_not_certain():
+    log = make_log([("INSERT", "e", {"x": 1}), ("UPDATE", "e", {"x": 3}, {"before_snapshot": {"x": 2}})])
+    assert al.from_arrow(log).history()["certain"].to_list() == [False, True]
+
+
+def test_another_rendering_of_the_same_state_contradicts_nothing():
+    log = make_log(
+        [("INSERT", "e", {"x": 1, "y": 2}), ("UPDATE", "e", {"x": 3}, {"before_snapshot": '{"y":2.0,"x":1}'})]
+    )
+    assert al.from_arrow(log).history()["certain"].all()
+
+
+def test_rows_in_any_order_give_the_same_log():
+    log = make_log([("INSERT", "e", {"x": 1}), ("UPDATE", "e", {"x": 2}), ("DELETE", "e"), ("INSERT", "f", {"x": 3})])
+    assert al.from_arrow(log.reverse()).history().equals(al.from_arrow(log).history())
