@@ -35,7 +35,7 @@ lint: $(VENV)/.installed-test
 	$(BIN)/mypy
 
 bench: $(VENV)/.installed-bench
-	$(BIN)/python -m pytest -m bench -s -p no:cacheprovider tests/bench $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m bench -s $(PYTEST_ARGS) $(wildcard tests/bench/bench_*.py)
 
 format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .

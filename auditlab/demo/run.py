@@ -73,9 +73,15 @@ def run_demo(folder: str | Path, show: Show, *, server: bool = True) -> Demonstr
     equal = _archive(log, path, show)
     write_notebook(path)
     show.heading("What is left for you")
-    show.line(f"auditlab summary {path / LOG}     the log, as one Parquet file")
-    show.line(f"auditlab verify {path / ARCHIVE}          the archive")
-    show.line(f"jupyter lab {path / NOTEBOOK}        a notebook that opens on both")
+    left = {
+        path / LOG: "the log; ask it more: auditlab --help",
+        path / ARCHIVE: "the archive; the same questions",
+        path / NOTEBOOK: "a notebook on both, for Jupyter or an editor",
+    }
+    longest = max(len(str(place)) for place in left)
+    for place, what in left.items():
+        show.line(f"{place!s:<{longest}}   {what}")
+    show.line(f"Try: auditlab diffs {path / LOG} --type orders.orders --field total")
     return Demonstrated(path, origin, len(log), tuple(proofs), equal)
 
 
