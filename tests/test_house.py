@@ -211,7 +211,7 @@ def test_every_sql_file_is_used():
         for folder in sorted((ROOT / "sql").iterdir())
         for name in queries.names(folder.name)
         if not re.search(rf'"{re.escape(name)}"', code)
-        and not any(name.startswith(prefix) for prefix in re.findall(r'f"(\w+_)\{', code))
+        and not any(name.startswith(prefix) for prefix in re.findall(r'"(\w+_)["{]', code))
     ]
     assert unused == []
 

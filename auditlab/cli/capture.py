@@ -136,9 +136,11 @@ def check(
     )
     if form is Format.TABLE and file is None:
         for finding in findings:
-            say(f"{finding.severity:<8} {finding.subject}: {finding.message}", style=_STYLE.get(finding.severity, ""))
-            if finding.remedy and finding.severity in _BAD:
-                say(f"         {finding.remedy}", style="dim")
+            subject = f"{finding.subject}: " if finding.subject else ""
+            style = _STYLE.get(finding.severity, "")
+            say(f"{finding.severity:<8} {finding.kind:<13} {subject}{finding.message}", style=style)
+            if finding.remedy:
+                say(f"{'':<22} {finding.remedy}", style="dim")
     else:
         output.write(frame)
     bad = _BAD if strict else _BAD[:1]
