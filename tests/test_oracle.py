@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from polars.testing import assert_frame_equal
 
 import auditlab as al
@@ -32,14 +32,18 @@ if TYPE_CHECKING:
 
 ENGINES = ("polars", "duckdb")
 NIGHTLY = os.environ.get("AUDITLAB_HYPOTHESIS") == "nightly"
-SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 MORE = 40 if NIGHTLY else 1
 
 
 def profile(examples: int) -> settings:
-    """Each run the same histories, so that a failure is the code's; nightly others every time, and many more."""
+    """The same histories each run, so that a failure is the code's; nightly others, many more, and failures shrunk."""
     return settings(
-        max_examples=examples * MORE, deadline=None, derandomize=not NIGHTLY, database=None, suppress_health_check=SLOW
+        max_examples=examples * MORE,
+        deadline=None,
+        derandomize=not NIGHTLY,
+        database=None,
+        phases=tuple(Phase) if NIGHTLY else (Phase.explicit, Phase.generate),
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
 
 
