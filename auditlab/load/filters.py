@@ -164,7 +164,9 @@ def _readings(log: LogTable, entity: Entity) -> list[tuple[str, str]]:
         except BadOption:
             readings = []
     if log.column("metadata").theirs is not None:
-        readings.append(("key", json.dumps(entity)) if isinstance(entity, dict) else ("value", str(entity)))
+        readings.append(
+            ("key", json.dumps(entity, default=str)) if isinstance(entity, dict) else ("value", str(entity))
+        )
     return readings
 
 

@@ -96,8 +96,8 @@ class ChangeStream:
             if entity is not None:
                 self.filters = narrowed(self.filters, holder, self.log, entity, folds=self._folds)
                 self.filters.tell(holder)
-            self._queries = self._split()
-            self.expected = estimate.expected_rows(holder, self._queries)
+            self.queries = self._split()
+            self.expected = estimate.expected_rows(holder, self.queries)
             self._overtaken = self._find_overtaken()
             self._undo = undo.pop_all()
 
@@ -109,11 +109,11 @@ class ChangeStream:
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         workers = [self._snapshot.holder]
-        if self._connections > 1 and len(self._queries) > 1:
-            workers = [self._snapshot.another() for _ in range(min(self._connections, len(self._queries)))]
+        if self._connections > 1 and len(self.queries) > 1:
+            workers = [self._snapshot.another() for _ in range(min(self._connections, len(self.queries)))]
             for worker in workers:
                 self.filters.tell(worker)
-        found = self._read(workers, self._queries)
+        found = self._read(workers, self.queries)
         for batch in counted(found, total=self.expected, label=self.log.label, progress=self._progress):
             self._see(batch)
             yield batch
