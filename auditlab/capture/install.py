@@ -17,6 +17,7 @@ VERSION = 1
 FILES = (
     "roles",
     "log",
+    "valid",
     "guard",
     "keys",
     "context",
@@ -29,6 +30,10 @@ FILES = (
     "grants",
 )
 """The files of ``sql/capture`` in the order in which they run; ``psql -1 -f`` runs them as well."""
+
+
+ADOPTING = ("roles", "adopt", "log", "attach", *FILES[2:])
+"""The order where a log made by the published schema is there already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +65,7 @@ def install(dsn: str) -> Installation:
         if version is not None and version >= VERSION:
             return Installation(version, "current")
         foreign = version is None and _exists(connection, "audit.entity_change_log")
-        files = (*FILES[:1], "adopt", *FILES[1:]) if foreign else FILES
-        for name in files:
+        for name in ADOPTING if foreign else FILES:
             connection.execute(text("capture", name))
     action = "adopted" if foreign else "installed" if version is None else "upgraded"
     return Installation(VERSION, action)

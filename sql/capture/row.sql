@@ -88,3 +88,16 @@ END
 $$;
 ALTER FUNCTION audit.capture_row() OWNER TO auditlab_writer;
 REVOKE ALL ON FUNCTION audit.capture_row() FROM PUBLIC;
+
+-- Tables that the trigger of an adopted log is still on are from now on written down by this one.
+DO $$
+BEGIN
+    IF to_regprocedure('audit.log_entity_change()') IS NOT NULL THEN
+        EXECUTE replace(
+            pg_get_functiondef('audit.capture_row()'::regprocedure), 'audit.capture_row()', 'audit.log_entity_change()'
+        );
+        ALTER FUNCTION audit.log_entity_change() OWNER TO auditlab_writer;
+        REVOKE ALL ON FUNCTION audit.log_entity_change() FROM PUBLIC;
+    END IF;
+END
+$$;

@@ -123,7 +123,7 @@ BEGIN
     VALUES (track.entity_type, track.level, track.baseline)
     ON CONFLICT ON CONSTRAINT tracked_table_pkey DO UPDATE
     SET level = excluded.level, baseline = known.baseline OR excluded.baseline, tracked_at = now(), tracked_by = session_user;
-    IF baseline AND action = 'tracked' THEN
+    IF baseline THEN  -- also when triggers were renewed: who knows what happened while they were not as they should be
         baseline_rows := audit.write_baseline(target);
     END IF;
 END

@@ -5,9 +5,8 @@ GRANT EXECUTE ON FUNCTION audit.capture_version() TO PUBLIC;
 
 INSERT INTO audit.installation (version, action)
 SELECT audit.capture_version(), CASE
-    WHEN to_regclass('audit.entity_change_log_adopted') IS NOT NULL AND NOT EXISTS (SELECT FROM audit.installation)
-        THEN 'adopted'
     WHEN EXISTS (SELECT FROM audit.installation) THEN 'upgraded'
+    WHEN current_setting('auditlab.adopting', true) = 'yes' THEN 'adopted'
     ELSE 'installed'
 END
 WHERE coalesce((SELECT max(known.version) FROM audit.installation AS known), 0) < audit.capture_version();

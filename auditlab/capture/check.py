@@ -1,0 +1,55 @@
+"""The preflight: what would make a log incomplete, unordered or unreadable, before it does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from auditlab.capture.install import require_installation
+from auditlab.connection import connect
+from auditlab.queries import describe, names, text
+
+__all__ = ["Finding", "check"]
+
+PREFIX = "check_"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that a check found, or that all is well with what it looks at.
+
+    Args:
+        kind: Which check: ``order``, ``partitions``, ``rights``, ``row_security``, ``tables``,
+            ``triggers``, ``watermark``.
+        severity: ``error`` (changes are lost or cannot be trusted), ``warning``, ``info`` or ``ok``.
+        subject: What it is about: a table, a role, a transaction.
+        message: What is the matter.
+        remedy: What to do: a statement or a command.
+    """
+
+    kind: str
+    severity: str
+    subject: str
+    message: str
+    remedy: str
+
+
+def check(dsn: str) -> list[Finding]:
+    """Look a database's capture over; one finding a fault, and an ``ok`` for each check without any.
+
+    Each check is one query, ``sql/capture/check_*.sql``; all see the same snapshot.
+
+    Raises:
+        NotInstalled: there is no capture in this database.
+    """
+    findings: list[Finding] = []
+    with connect(dsn, read_only=True, isolation="repeatable read") as connection:
+        require_installation(connection)
+        for name in names("capture"):
+            if not name.startswith(PREFIX):
+                continue
+            kind = name.removeprefix(PREFIX)
+            rows = connection.rows(text("capture", name))
+            findings += [Finding(kind, row["severity"], row["subject"], row["message"], row["remedy"]) for row in rows]
+            if not rows:
+                findings.append(Finding(kind, "ok", "", describe("capture", name), ""))
+    return findings
