@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib.metadata import version
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
@@ -103,4 +104,15 @@ for group in (demo, capture, summary, ask, keep):
 
 def main() -> None:
     """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            _write_any_text(stream)
     app(prog_name="auditlab")
+
+
+def _write_any_text(stream: TextIOWrapper) -> None:
+    """Files and pipes get UTF-8 whatever the locale; a terminal that lacks a character gets its escape."""
+    if stream.isatty():
+        stream.reconfigure(errors="backslashreplace")
+    else:
+        stream.reconfigure(encoding="utf-8")

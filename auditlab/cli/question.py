@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, overload
 
 import polars as pl
@@ -108,6 +109,8 @@ def _shared(
     sql: opt.Sql = False,
 ) -> Question:
     output = Output(form, file, raw=raw, wide=wide, limit=limit)
+    if file is not None and file.exists() and Path(source).exists() and file.samefile(source):
+        raise BadOption(f"{file} is the source itself; an answer does not overwrite it. Name another file: -o FILE.")
     return Question(source, tuple(types or ()), entity, zone, engine, table, tuple(columns or ()), output, sql)
 
 

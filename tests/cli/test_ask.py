@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -128,3 +129,12 @@ def test_a_log_with_other_names_is_read_by_a_mapping(typed: Typed, log_file: Pat
     pl.read_parquet(log_file).rename({"changed_by": "actor"}).write_parquet(theirs)
     rows = lines(typed("diffs", theirs, "--column", "changed_by=actor", "--by", ALICE, "-f", "jsonl"))
     assert {row["changed_by"] for row in rows} == {ALICE}
+
+
+def test_a_key_of_several_columns_is_given_as_json(typed: Typed):
+    sample = files("auditlab.demo") / "sample.parquet"
+    words = ("-t", "orders.order_items", "-f", "jsonl")
+    line = lines(typed("as-of", sample, *words))[0]
+    key = json.dumps({"order_id": line["order_id"], "line": int(str(line["line"]))})
+    versions = lines(typed("history", sample, *words, "-e", key))
+    assert {version["entity_id"] for version in versions} == {line["entity_id"]}

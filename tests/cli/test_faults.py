@@ -75,6 +75,22 @@ def test_csv_of_a_summary_needs_a_part(typed: Typed, log_file: Path):
     failed(typed("summary", log_file, "-f", "csv"), "--part")
 
 
+def test_an_answer_does_not_overwrite_its_source(typed: Typed, log_file: Path):
+    before = log_file.read_bytes()
+    failed(typed("history", log_file, "-t", "orders.orders", "-f", "parquet", "-o", log_file), "the source itself")
+    assert log_file.read_bytes() == before
+
+
+def test_a_pipe_gets_utf_8_whatever_the_locale(log_file: Path):
+    done = subprocess.run(
+        [*AUDITLAB, "summary", str(log_file)],
+        capture_output=True,
+        check=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert "─" in done.stdout.decode("utf-8")
+
+
 def test_usage_errors_exit_with_2(typed: Typed):
     assert typed("as-of").exit_code == 2
     assert typed("no-such-command").exit_code == 2
@@ -112,8 +128,6 @@ def test_a_closed_pipe_is_quiet(log_file: Path):
 
 
 def test_ctrl_c_exits_with_130(tmp_path: Path):
-    pipe = tmp_path / "log.parquet"
-    os.mkfifo(pipe)
     with subprocess.Popen(
         [*AUDITLAB, "demo", "--folder", str(tmp_path / "d")], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as running:
