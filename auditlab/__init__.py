@@ -11,6 +11,7 @@ from __future__ import annotations
 from auditlab import errors
 from auditlab.archive.export import archive_postgres
 from auditlab.archive.verify import verify
+from auditlab.capture.check import check
 from auditlab.capture.install import install
 from auditlab.capture.keys import entity_uuid
 from auditlab.capture.partitions import create_partitions
@@ -23,6 +24,7 @@ __all__ = [
     "ChangeLog",
     "EntityChange",
     "archive_postgres",
+    "check",
     "create_partitions",
     "entity_uuid",
     "errors",
