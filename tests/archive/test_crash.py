@@ -38,10 +38,11 @@ from auditlab.archive.write import to_archive
 from auditlab.errors import ArchiveError
 from auditlab.schema import LogFacts
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+batches = [a_batch(1, 20), a_batch(21, 20, "shop.order_items"), a_batch(41, 20)]
 for limit in (0, 1, 1000, 3000, 3500, resource.RLIM_INFINITY):
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
     try:
-        to_archive([a_batch(1, 20), a_batch(21, 20, "shop.order_items"), a_batch(41, 20)], sys.argv[1], facts=LogFacts())
+        to_archive(batches, sys.argv[1], facts=LogFacts())
     except ArchiveError as exc:
         print(os.path.exists(sys.argv[1]), exc)
     else:

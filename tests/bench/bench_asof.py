@@ -1,0 +1,80 @@
+"""As-of over a large log: ours, pandas by hand, and the published SQL made to answer for a whole table.
+
+Run it alone: ``pytest -m bench -s tests/bench/bench_asof.py``. ``AUDITLAB_BENCH_ROWS`` sets the size.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, TypeVar
+
+import pandas as pd
+import pytest
+from big_log import ROWS, fill
+
+import auditlab as al
+from auditlab.connection import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from auditlab.demo.server import Server
+
+T = TypeVar("T")
+
+WIDTH = 456
+TYPE = "orders.orders"
+WHEN = datetime(2024, 1, 1, tzinfo=UTC) + timedelta(seconds=ROWS / 3 * 0.95)
+PUBLISHED = """
+SELECT DISTINCT ON (entity_id) entity_id, after_snapshot
+FROM audit.entity_change_log
+WHERE entity_type = 'orders.orders' AND changed_at <= '{when}' AND operation <> 'DELETE'
+ORDER BY entity_id, changed_at DESC
+"""
+ROUNDS = 3
+
+
+def timed(work: Callable[[], T]) -> tuple[T, float]:
+    begin = time.perf_counter()
+    done = work()
+    return done, time.perf_counter() - begin
+
+
+def best_of(work: Callable[[], T]) -> tuple[T, float]:
+    rounds = [timed(work) for _ in range(ROUNDS)]
+    return min(rounds, key=lambda one: one[1])
+
+
+def by_hand(frame: pd.DataFrame) -> pd.DataFrame:
+    """The last change of each order up to the time, deletes left out, its document in columns."""
+    seen = frame[(frame["entity_type"] == TYPE) & (frame["changed_at"] <= WHEN)]
+    last = seen.sort_values("id").groupby("entity_id").tail(1)
+    live = last[last["operation"] != "DELETE"]
+    return pd.DataFrame([json.loads(text) for text in live["after_snapshot"]], index=live["entity_id"])
+
+
+@pytest.mark.bench
+def test_as_of_against_pandas_and_the_published_sql(server: Server, database: str):
+    fill(server, database, rows=ROWS, width=WIDTH)
+    log = al.read_postgres(database)
+    frame = log.changes().to_pandas()
+    orders = log.of(TYPE)
+    first, cold = timed(lambda: orders.as_of(WHEN))
+    again, warm = best_of(lambda: orders.as_of(WHEN - timedelta(hours=1)))
+    assert len(again) > 0
+    pandas, hand = best_of(lambda: by_hand(frame))
+    with connect(database) as connection:
+        query = PUBLISHED.format(when=WHEN.isoformat())
+        _, published = best_of(lambda: sum(batch.num_rows for batch in connection.stream(query)))
+    assert sorted(first["entity_id"]) == sorted(pandas.index)
+    print(f"\nas of one instant, {ROWS:,} changes, {len(first):,} live orders with all their columns")
+    for name, seconds in (
+        ("auditlab, first question", cold),
+        ("auditlab, next questions", warm),
+        ("pandas by hand", hand),
+        ("the published SQL, per table", published),
+    ):
+        print(f"  {name:32} {seconds:8.3f} s  {hand / seconds:8.1f} x pandas")
+    assert warm < hand

@@ -1,0 +1,102 @@
+"""Loading a log against ``psql COPY`` and ``pandas.read_sql``, side by side; and the memory of an archive.
+
+Run it alone: ``pytest -m bench -s tests/bench/bench_load.py``. Each contestant runs in a process of its own, so that
+its peak memory is its own; the process starts its clock when its libraries are loaded. ``AUDITLAB_BENCH_ROWS`` sets
+the size.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from big_log import ROWS, fill, psql
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from auditlab.demo.server import Server
+
+ROUNDS = 3
+WIDTH = 456
+KILOBYTE = 1024
+MOST_MEGABYTES = 500
+"""What an archive of a million changes of 1 KB may take."""
+
+MEASURED = """
+import resource, sys, time
+{imports}
+begin = time.perf_counter()
+{work}
+print(time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+LOAD = MEASURED.format(
+    imports="import auditlab as al",
+    work="log = al.read_postgres(sys.argv[1], connections=CONNECTIONS); assert len(log) == int(sys.argv[2])",
+)
+STREAM = MEASURED.format(
+    imports="from auditlab.load.postgres import ChangeStream",
+    work="with ChangeStream(sys.argv[1]) as s:\n    assert sum(b.num_rows for b in s) == int(sys.argv[2])",
+)
+PANDAS = MEASURED.format(
+    imports="import pandas as pd, psycopg, sqlalchemy",
+    work="engine = sqlalchemy.create_engine('postgresql+psycopg://', creator=lambda: psycopg.connect(sys.argv[1]))\n"
+    "assert len(pd.read_sql('SELECT * FROM audit.entity_change_log', engine)) == int(sys.argv[2])",
+)
+ARCHIVE = MEASURED.format(
+    imports="import auditlab as al",
+    work="assert al.archive_postgres(sys.argv[1], sys.argv[3]).rows == int(sys.argv[2])",
+)
+
+
+def measured(program: str, *arguments: str) -> tuple[float, float]:
+    """Seconds and peak megabytes of a program in a process of its own."""
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    seconds, megabytes = done.stdout.split()
+    return float(seconds), float(megabytes)
+
+
+def copied(server: Server, dsn: str) -> tuple[float, float]:
+    """Seconds that ``psql`` takes to copy the log to nowhere, in binary."""
+    command = "COPY audit.entity_change_log TO STDOUT (FORMAT binary)"
+    begin = time.perf_counter()
+    subprocess.run([psql(server), "-d", dsn, "-c", command], check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - begin, float("nan")
+
+
+@pytest.mark.bench
+def test_load_against_copy_and_pandas(server: Server, database: str):
+    fill(server, database, rows=ROWS, width=WIDTH)
+    contestants: dict[str, Callable[[], tuple[float, float]]] = {
+        "psql COPY binary > /dev/null": lambda: copied(server, database),
+        "ChangeStream": lambda: measured(STREAM, database, str(ROWS)),
+        "read_postgres": lambda: measured(LOAD.replace("CONNECTIONS", "1"), database, str(ROWS)),
+        "read_postgres, 2 connections": lambda: measured(LOAD.replace("CONNECTIONS", "2"), database, str(ROWS)),
+    }
+    best = dict.fromkeys(contestants, (float("inf"), float("inf")))
+    for _ in range(ROUNDS):
+        for name, contestant in contestants.items():
+            best[name] = min(best[name], contestant())
+    best["pandas.read_sql"] = measured(PANDAS, database, str(ROWS))  # once: it takes longer than all the others
+    copy = best["psql COPY binary > /dev/null"][0]
+    print(f"\nload of {ROWS:,} changes of {WIDTH}-byte documents, best of {ROUNDS}")
+    for name, (seconds, megabytes) in best.items():
+        print(f"  {name:32} {seconds:7.2f} s  {seconds / copy:6.2f} x COPY  {megabytes:7.0f} MB")
+    assert best["read_postgres"][0] < best["pandas.read_sql"][0]
+
+
+@pytest.mark.bench
+def test_the_memory_of_an_archive(server: Server, database: str, tmp_path: Path):
+    fill(server, database, rows=ROWS, width=KILOBYTE)
+    seconds, megabytes = measured(ARCHIVE, database, str(ROWS), str(tmp_path / "archive"))
+    size = sum(path.stat().st_size for path in (tmp_path / "archive").rglob("*.parquet"))
+    print(
+        f"\narchive of {ROWS:,} changes of 1 KB documents: {seconds:.1f} s, {megabytes:.0f} MB of memory, "
+        f"{size / 1e6:.0f} MB of files"
+    )
+    assert megabytes < MOST_MEGABYTES
