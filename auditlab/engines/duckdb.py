@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -24,18 +25,18 @@ class DuckDBEngine:
         self, sql: str, tables: Mapping[str, pl.DataFrame], dtypes: Mapping[str, pl.DataType | type[pl.DataType]]
     ) -> pl.DataFrame:
         """See :class:`auditlab.engines.base.Engine`."""
-        with _session() as connection:
+        with _database().cursor() as cursor:
             for name, table in tables.items():
-                connection.register(name, table.to_arrow())
-            answer = connection.sql(sql).to_arrow_table()
+                cursor.register(name, table.to_arrow())
+            answer = cursor.sql(sql).to_arrow_table()
         return with_dtypes(pl.DataFrame(pl.from_arrow(answer)), dtypes)
 
 
-def _session() -> duckdb.DuckDBPyConnection:
-    """A connection with no view of Python's variables, of files or of the network."""
-    connection = duckdb.connect(":memory:")
-    connection.execute("SET TimeZone = 'UTC'")
-    connection.execute("SET python_enable_replacements = false")
-    connection.execute("SET enable_external_access = false")
-    connection.execute("SET lock_configuration = true")
+@cache
+def _database() -> duckdb.DuckDBPyConnection:
+    """An empty database with no view of Python's variables, of files or of the network; cursors share nothing."""
+    connection = duckdb.connect(":memory:", config={"python_enable_replacements": False})
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")
+    connection.execute("SET GLOBAL enable_external_access = false")
+    connection.execute("SET GLOBAL lock_configuration = true")
     return connection
