@@ -76,35 +76,48 @@ BEGIN
 END
 $$;
 
--- One value as jsonb where that can be, else as a string of its text, else (too large even for that) null.
-CREATE OR REPLACE FUNCTION audit.safe_value(value json) RETURNS jsonb
+-- The fields of a row's JSON, each value as it was written. PostgreSQL's own json_each stops at an escape that it cannot
+-- decode, wherever it stands: so escapes sleep under another name while the row is taken apart. chr(92) is a backslash.
+CREATE OR REPLACE FUNCTION audit.fields_of(document json) RETURNS TABLE (name text, value json)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT field.key, replace(field.value::text, 'auditlab-escape-9b1c47e2', chr(92) || 'u')::json
+    FROM json_each(replace(
+        replace(
+            replace(fields_of.document::text, chr(92) || chr(92), chr(1)), chr(92) || 'u', 'auditlab-escape-9b1c47e2'
+        ), chr(1), chr(92) || chr(92)
+    )::json) AS field;
+END;
+
+CREATE OR REPLACE FUNCTION audit.is_storable(value json) RETURNS boolean
 LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
-    RETURN value::jsonb;
+    RETURN value::jsonb IS NOT NULL;
 EXCEPTION WHEN OTHERS THEN
-    BEGIN
-        RETURN to_jsonb(value::text);
-    EXCEPTION WHEN OTHERS THEN
-        RETURN 'null'::jsonb;
-    END;
+    RETURN false;
 END
 $$;
 
--- The image of a row with values that jsonb cannot hold (a NUL escape, a lone surrogate, a number beyond numeric).
+-- The image of a row with values that jsonb cannot hold (a NUL escape, a lone surrogate, a number beyond numeric): those
+-- stand in it as strings of their text.
 CREATE OR REPLACE FUNCTION audit.safe_image(document json) RETURNS jsonb
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT jsonb_object_agg(field.key, audit.safe_value(field.value)) FROM json_each(safe_image.document) AS field;
+    SELECT jsonb_object_agg(
+        field.name,
+        CASE WHEN audit.is_storable(field.value) THEN field.value::jsonb ELSE to_jsonb(field.value::text) END
+    )
+    FROM audit.fields_of(safe_image.document) AS field;
 END;
 
 -- The fields of a row whose values stand in its image as text, for its metadata; null where there are none.
 CREATE OR REPLACE FUNCTION audit.text_fields(document json) RETURNS jsonb
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT jsonb_build_object('as_text', jsonb_agg(field.key))
-    FROM json_each(text_fields.document) AS field
-    WHERE json_typeof(field.value) <> coalesce(jsonb_typeof(audit.safe_value(field.value)), '')
+    SELECT jsonb_build_object('as_text', jsonb_agg(field.name))
+    FROM audit.fields_of(text_fields.document) AS field
+    WHERE NOT audit.is_storable(field.value)
     HAVING count(*) > 0;
 END;
 
@@ -122,7 +135,7 @@ DECLARE
     signature text;
 BEGIN
     FOREACH signature IN ARRAY ARRAY[
-        'capture_context()', 'capture_key(oid, smallint[])', 'safe_value(json)', 'safe_image(json)',
+        'capture_context()', 'capture_key(oid, smallint[])', 'fields_of(json)', 'is_storable(json)', 'safe_image(json)',
         'text_fields(json)', 'changed_fields(jsonb, jsonb)'
     ] LOOP
         EXECUTE format('ALTER FUNCTION audit.%s OWNER TO auditlab_writer', signature);

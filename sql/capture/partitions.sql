@@ -8,6 +8,7 @@ SET timezone = 'UTC'
 SET datestyle = 'ISO, MDY'
 AS $$
 DECLARE
+    months timestamptz[];
     month timestamptz;
     name text;
     lower_bound timestamptz;
@@ -18,7 +19,7 @@ BEGIN
         RAISE EXCEPTION 'cannot make partitions % months ahead: give 0 to 120', ahead USING ERRCODE = 'invalid_parameter_value';
     END IF;
     PERFORM pg_advisory_xact_lock(hashtext('auditlab partitions'));
-    FOR month IN
+    months := ARRAY(  -- taken first: a query still open on the default partition would stand in the way
         SELECT wanted.month FROM (
             SELECT generate_series(
                 date_trunc('month', now()), date_trunc('month', now()) + make_interval(months => ahead), interval '1 month'
@@ -27,7 +28,8 @@ BEGIN
             SELECT DISTINCT date_trunc('month', d.changed_at)
             FROM audit.entity_change_log_default AS d WHERE isfinite(d.changed_at)
         ) AS wanted ORDER BY wanted.month
-    LOOP
+    );
+    FOREACH month IN ARRAY months LOOP
         name := 'entity_change_log_' || to_char(month, 'YYYY_MM');
         span_end := month + interval '1 month';
         CONTINUE WHEN to_regclass(format('audit.%I', name)) IS NOT NULL;

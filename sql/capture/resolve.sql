@@ -9,13 +9,13 @@ tables AS (
         AND n.nspname NOT LIKE 'pg\_t%'
 ),
 pairs AS (
-    SELECT t.full_name, (
+    SELECT t.full_name, CASE WHEN t.short_name = a.short_name THEN 1 ELSE (
         SELECT count(*) FROM (
             SELECT substr(t.short_name, i, 2) FROM generate_series(1, length(t.short_name) - 1) AS i
             INTERSECT
             SELECT substr(a.short_name, i, 2) FROM generate_series(1, length(a.short_name) - 1) AS i
         ) AS shared
-    ) * 2.0 / greatest(1, length(t.short_name) + length(a.short_name) - 2) AS likeness
+    ) * 2.0 / greatest(1, length(t.short_name) + length(a.short_name) - 2) END AS likeness
     FROM tables AS t, (SELECT regexp_replace(asked.name, '^.*[.]', '') AS short_name FROM asked) AS a
 )
 SELECT

@@ -74,3 +74,15 @@ def replay_differs(db: Connection) -> Callable[[str], tuple[int, int]]:
         return row["differences"], row["rows"]
 
     return compare
+
+
+@pytest.fixture
+def replay_of() -> Callable[[str, str], tuple[int, int]]:
+    """As ``replay_differs``, for another database."""
+
+    def compare(dsn: str, table: str) -> tuple[int, int]:
+        with connect(dsn) as connection:
+            row = connection.rows(REPLAY.format(table=table, entity_type=table))[0]
+        return row["differences"], row["rows"]
+
+    return compare

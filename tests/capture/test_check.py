@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from auditlab.capture import Finding, check, track
+from auditlab.connection import connect
+
+if TYPE_CHECKING:
+    from auditlab.connection import Connection
+
+
+def found(dsn: str, kind: str) -> list[tuple[str, str]]:
+    return [(f.severity, f.subject) for f in check(dsn) if f.kind == kind]
+
+
+def test_a_sound_capture_is_ok_in_every_respect(captured: str, db: Connection):
+    db.execute("CREATE SCHEMA s; CREATE TABLE s.t (id int PRIMARY KEY)")
+    track(captured, "s.t")
+    findings = check(captured)
+    assert {f.severity for f in findings if f.kind != "watermark"} == {"ok"}
+    assert len({f.kind for f in findings}) == 7
+    assert isinstance(findings[0], Finding)
+
+
+def test_untracked_tables(captured: str, db: Connection):
+    db.execute("CREATE SCHEMA s; CREATE TABLE s.a (id int PRIMARY KEY); CREATE TABLE s.b (x int)")
+    assert found(captured, "tables") == [("warning", "s.a"), ("info", "s.b")]
+
+
+def test_disabled_and_lost_triggers(captured: str, db: Connection):
+    db.execute("CREATE SCHEMA s; CREATE TABLE s.a (id int PRIMARY KEY); CREATE TABLE s.b (id int PRIMARY KEY)")
+    track(captured, ["s.a", "s.b"])
+    db.execute("ALTER TABLE s.a DISABLE TRIGGER auditlab_update; DROP TABLE s.b; CREATE TABLE s.b (id int PRIMARY KEY)")
+    assert found(captured, "triggers") == [("error", "s.a"), ("error", "s.b")]
+    assert [done.action for done in track(captured, ["s.a", "s.b"])] == ["renewed", "tracked"]
+    assert found(captured, "triggers") == [("ok", "")]
+
+
+def test_another_primary_key(captured: str, db: Connection):
+    db.execute("CREATE SCHEMA s; CREATE TABLE s.t (id int PRIMARY KEY, code text NOT NULL)")
+    track(captured, "s.t")
+    db.execute("ALTER TABLE s.t DROP CONSTRAINT t_pkey, ADD PRIMARY KEY (code)")
+    assert found(captured, "triggers") == [("error", "s.t")]
+    track(captured, "s.t")
+    assert found(captured, "triggers") == [("ok", "")]
+
+
+def test_a_tracked_table_that_becomes_a_partition(captured: str, db: Connection):
+    db.execute(
+        "CREATE SCHEMA s; CREATE TABLE s.t (id int PRIMARY KEY); CREATE TABLE s.root (id int) PARTITION BY LIST (id)"
+    )
+    track(captured, "s.t")
+    db.execute("ALTER TABLE s.root ATTACH PARTITION s.t DEFAULT")
+    assert ("error", "s.t") in found(captured, "triggers")
+
+
+def test_a_cached_sequence(captured: str, db: Connection):
+    db.execute("ALTER SEQUENCE audit.entity_change_log_id_seq CACHE 20")
+    assert found(captured, "order") == [("error", "audit.entity_change_log_id_seq")]
+
+
+def test_row_security(captured: str, db: Connection):
+    db.execute("CREATE SCHEMA s; CREATE TABLE s.t (id int PRIMARY KEY); ALTER TABLE s.t ENABLE ROW LEVEL SECURITY")
+    track(captured, "s.t")
+    db.execute("ALTER TABLE audit.entity_change_log ENABLE ROW LEVEL SECURITY")
+    assert found(captured, "row_security") == [("error", "audit.entity_change_log"), ("warning", "s.t")]
+    db.execute("INSERT INTO s.t VALUES (1)")
+    db.execute("TRUNCATE s.t")
+    last = db.rows("SELECT operation, metadata FROM audit.entity_change_log ORDER BY id DESC LIMIT 1")[0]
+    assert last["operation"] == "TRUNCATE"
+    assert '"rows": null' in last["metadata"]
+    assert "rows_unknown" in last["metadata"]
+
+
+def test_who_holds_the_watermark(captured: str, db: Connection):
+    db.execute("CREATE TABLE public.t (id int PRIMARY KEY)")
+    with connect(captured) as holder:
+        holder.execute("INSERT INTO public.t VALUES (1)")
+        pid = holder.rows("SELECT pg_backend_pid() AS pid")[0]["pid"]
+        name = holder.rows("SELECT current_database()::text AS name")[0]["name"]
+        assert ("info", f"pid {pid} in database {name}") in found(captured, "watermark")
+
+
+def test_an_orphan_prepared_transaction(captured: str, db: Connection):
+    name = db.rows("SELECT current_database()::text AS name")[0]["name"]
+    with connect(captured) as connection:
+        connection.execute("CREATE TABLE public.t (id int)")
+        connection.execute(f"PREPARE TRANSACTION 'orphan {name}'")
+    try:
+        assert ("warning", f"prepared transaction 'orphan {name}' in database {name}") in found(captured, "watermark")
+    finally:
+        db.execute(f"ROLLBACK PREPARED 'orphan {name}'")
+
+
+def test_rights_that_nobody_should_have(captured: str, db: Connection):
+    db.execute("GRANT INSERT ON audit.entity_change_log TO PUBLIC")
+    assert found(captured, "rights") == [("error", "PUBLIC")]
