@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -114,7 +115,7 @@ def _load(
     changes, aside = malformed.split(changes, strict=strict)
     facts = spanning(changes, LogFacts(source=source, zone=zone))
     if coverage is not None:
-        facts = LogFacts(source=source, zone=zone, coverage=_covering(coverage, facts.coverage, zone))
+        facts = replace(facts, coverage=_covering(coverage, facts.coverage, zone))
     return Loaded(changes=changes, facts=facts, malformed=aside)
 
 

@@ -31,6 +31,7 @@ DEFAULT_TABLE = "audit.entity_change_log"
 
 _WHOLE = {"int2", "int4", "int8", "oid"}
 _TEXT = {"text", "varchar", "bpchar", "name", "citext", "enum"}
+_COMPARED_AS_TEXT = {"enum", "citext", "bpchar"}
 _DOCUMENT = {"json", "jsonb"}
 _IDENTITY = {"uuid", "numeric", "int2", "int4", "int8"}
 _TIME = {"timestamptz", "timestamp"}
@@ -68,9 +69,11 @@ class Column:
 
     @property
     def inner(self) -> str:
-        """The column under its canonical name, in its own type."""
-        source = "NULL::text" if self.theirs is None else quote_identifier(self.theirs)
-        return f"{source} AS {self.name}"
+        """The column under its canonical name, in a type that compares with what is asked for."""
+        if self.theirs is None:
+            return f"NULL::text AS {self.name}"
+        cast = "::text" if self.type in _COMPARED_AS_TEXT else ""
+        return f"{quote_identifier(self.theirs)}{cast} AS {self.name}"
 
     @property
     def outer(self) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from auditlab.errors import BadOption, UnknownEntity
+from auditlab.errors import BadOption, UnknownEntity, UnknownEntityType
 from auditlab.queries import text
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from auditlab.connection import Connection
     from auditlab.load.catalog import Leaf, LogTable
 
-__all__ = ["Entity", "Filters", "compose", "narrowed", "select"]
+__all__ = ["Entity", "Filters", "check_types", "compose", "narrowed", "select"]
 
 Entity = str | int | UUID | dict[str, Any]
 """An entity as people name it: its id, its key's only value, or its key's columns and values."""
@@ -74,7 +74,10 @@ def select(
         wanted = list(entity_types)
         if not wanted:
             raise BadOption("entity_types= is empty. Leave it out to load all.")
-        parts = [leaf for leaf, parent in folds.items() if parent in wanted]
+        leaf = next((name for name in wanted if name in folds), None)
+        if leaf is not None:
+            raise BadOption(f"{leaf} is a partition of {folds[leaf]}: ask for entity_types={folds[leaf]!r}.")
+        parts = [name for name, parent in folds.items() if parent in wanted]
         settings["entity_types"] = json.dumps(wanted + parts)
         words.append(f"entity types {', '.join(wanted)}")
     if start is not None and end is not None and start >= end:
@@ -95,6 +98,20 @@ def select(
         words.append(f"changes by {user}")
         partial.append("loaded for one user")
     return Filters(settings=settings, words=tuple(words), leaves=leaves, partial=" and ".join(partial))
+
+
+def check_types(connection: Connection, log: LogTable, wanted: Iterable[str], *, folds: Mapping[str, str]) -> None:
+    """Check that the log has each entity type that is asked for; the filters were told to the connection.
+
+    Raises:
+        UnknownEntityType: the message names those it has.
+    """
+    there = {folds.get(row["name"], row["name"]) for row in connection.rows(compose("types_present", log))}
+    unknown = [name for name in wanted if name not in there]
+    if unknown:
+        held = sorted({folds.get(row["name"], row["name"]) for row in connection.rows(compose("types", log))})
+        has = ", ".join(map(repr, held)) or "none"
+        raise UnknownEntityType(f"no entity type {', '.join(map(repr, unknown))} in {log.label}. It has {has}.")
 
 
 def narrowed(

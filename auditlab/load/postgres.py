@@ -76,6 +76,7 @@ def read_postgres(
         MalformedChange: rows that are no changes, by kind.
         UnsafeOrder: the log's ids do not tell an order.
         LogTooLarge: the rows would not fit in memory.
+        UnknownEntityType: the log has no change of such a type; the message names those it has.
         UnknownEntity: the log has no change of ``entity``.
         BadOption: options that do not go together.
     """

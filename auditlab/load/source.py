@@ -71,9 +71,14 @@ def batches(changes: pl.DataFrame) -> Iterator[pa.RecordBatch]:
 
 
 def spanning(changes: pl.DataFrame, facts: LogFacts) -> LogFacts:
-    """``facts`` with a coverage from the first to the last recorded time of ``changes``."""
-    first: datetime | None = changes["changed_at"].min()  # type: ignore[assignment]  # a time column's least is a time
-    last: datetime | None = changes["changed_at"].max()  # type: ignore[assignment]  # the same
+    """``facts`` with the log's clock, and a coverage from its first to its last time.
+
+    The clock is the commit's where every change has one: a log has one clock.
+    """
+    committed = changes.height > 0 and changes["committed_at"].null_count() == 0
+    clock = "committed_at" if committed else "changed_at"
+    first: datetime | None = changes[clock].min()  # type: ignore[assignment]  # a time column's least is a time
+    last: datetime | None = changes[clock].max()  # type: ignore[assignment]  # the same
     if first is None or last is None:
-        return replace(facts, coverage=Coverage())
-    return replace(facts, coverage=Coverage(start=first.astimezone(UTC), end=last.astimezone(UTC)))
+        return replace(facts, clock=clock, coverage=Coverage())
+    return replace(facts, clock=clock, coverage=Coverage(start=first.astimezone(UTC), end=last.astimezone(UTC)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self
@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 
 from auditlab.clock import Moment, instant
 from auditlab.clock import zone as time_zone
-from auditlab.errors import BadOption, BadTime, DatabaseError
+from auditlab.errors import AccessDenied, BadOption, BadTime, DatabaseError, IncompleteRead
 from auditlab.load import catalog, estimate
 from auditlab.load.canonical import Canonical
-from auditlab.load.filters import Entity, compose, narrowed, select
+from auditlab.load.filters import Entity, check_types, compose, narrowed, select
 from auditlab.load.parallel import batches
 from auditlab.load.progress import counted
 from auditlab.load.snapshot import Snapshot
@@ -82,9 +82,10 @@ class ChangeStream:
             self._folds = catalog.folds(holder)
             self._kinds = catalog.kinds(holder)
             self._moment = holder.rows(text("load", "moment"))[0]
+            wanted = [entity_types] if isinstance(entity_types, str) else entity_types
             self.filters = select(
                 self.log,
-                entity_types=[entity_types] if isinstance(entity_types, str) else entity_types,
+                entity_types=wanted,
                 start=self._start,
                 end=self._end,
                 partitions=[partitions] if isinstance(partitions, str) else partitions,
@@ -93,11 +94,14 @@ class ChangeStream:
                 folds=self._folds,
             )
             self.filters.tell(holder)
+            if wanted is not None:
+                check_types(holder, self.log, wanted, folds=self._folds)
             if entity is not None:
                 self.filters = narrowed(self.filters, holder, self.log, entity, folds=self._folds)
                 self.filters.tell(holder)
             self.queries = self._split()
-            self.expected = estimate.expected_rows(holder, self.queries)
+            with self._whole():
+                self.expected = estimate.expected_rows(holder, self.queries)
             self._overtaken = self._find_overtaken()
             self._undo = undo.pop_all()
 
@@ -193,10 +197,21 @@ class ChangeStream:
         return pa.array(ids, pa.int64()) if ids else None
 
     def _read(self, workers: list[Connection], queries: list[str]) -> Iterator[pa.RecordBatch]:
+        with self._whole():
+            try:
+                yield from batches(workers, queries, prepare=self._prepare, batch_bytes=self._batch_bytes)
+            except UnrepresentableTime as exc:
+                raise BadTime(self._recorded(exc)) from exc
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Tell row security that PostgreSQL found beneath a view from other missing rights."""
         try:
-            yield from batches(workers, queries, prepare=self._prepare, batch_bytes=self._batch_bytes)
-        except UnrepresentableTime as exc:
-            raise BadTime(self._recorded(exc)) from exc
+            yield
+        except AccessDenied as exc:
+            if "row-level security" in str(exc):
+                raise IncompleteRead(f"row security would filter {self.log.label}: {exc}") from exc
+            raise
 
     def _prepare(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         batch = Canonical(batch.schema, zone=self._zone, what=self.log.label).batch(batch)

@@ -190,6 +190,15 @@ def test_partitions_are_chosen_by_name_and_make_a_log_of_changes_only(shop: str)
     assert together.changes.height == sum(row["rows"] for row in names) == 55
 
 
+def test_partitions_that_may_not_be_read_directly_are_read_through_the_log(shop: str):
+    auditor = f"{shop}{'&' if '?' in shop else '?'}options=-c%20role%3Dauditlab_auditor"
+    with connect(shop) as connection:
+        name = connection.rows("SELECT DISTINCT tableoid::regclass::text AS name FROM audit.entity_change_log")[0][
+            "name"
+        ]
+    assert_frame_equal(read_postgres(auditor, partitions=name).changes, read_postgres(shop, partitions=name).changes)
+
+
 def test_an_unknown_partition_is_answered_with_what_there_is(shop: str):
     with pytest.raises(BadOption, match=r"no partition 'p' in audit\.\w+\. It has .*_default"):
         read_postgres(shop, partitions="p")
@@ -276,28 +285,30 @@ def test_a_log_with_other_names_and_types_is_mapped(database: str, execute: Call
         database,
         """CREATE SCHEMA "Odd ""Place";
 CREATE TYPE op AS ENUM ('c', 'u');
-CREATE TABLE "Odd ""Place"."The Log" ("N°" int, kind varchar(50), row_key int, op op, "at" timestamp, old json,
+CREATE TYPE kind AS ENUM ('s.t', 's.u');
+CREATE TABLE "Odd ""Place"."The Log" ("N°" int, kind kind, row_key int, op op, "at" timestamp, old json,
         "new" text, who text, tx xid8);
 INSERT INTO "Odd ""Place"."The Log" VALUES
         (1, 's.t', 42, 'c', '2024-07-01 12:00', NULL, '{"a":  1.10}', 'o''brien', '4294967297'::xid8)""",
     )
-    loaded = read_postgres(
-        database,
-        table='"Odd ""Place"."The Log"',
-        zone="Europe/Berlin",
-        columns={
-            "id": "N°",
-            "entity_type": "kind",
-            "entity_id": "row_key",
-            "operation": "op",
-            "changed_at": "at",
-            "before_snapshot": "old",
-            "after_snapshot": "new",
-            "changed_by": "who",
-            "transaction_id": "tx",
-        },
-    )
+    names = {
+        "id": "N°",
+        "entity_type": "kind",
+        "entity_id": "row_key",
+        "operation": "op",
+        "changed_at": "at",
+        "before_snapshot": "old",
+        "after_snapshot": "new",
+        "changed_by": "who",
+        "transaction_id": "tx",
+    }
+    table = '"Odd ""Place"."The Log"'
+    loaded = read_postgres(database, table=table, zone="Europe/Berlin", columns=names)
     row = loaded.changes.row(0, named=True)
+    narrow = read_postgres(
+        database, table=table, zone="Europe/Berlin", columns=names, entity_types="s.t", user="o'brien"
+    )
+    assert narrow.changes.equals(loaded.changes)
     assert row["changed_at"] == datetime(2024, 7, 1, 10, tzinfo=UTC)
     assert (row["id"], row["entity_id"], row["operation"], row["changed_by"]) == (1, "42", "INSERT", "o'brien")
     assert (row["after_snapshot"], row["transaction_id"]) == ('{"a":  1.10}', 4294967297)

@@ -12,7 +12,6 @@ from auditlab.archive.export import archive_postgres
 from auditlab.connection import connect
 from auditlab.errors import (
     AccessDenied,
-    AuditlabError,
     BadOption,
     BadTime,
     ConnectionFailed,
@@ -22,6 +21,7 @@ from auditlab.errors import (
     NoSuchTable,
     NotInstalled,
     SchemaMismatch,
+    UnknownEntityType,
     UnsafeOrder,
 )
 from auditlab.load.postgres import ChangeStream, read_postgres
@@ -96,7 +96,7 @@ def test_row_security_beneath_a_view_is_an_error_too(reader: str, plain_log: str
         "CREATE VIEW audit.seen WITH (security_invoker) AS SELECT * FROM audit.entity_change_log;\n"
         f"GRANT SELECT ON audit.seen TO {ROLE}",
     )
-    with pytest.raises(AuditlabError, match="row-level security"):
+    with pytest.raises(IncompleteRead, match=r"row security would filter audit\.seen"):
         read_postgres(reader, table="audit.seen")
 
 
@@ -124,6 +124,19 @@ def test_a_wrong_dsn_fails_without_its_password(dsn: str):
 def test_the_password_is_not_in_the_facts(plain_log: str):
     told = f"{plain_log}{'&' if '?' in plain_log else '?'}password=s3cr3t"
     assert "s3cr3t" not in repr(read_postgres(told).facts)
+
+
+def test_an_unknown_entity_type_is_answered_with_what_there_is(shop: str):
+    has = "'shop.events', 'shop.lines', 'shop.orders', 'shop.users'"
+    with pytest.raises(
+        UnknownEntityType, match=rf"no entity type 'order' in audit\.entity_change_log\. It has {has}\."
+    ):
+        read_postgres(shop, entity_types=["shop.orders", "order"])
+
+
+def test_a_partition_is_no_entity_type(shop: str):
+    with pytest.raises(BadOption, match=r"shop\.events_eu is a partition of shop\.events: ask for"):
+        read_postgres(shop, entity_types="shop.events_eu")
 
 
 DYING = """
