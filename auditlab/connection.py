@@ -36,6 +36,8 @@ __all__ = ["Connection", "connect", "redact", "translated"]
 ISOLATION = ("read committed", "repeatable read", "serializable")
 CONNECT_TIMEOUT = 15
 """Seconds to wait for a server that does not answer, where neither the DSN nor PGCONNECT_TIMEOUT says."""
+SHORTEST_PART = 3
+"""libpq takes a password with a slash in it apart, and may repeat a part; shorter parts are no secret by themselves."""
 NO_COPY = {"adbc.postgresql.use_copy": "false"}
 """SHOW, EXPLAIN and a trailing comment do not go through COPY."""
 BATCH_BYTES = "adbc.postgresql.batch_size_hint_bytes"
@@ -351,4 +353,5 @@ def _secrets(dsn: str) -> list[str]:
     found = [match[3].strip("'") for match in _PAIR.finditer(dsn)]
     found += [match[1] for match in re.finditer(r"//[^:/?#\s@]*:(\S*)@", dsn)]
     found += [match[1] for match in re.finditer(r"//[^:/?#\s@]*:([^\s/?#]*)@", dsn)]
+    found += [part for one in found for part in re.split(r"[/?#@:]", one) if len(part) >= SHORTEST_PART]
     return sorted({text for one in found for text in (one, unquote(one)) if text}, key=len, reverse=True)

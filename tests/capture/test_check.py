@@ -64,6 +64,7 @@ def test_row_security(captured: str, db: Connection):
     track(captured, "s.t")
     db.execute("ALTER TABLE audit.entity_change_log ENABLE ROW LEVEL SECURITY")
     assert found(captured, "row_security") == [("error", "audit.entity_change_log"), ("warning", "s.t")]
+    db.execute("ALTER TABLE audit.entity_change_log DISABLE ROW LEVEL SECURITY")
     db.execute("INSERT INTO s.t VALUES (1)")
     db.execute("TRUNCATE s.t")
     last = db.rows("SELECT operation, metadata FROM audit.entity_change_log ORDER BY id DESC LIMIT 1")[0]

@@ -196,5 +196,6 @@ def test_no_malformed_change_enters(db: Connection, kind: str):
         db.execute(
             "INSERT INTO audit.entity_change_log (entity_type, operation, entity_id, before_snapshot, after_snapshot,"
             " changed_fields, transaction_id, changed_at) SELECT 's.t', column1, column2::uuid, column3::jsonb,"
-            f" column4::jsonb, column5::jsonb, column6::bigint, column7::timestamptz FROM (VALUES {MALFORMED[kind]}) AS v"
+            " column4::jsonb, column5::jsonb, column6::bigint, column7::timestamptz"
+            f" FROM (VALUES {MALFORMED[kind]}) AS v"
         )
