@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from auditlab.demo.server import Server
 
 SCRIPT = Path(__file__).with_name("pgbench_orders.sql")
+ACCOUNTS = Path(__file__).with_name("pgbench_accounts.sql")
 ENGINES = ("polars", "duckdb")
 CLIENTS = 8
 
@@ -39,7 +40,7 @@ def differences(dsn: str, table: str, columns: tuple[str, ...], engine: str) -> 
     listed = ", ".join(columns)
     with connect(dsn) as connection:
         live = connection.rows(f"SELECT {listed} FROM {table}")
-    log = al.read_postgres(dsn, entity_types=[table], engine=engine, progress=False)
+    log = al.read_postgres(dsn, entity_types=[table], progress=False).on(engine)
     replayed = log.of(table).replay().select(columns).to_dicts()
     assert len(canonical(live)) == len(live)
     assert len(replayed) == len(live)
@@ -55,19 +56,16 @@ def test_pgbench_on_our_capture(server: Server, captured: str):
     assert [done.baseline_rows for done in track(captured, tables)] == [2000, 10, 1]
     with pytest.raises(CannotAudit, match="pgbench_history has no primary key"):
         track(captured, "pgbench_history")
-    pgbench(server, captured, "-n", "-c", str(CLIENTS), "-t", "40", "-D", "scale=1", "-f", str(ACCOUNTS))
+    pgbench(server, captured, "-n", "-c", str(CLIENTS), "-t", "100", "-f", str(ACCOUNTS))
     for engine in ENGINES:
         assert differences(captured, "public.pgbench_accounts", ("aid", "bid", "abalance"), engine) == (0, 2000)
         assert differences(captured, "public.pgbench_tellers", ("tid", "bid", "tbalance"), engine) == (0, 10)
         assert differences(captured, "public.pgbench_branches", ("bid", "bbalance"), engine) == (0, 1)
 
 
-ACCOUNTS = Path(__file__).with_name("pgbench_accounts.sql")
-
-
 @pytest.mark.parametrize("engine", ENGINES)
 def test_pgbench_on_the_published_trigger(server: Server, published: str, engine: str):
-    pgbench(server, published, "-n", "-c", str(CLIENTS), "-t", "30", "-f", str(SCRIPT))
+    pgbench(server, published, "-n", "-c", str(CLIENTS), "-t", "60", "-f", str(SCRIPT))
     orders, rows = differences(published, "orders.orders", ("id", "total", "status"), engine)
     assert orders == 0
     assert rows > 0
