@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["ArrowStream", "from_arrow", "read_parquet"]
 
 _BATCH_ROWS = 65_536
+_PIECE = 128 << 20
+"""Bytes of a batch beyond which it is taken in pieces: a canonical batch's texts must stay below 2 GB."""
 
 
 class ArrowStream(Protocol):
@@ -65,7 +67,8 @@ def from_arrow(
     time_zone(zone)
     reader = _reader(data)
     plan = Canonical(reader.schema, columns=columns, zone=zone, what=source if source != "memory" else "the data")
-    return _load((plan.batch(batch) for batch in reader), zone=zone, coverage=coverage, source=source, strict=strict)
+    batches = (plan.batch(piece) for batch in reader for piece in _pieces(batch))
+    return _load(batches, zone=zone, coverage=coverage, source=source, strict=strict)
 
 
 def read_parquet(
@@ -129,6 +132,13 @@ def _covering(given: tuple[Moment, Moment], held: Coverage, zone: str) -> Covera
             f"{held.start.isoformat()} to {held.end.isoformat()}. Give a coverage that holds them all."
         )
     return Coverage(start=start, end=end)
+
+
+def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """The batch in pieces of a bounded size; libraries give a whole frame as one."""
+    rows = max(1, min(_BATCH_ROWS, batch.num_rows * _PIECE // max(1, batch.nbytes)))
+    for first in range(0, batch.num_rows, rows):
+        yield batch.slice(first, rows)
 
 
 def _reader(data: ArrowStream) -> pa.RecordBatchReader:

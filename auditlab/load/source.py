@@ -27,6 +27,10 @@ ARROW_CHANGES: pa.Schema = pa.schema([(name, _ARROW_TYPES[dtype]) for name, dtyp
 """A change log's canonical columns as an Arrow schema: what streams between loaders and archives."""
 
 
+_SLICE = 16_384
+"""Rows that are turned into one batch: a batch's texts must stay below 2 GB."""
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """A log as it was loaded.
@@ -67,7 +71,8 @@ def frame(batches: Iterable[pa.RecordBatch]) -> pl.DataFrame:
 
 def batches(changes: pl.DataFrame) -> Iterator[pa.RecordBatch]:
     """The canonical rows as Arrow batches in ``ARROW_CHANGES``."""
-    return iter(changes.to_arrow().cast(ARROW_CHANGES).to_batches(max_chunksize=65_536))
+    for rows in changes.iter_slices(_SLICE):
+        yield from rows.to_arrow().cast(ARROW_CHANGES).to_batches()
 
 
 def spanning(changes: pl.DataFrame, facts: LogFacts) -> LogFacts:

@@ -17,6 +17,7 @@ from polars.testing import assert_frame_equal
 
 from auditlab.errors import BadOption, BadTime, MalformedChange, SchemaMismatch
 from auditlab.load.arrow import from_arrow, read_parquet
+from auditlab.load.source import ARROW_CHANGES, batches
 from auditlab.schema import CHANGES
 
 if TYPE_CHECKING:
@@ -294,6 +295,13 @@ def test_a_truncate_has_no_entity():
 def test_rows_come_sorted_by_id_and_rows_of_equal_id_are_kept():
     log = a_log(id=pa.array([3, 1, 1]))
     assert from_arrow(log).changes["id"].to_list() == [1, 1, 3]
+
+
+def test_a_batch_of_any_size_is_taken_in_pieces(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("auditlab.load.arrow._PIECE", 1)
+    assert_frame_equal(from_arrow(a_log()).changes, the_changes())
+    monkeypatch.setattr("auditlab.load.source._SLICE", 2)
+    assert pa.Table.from_batches(batches(the_changes())).equals(pa.table(the_changes()).cast(ARROW_CHANGES))
 
 
 def test_coverage_is_first_to_last_change_unless_it_is_given():
