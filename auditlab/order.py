@@ -75,21 +75,21 @@ def _repair(
     suspects = _suspects(rows, by_id)
     moved: dict[int, int] = {}
     unordered: list[int] = []
-    state: tuple[int, str | None] = (-1, None)
+    last, end = -1, None
     for group in suspects.iter_rows(named=True):
         slots, declared = group["slots"], kinds.get(group["entity_type"], {})
         images = by_id.select("operation", "before_snapshot", "after_snapshot")[slots]
         steps = [_step(operation, before, after, declared) for operation, before, after in images.iter_rows()]
         if group["previous"] is None:
             start = ABSENT if group["epoch"] else None
-        elif state[0] == group["previous"]:
-            start = state[1]
+        elif last == group["previous"]:
+            start = end
         else:
             earlier = by_id.select("operation", "before_snapshot", "after_snapshot").row(group["previous"])
             start = _step(earlier[0], earlier[1], earlier[2], declared).after
-        order, certain = link(steps, start)
+        order, certain, end = link(steps, start)
+        last = slots[-1]
         moved.update({slots[number]: slots[place] for place, number in enumerate(order)})
-        state = (slots[-1], steps[order[-1]].after)
         if not certain:
             unordered += slots
     if not any(slot != place for slot, place in moved.items()):

@@ -33,7 +33,7 @@ FIELD_STATES: dict[str, pl.DataType] = {
     "valid_to": TIME,
     "id": pl.Int64(),
 }
-"""One row a field's value for as long as it holds: equal values have equal codes; a missing field has no row."""
+"""One row a field's recorded text for as long as it holds; equal values have equal codes; a missing field has none."""
 
 
 class Shape:
@@ -290,7 +290,8 @@ def _states_of_field(spans: pl.DataFrame, column: Column, place: int) -> pl.Data
         text=column.text.gather(spans["doc"]).rename("text"),
     )
     same_life = _same_entity(1) & (pl.col("life") == pl.col("life").shift())
-    begins = ~same_life.fill_null(value=False) | pl.col("code").ne_missing(pl.col("code").shift())
+    other = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift()) for name in ("code", "text"))
+    begins = ~same_life.fill_null(value=False) | other
     runs = cells.filter(begins)
     more = (_same_entity(-1) & (pl.col("life") == pl.col("life").shift(-1))).fill_null(value=False)
     runs = runs.with_columns(valid_to=pl.when(more).then(pl.col("valid_from").shift(-1)).otherwise(pl.col("life_end")))

@@ -86,8 +86,9 @@ def resolved(image: Known, *earlier: Known) -> Known:
 def repaired(group: Sequence[Written], state: Known) -> list[Written]:
     """The group (by id) in the order in which it was done: each before image is the previous after image.
 
-    The id order is kept where it links up. Otherwise it is the one order that does, starting from ``state``; where
-    none does, the one that links up from any start; where that is not one either, the id order.
+    The id order is kept where it links up. Otherwise it is the order that does, starting from ``state``, of several
+    the one whose ids come first: they all end in the same state. Where none does, it is the one that links up from any
+    start; where that is not one either, the id order.
     """
     by_id = list(group)
     for start in (state, UNKNOWN):
@@ -96,7 +97,8 @@ def repaired(group: Sequence[Written], state: Known) -> list[Written]:
         orders: dict[Signature, list[Written]] = {}
         _collect(by_id, start, [], orders)
         if orders:
-            return next(iter(orders.values())) if len(orders) == 1 else by_id
+            sure = len(orders) == 1 or not isinstance(start, Unknown)
+            return next(iter(orders.values())) if sure else by_id
     return by_id
 
 

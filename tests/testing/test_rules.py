@@ -96,9 +96,20 @@ def test_changes_of_one_transaction_are_linked_where_the_links_are_plain():
     assert ids(of([("INSERT", "a", {"x": 0}), update(1, 2, 8), update(0, 1, 9)])) == [1, 2, 3]
 
 
+def test_of_several_orders_that_link_from_a_known_state_the_one_nearest_to_the_ids_is_taken():
+    assert ids(of([("INSERT", "a", {"x": 0}), update(1, 0), update(0, 1), update(0, 0)])) == [1, 3, 2, 4]
+    assert ids(of([("INSERT", "a", {"x": 0}), update(0, 0), update(1, 0), update(0, 1), update(0, 0)])) == [
+        1,
+        2,
+        4,
+        3,
+        5,
+    ]
+
+
 def test_what_is_ambiguous_or_links_in_id_order_stays_in_id_order():
     assert ids(of([update(0, 1), update(1, 0)])) == [1, 2]
-    assert ids(of([("INSERT", "a", {"x": 0}), update(1, 0), update(0, 1), update(0, 0)])) == [1, 2, 3, 4]
+    assert ids(of([update(1, 2), update(0, 1), update(2, 0)])) == [1, 2, 3]
     assert ids(of([("INSERT", "a", {"x": 0}), update(5, 6), update(7, 8)])) == [1, 2, 3]
     assert ids(of([("INSERT", "a", {"x": 1}), update(0, 1), update(1, 0)])) == [1, 3, 2]
 
