@@ -15,7 +15,7 @@ from auditlab.demo.proof import prove
 from auditlab.demo.server import start_server
 from auditlab.demo.tour import take_tour
 from auditlab.demo.workload import TABLES, WRITERS, run_workload
-from auditlab.errors import MissingExtra
+from auditlab.errors import DatabaseError, MissingExtra
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,7 +88,7 @@ def run_demo(folder: str | Path, show: Show, *, server: bool = True) -> Demonstr
 def _from_server(show: Show) -> tuple[al.ChangeLog[pl.DataFrame], list[Proof], str]:
     try:
         server = start_server(settings=["fsync=off", "synchronous_commit=off"])
-    except MissingExtra as exc:
+    except (MissingExtra, DatabaseError, OSError) as exc:
         return _from_sample(show, str(exc))
     with server:
         show.heading("A shop on a real PostgreSQL, audited")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,11 +50,19 @@ def test_the_whole_demo_runs_and_leaves_a_folder_that_opens(tmp_path: Path):
     assert log.entity_types == tuple(sorted(TABLES))
 
 
-def test_without_postgresql_it_runs_on_the_shipped_log_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("AUDITLAB_PG_BIN", str(tmp_path / "no-postgresql"))
+@pytest.mark.parametrize("broken", [False, True], ids=["none at all", "one that does not start"])
+def test_without_postgresql_it_runs_on_the_shipped_log_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, broken: bool
+):
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    if broken:
+        (folder / "initdb").write_text("#!/bin/sh\necho 'no room for a cluster' >&2\nexit 1\n", encoding="utf-8")
+        (folder / "initdb").chmod(0o755)
+    monkeypatch.setenv("AUDITLAB_PG_BIN", str(folder))
     done = demo("--folder", tmp_path / "shop")
     assert done.exit_code == 0, done.output
-    assert "No PostgreSQL" in done.stdout
+    assert re.search(r"No PostgreSQL \(\S.{10,}\)", done.stdout)
     assert "no live table" in done.stdout
     assert "read back is equal" in done.stdout
     assert al.verify(tmp_path / "shop" / "archive") == []
