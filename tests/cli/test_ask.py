@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
-from conftest import ALICE, BOB, ONE, TWO
 from polars.testing import assert_frame_equal
+from small_log import ALICE, BOB, ONE, TWO
 
 import auditlab as al
 

@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import ONE
+from small_log import ONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
