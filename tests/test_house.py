@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from collections import Counter
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -166,6 +167,12 @@ def test_files_hold_one_concept():
     assert {name: lines for name, lines in long.items() if lines > 400} == {}
     homeless = {"utils", "helpers", "common", "core", "misc"}
     assert [module.name for module in MODULES if module.stem in homeless or module.parent.name in homeless] == []
+
+
+def test_test_files_have_names_of_their_own():
+    """pytest imports them by their bare name: two of one name stop the whole run."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_the_public_list_is_what_is_there():
