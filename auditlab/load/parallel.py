@@ -79,7 +79,10 @@ class _Crew:
         """Batches as they arrive; raises what a member raised."""
         working = len(self._members)
         while working:
-            item = self._arrived.get()
+            try:
+                item = self._arrived.get(timeout=_POLL)  # without end it would not notice Ctrl-C
+            except queue.Empty:
+                continue
             if item is None:
                 working -= 1
             elif isinstance(item, BaseException):

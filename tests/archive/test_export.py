@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -103,3 +104,27 @@ def test_memory_does_not_grow_with_the_log(database: str, tmp_path: Path):
     )
     assert scan_archive(tmp_path / "a").changes.select("id").collect().height == 30_000
     assert int(done.stdout) / KILOBYTES_PER_MEGABYTE < 220
+
+
+def test_an_interrupt_stops_the_server_and_leaves_nothing(log: str, tmp_path: Path):
+    """Ctrl-C while PostgreSQL is at work (here: for ten minutes) ends at once, and the query with it."""
+    program = "import sys; from auditlab.archive.export import archive_postgres as a; a(*sys.argv[1:], table='slow')"
+    working = "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'COPY%'"
+    with connect(log, autocommit=True) as connection:
+        connection.execute(
+            "CREATE VIEW slow AS SELECT l.* FROM audit.entity_change_log AS l"
+            " WHERE l.id < 600 OR (SELECT pg_sleep(600 + l.id * 0)::text) IS NOT NULL"
+        )
+        with subprocess.Popen([sys.executable, "-c", program, log, str(tmp_path / "a")], stderr=subprocess.PIPE) as job:
+            try:
+                for _ in range(600):
+                    if connection.rows(working)[0]["n"]:
+                        break
+                    connection.rows("SELECT pg_sleep(0.05)::text AS slept")
+                job.send_signal(signal.SIGINT)
+                _, told = job.communicate(timeout=30)
+            finally:
+                job.kill()
+        assert b"KeyboardInterrupt" in told
+        assert connection.rows(f"{working} AND state = 'active'")[0]["n"] == 0
+    assert list(tmp_path.iterdir()) == []
