@@ -145,6 +145,10 @@ class ChangeLog(Generic[F]):
         ]
         if self._selected.entity_id is not None:
             shown.append(("entity", self._selected.entity_id))
+        unseen = self._selected.recorded.unseen
+        partial = ", ".join(name for name in self.entity_types if name in unseen)
+        if partial:
+            shown.append(("population", f"incomplete: rows of {partial} were there before the log began"))
         if facts.filters:
             shown.append(("loaded", ", ".join(facts.filters)))
         if self._selected.words:

@@ -29,6 +29,10 @@ Each is also the built-in that fits it, so ``except LookupError`` works too::
     │   ├── ArchiveExists (FileExistsError)
     │   └── ArchiveCorrupt                  nothing of the damaged file is returned
     └── MissingExtra (ImportError)          the exact ``pip install`` that brings the part
+
+and one warning, for answers that are right and not whole::
+
+    IncompletePopulation (UserWarning)      rows may be that the log never saw
 """
 
 from __future__ import annotations
@@ -45,6 +49,7 @@ __all__ = [
     "ConnectionFailed",
     "DatabaseError",
     "IncompleteLog",
+    "IncompletePopulation",
     "IncompleteRead",
     "LogTooLarge",
     "MalformedChange",
@@ -170,3 +175,7 @@ class ArchiveCorrupt(ArchiveError):
 
 class MissingExtra(AuditlabError, ImportError):
     """An optional part is not installed; the message is the exact command that installs it."""
+
+
+class IncompletePopulation(UserWarning):
+    """The log began when rows were there already: an answer about a whole type has only the rows that it saw."""

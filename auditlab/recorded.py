@@ -14,6 +14,8 @@ from auditlab.schema import CHANGES, LogFacts, check_columns
 from auditlab.shape import Shape
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from auditlab.documents import Documents
 
 __all__ = ["Recorded"]
@@ -78,6 +80,20 @@ class Recorded:
     def changes(self) -> pl.DataFrame:
         """The canonical columns with ``position``, ``row`` and ``baseline``, in the log's order."""
         return self.sequence.changes.with_row_index("position")
+
+    @cached_property
+    def begun(self) -> dict[str, datetime]:
+        """Of entity types whose log begins with a baseline: when. What was there before is not in the log."""
+        first = pl.col("position") == pl.col("position").min().over("entity_type")
+        rows = self.sequence.steps.filter(first & (pl.col("operation") == "SNAPSHOT"))
+        return dict(rows.select("entity_type", "effective").iter_rows())
+
+    @cached_property
+    def unseen(self) -> dict[str, int]:
+        """Entity types that had rows before their log began, with the number of those that a change showed."""
+        steps = self.sequence.steps.filter(pl.col("since_ever"))
+        seen = dict(steps.group_by("entity_type").len().iter_rows())
+        return {name: seen.get(name, 0) for name in self.entity_types if name in seen or name in self.facts.partial}
 
     def shape(self, entity_type: str) -> Shape:
         """The derived tables of one entity type."""

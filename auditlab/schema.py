@@ -122,6 +122,7 @@ class LogFacts:
         coverage: What the log holds.
         filters: What was pushed down to the source, in words.
         kinds: Per entity type and field, the kind of value as the source's catalog declares it.
+        partial: Entity types that were tracked without a baseline: rows that no change touched are not in the log.
     """
 
     source: str = "memory"
@@ -131,6 +132,7 @@ class LogFacts:
     coverage: Coverage = field(default_factory=Coverage)
     filters: tuple[str, ...] = ()
     kinds: dict[str, dict[str, str]] = field(default_factory=dict)
+    partial: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

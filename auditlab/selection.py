@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import polars as pl
 
 from auditlab.clock import Moment, instant
 from auditlab.engines import Engine, PolarsEngine
-from auditlab.errors import IncompleteLog, NoData
+from auditlab.errors import IncompleteLog, IncompletePopulation, NoData
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -74,12 +75,28 @@ class Selected:
                 "Load it without that filter; changes(), diffs(), timeline() and summary() answer here."
             )
 
-    def instant(self, moment: Moment) -> datetime:
+    def warn_partial(self, *entity_types: str) -> None:
+        """Warn, once a call, where an answer about whole types has only the rows that the log saw."""
+        unseen = {name: self.recorded.unseen[name] for name in entity_types if name in self.recorded.unseen}
+        if unseen and self.entity_id is None:
+            told = ", ".join(f"{name} ({count:,} of them were changed later)" for name, count in unseen.items())
+            warnings.warn(
+                f"rows of {told} were there before the log began. Those that no change touched since are not in it, "
+                "and not in this answer.",
+                IncompletePopulation,
+                stacklevel=4,
+            )
+
+    def instant(self, moment: Moment, *entity_types: str) -> datetime:
         """The instant in UTC.
+
+        Args:
+            moment: A time; naive ones are read in the log's zone.
+            entity_types: The types that the question is about; all that are selected if none is named.
 
         Raises:
             BadTime: it cannot be read.
-            NoData: it lies outside the log's coverage.
+            NoData: it lies outside the log's coverage, or before the baseline with which a type's log begins.
         """
         at = instant(moment, self.recorded.facts.zone)
         coverage = self.recorded.facts.coverage
@@ -90,5 +107,13 @@ class Selected:
             raise NoData(
                 f"the log covers {span}; asked for {at.isoformat(sep=' ')}. "
                 "If it is known to be complete for longer, load it with coverage=(start, end)."
+            )
+        begun = self.recorded.begun
+        late = [name for name in entity_types or self.entity_types if name in begun and at < begun[name]]
+        if late:
+            since = ", ".join(f"{name} since {begun[name].isoformat(sep=' ')}" for name in late)
+            raise NoData(
+                f"the log has {since} (its baseline); asked for {at.isoformat(sep=' ')}. "
+                "What was there before is not in the log; of(...) selects types that are."
             )
         return at

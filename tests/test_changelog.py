@@ -13,6 +13,7 @@ from auditlab.errors import (
     BadOption,
     BadTime,
     IncompleteLog,
+    IncompletePopulation,
     NoData,
     UnknownChange,
     UnknownEntity,
@@ -302,3 +303,30 @@ def test_summary_counts_changes_and_transactions_apart(log):
     assert "by user" in repr(found)
     with pytest.raises(BadOption, match="no period 'fortnight'"):
         log.summary(period="fortnight")
+
+
+def test_an_answer_about_a_type_that_had_rows_before_its_log_says_so():
+    rows = make_log([("INSERT", "a", {"x": 1}), ("UPDATE", "e", {"x": 2}, {"before_snapshot": {"x": 1}})])
+    log = al.from_arrow(rows)
+    for ask in (log.as_of, log.replay, lambda: log.aggregate("t", items=("t", "x"))):
+        with pytest.warns(IncompletePopulation, match=r"rows of t \(1 of them were changed later\) were there before"):
+            ask()
+    assert log.entity("e").as_of()["x"].to_list() == [2]
+    assert "incomplete: rows of t" in repr(log)
+
+
+def test_a_type_tracked_without_a_baseline_says_so_from_the_start():
+    facts = LogFacts(coverage=Coverage(START, START + timedelta(days=1)), partial=("t",))
+    log = al.ChangeLog(Selected(Recorded(make_log([("INSERT", "a", {"x": 1})]), facts), ("t",)))
+    with pytest.warns(IncompletePopulation):
+        log.as_of()
+
+
+def test_before_its_baseline_a_type_is_not_known_and_other_types_are():
+    steps = [("INSERT", "a", {"x": 1}), ("SNAPSHOT", "b", {"x": 1}, {"entity_type": "later"}), ("DELETE", "a")]
+    log = al.from_arrow(make_log(steps))
+    assert log.of("t").as_of(START).height == 1
+    assert log.of("later").as_of(START + timedelta(seconds=1)).height == 1
+    for early in (log, log.of("later"), log.entity("b")):
+        with pytest.raises(NoData, match="later since 2024-01-01 00:00:01"):
+            early.as_of(START)

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 import auditlab as al
+from auditlab.errors import IncompletePopulation
 from auditlab.testing import Oracle, State, assert_states, canonical, json_text, read_document
 from auditlab.testing.equality import Exact
 
@@ -119,7 +120,8 @@ def test_shop_at_the_end_is_the_final_tables(engine: str):
 
 def test_pgbench_at_the_end_is_its_tables_however_its_clients_interleaved(engine: str):
     log = read(OURS / "pgbench" / "log.parquet", engine)
-    assert_all(log, truths(pl.read_parquet(OURS / "pgbench" / "final_rows_of_logged_entities.parquet")))
+    with pytest.warns(IncompletePopulation, match="public.pgbench_"):  # its trigger came after its rows
+        assert_all(log, truths(pl.read_parquet(OURS / "pgbench" / "final_rows_of_logged_entities.parquet")))
 
 
 def test_pgbench_ledger_at_each_of_41_moments_is_what_periods_answered(engine: str):

@@ -146,6 +146,7 @@ def _manifest(body: dict[str, Any]) -> Manifest:
     for end in ("start", "end"):
         coverage[end] = None if coverage[end] is None else datetime.fromisoformat(coverage[end])
     facts["filters"] = tuple(facts["filters"])
+    facts["partial"] = tuple(facts["partial"])
     return Manifest(**{**body, "segments": segments, "facts": LogFacts(**facts, coverage=Coverage(**coverage))})
 
 

@@ -55,11 +55,16 @@ def aggregate(
         UnknownField: the children or the parents never had such a field.
         NoData: the time is outside what the log covers.
         IncompleteLog: the log does not hold whole histories.
+
+    Warns:
+        IncompletePopulation: rows were there before the log began, so the log may not know all of them.
     """
     selected.require_states("aggregate")
-    when = selected.instant(at) if at is not None else None
-    shape = selected.recorded.shape(parent)
     named = {items[0].rpartition(".")[2]: items} if isinstance(items, tuple) else dict(items)
+    shape = selected.recorded.shape(parent)
+    types = (parent, *(selected.recorded.shape(entity_type).entity_type for entity_type, _ in named.values()))
+    when = selected.instant(at, *types) if at is not None else None
+    selected.warn_partial(*types)
     rows = live(selected, shape, when)
     if entity is not None:
         rows = rows.filter(pl.col("entity_id") == entity)

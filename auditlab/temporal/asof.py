@@ -51,6 +51,9 @@ def as_of(
         NoData: the time or the id is outside what the log covers.
         IncompleteLog: the selection or the log does not hold whole histories.
         BadOption: more than one of at, id and transaction.
+
+    Warns:
+        IncompletePopulation: rows were there before the log began, so the log may not know all of them.
     """
     if sum(option is not None for option in (at, id, transaction)) > 1:
         raise BadOption("as_of() takes one of at, id and transaction.")
@@ -58,6 +61,7 @@ def as_of(
     when = selected.instant(at) if at is not None else None
     if id is not None:
         _check_id(selected, id)
+    selected.warn_partial(*selected.entity_types)
     frames = []
     for entity_type in selected.entity_types:
         if id is None and transaction is None:

@@ -38,9 +38,14 @@ def replay(selected: Selected, at: Moment | None = None, *, steps: bool = False)
     Raises:
         NoData: the time is outside what the log covers.
         IncompleteLog: the selection or the log does not hold whole histories.
+
+    Warns:
+        IncompletePopulation: rows were there before the log began, so the log may not know all of them.
     """
     selected.require_states("replay")
     when = selected.instant(at) if at is not None else None
+    if not steps:
+        selected.warn_partial(*selected.entity_types)
     params = params_frame(at=(when, TIME), entity_id=(selected.entity_id, pl.String()))
     query = queries.text("analysis", "replay_steps" if steps else "replay")
     columns = STEP if steps else ("entity_id",)
