@@ -59,7 +59,7 @@ def install(dsn: str) -> Installation:
         AccessDenied: the role may not.
         DatabaseError: there is a log in ``audit.entity_change_log`` that is neither ours nor the published one.
     """
-    with connect(dsn, lock_timeout=LOCK_SECONDS) as connection:
+    with connect(dsn, lock_timeout=LOCK_SECONDS, isolation="read committed") as connection:
         connection.rows("SELECT pg_advisory_xact_lock(hashtext('auditlab install')) IS NULL AS locked")
         version = installed_version(connection)
         if version is not None and version >= VERSION:

@@ -43,7 +43,7 @@ def create_partitions(dsn: str, *, ahead: int = 3) -> list[Partition]:
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            with connect(dsn, lock_timeout=LOCK_SECONDS) as connection:
+            with connect(dsn, lock_timeout=LOCK_SECONDS, isolation="read committed") as connection:
                 from_rows = connection.rows(text("capture", "make_partitions"), (ahead,))
         except DatabaseError as exc:
             if LOCK_NOT_AVAILABLE not in str(exc) or attempt == ATTEMPTS:

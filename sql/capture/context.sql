@@ -31,9 +31,10 @@ END
 $$;
 
 -- The names of the key's columns today (their numbers were noted when tracking began: names change), whether the key
--- is one uuid, and whether a column's type may hold what jsonb cannot (json, and types with casts of their own).
+-- is one uuid, whether a column's type may hold what jsonb cannot (json, and types with casts of their own), and which columns are
+-- virtual: a trigger sees null in those, so that no image has them.
 CREATE OR REPLACE FUNCTION audit.capture_key(
-    relation oid, numbers smallint[], OUT keys text[], OUT is_uuid boolean, OUT careful boolean
+    relation oid, numbers smallint[], OUT keys text[], OUT is_uuid boolean, OUT careful boolean, OUT derived text[]
 )
 LANGUAGE plpgsql STABLE
 AS $$
@@ -57,8 +58,9 @@ BEGIN
                     OR (t.typbasetype BETWEEN 1 AND 16383 AND t.typbasetype NOT IN (114, 199))
                 )
             ))
-        )
-    INTO first_key, is_uuid, careful
+        ),
+        coalesce(array_agg(a.attname::text) FILTER (WHERE a.attgenerated = 'v'), '{}')
+    INTO first_key, is_uuid, careful, derived
     FROM pg_attribute AS a
     WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped;
     IF cardinality(numbers) = 1 THEN

@@ -44,6 +44,10 @@ BEGIN
             'ALTER TABLE audit.%I ADD CONSTRAINT span CHECK (changed_at >= %L AND changed_at < %L)', name, lower_bound, span_end
         );
         moved := 0;
+        IF month <= now() THEN
+            -- Rows of this month may be on their way into the default partition: nothing may come between look and move.
+            LOCK TABLE audit.entity_change_log_default IN ACCESS EXCLUSIVE MODE;
+        END IF;
         IF EXISTS (
             SELECT FROM audit.entity_change_log_default AS d WHERE d.changed_at >= lower_bound AND d.changed_at < span_end
         ) THEN

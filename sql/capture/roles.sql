@@ -31,8 +31,14 @@ BEGIN
 END
 $$;
 
-CREATE SCHEMA IF NOT EXISTS audit;
-ALTER SCHEMA audit OWNER TO auditlab_owner;
+CREATE SCHEMA IF NOT EXISTS audit AUTHORIZATION auditlab_owner;
+DO $$
+BEGIN
+    IF (SELECT n.nspowner FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'audit') <> 'auditlab_owner'::regrole THEN
+        ALTER SCHEMA audit OWNER TO auditlab_owner;  -- of an adopted log
+    END IF;
+END
+$$;
 REVOKE ALL ON SCHEMA audit FROM PUBLIC;
 GRANT CREATE ON SCHEMA audit TO auditlab_writer;  -- to own its functions; grants.sql takes it back
 GRANT USAGE ON SCHEMA audit TO auditlab_writer, auditlab_auditor, auditlab_archiver;

@@ -55,6 +55,8 @@ BEGIN
             context := coalesce(context || texts, context);
         END;
     END IF;
+    before := before - key.derived;
+    after := after - key.derived;
     old_id := audit.id_of(type_name, before, audit.key_text(before -> keys[1]), keys, is_uuid);
     new_id := audit.id_of(type_name, after, audit.key_text(after -> keys[1]), keys, is_uuid);
 

@@ -20,6 +20,7 @@ DECLARE
     keys text[];
     is_uuid boolean;
     key record;
+    derived text[];
     unstorable boolean := false;
     who record;
     context jsonb;
@@ -27,6 +28,7 @@ BEGIN
     key := audit.capture_key(TG_RELID, TG_ARGV::smallint[]);
     keys := key.keys;
     is_uuid := key.is_uuid;
+    derived := key.derived;
     who := audit.capture_context();
     context := who.metadata;
     IF key.careful THEN
@@ -47,7 +49,11 @@ BEGIN
         SELECT bare.image, bare.context, audit.key_text(bare.image -> keys[1]) AS value
         FROM (
             SELECT
-                CASE WHEN capture.unstorable THEN audit.safe_image(row_to_json(r.*)) ELSE to_jsonb(r.*) END AS image,
+                CASE
+                    WHEN capture.unstorable THEN audit.safe_image(row_to_json(r.*)) - capture.derived
+                    WHEN capture.derived <> '{}' THEN to_jsonb(r.*) - capture.derived
+                    ELSE to_jsonb(r.*)
+                END AS image,
                 CASE
                     WHEN capture.unstorable
                     THEN coalesce(capture.context || audit.text_fields(row_to_json(r.*)), capture.context)
@@ -79,6 +85,7 @@ DECLARE
     keys text[];
     is_uuid boolean;
     key record;
+    derived text[];
     unstorable boolean := false;
     who record;
     context jsonb;
@@ -86,6 +93,7 @@ BEGIN
     key := audit.capture_key(TG_RELID, TG_ARGV::smallint[]);
     keys := key.keys;
     is_uuid := key.is_uuid;
+    derived := key.derived;
     who := audit.capture_context();
     context := who.metadata;
     IF key.careful THEN
@@ -106,7 +114,11 @@ BEGIN
         SELECT bare.image, bare.context, audit.key_text(bare.image -> keys[1]) AS value
         FROM (
             SELECT
-                CASE WHEN capture.unstorable THEN audit.safe_image(row_to_json(r.*)) ELSE to_jsonb(r.*) END AS image,
+                CASE
+                    WHEN capture.unstorable THEN audit.safe_image(row_to_json(r.*)) - capture.derived
+                    WHEN capture.derived <> '{}' THEN to_jsonb(r.*) - capture.derived
+                    ELSE to_jsonb(r.*)
+                END AS image,
                 CASE
                     WHEN capture.unstorable
                     THEN coalesce(capture.context || audit.text_fields(row_to_json(r.*)), capture.context)
@@ -141,6 +153,7 @@ DECLARE
     keys text[];
     is_uuid boolean;
     key record;
+    derived text[];
     unstorable boolean := false;
     who record;
     context jsonb;
@@ -149,6 +162,7 @@ BEGIN
     key := audit.capture_key(TG_RELID, TG_ARGV::smallint[]);
     keys := key.keys;
     is_uuid := key.is_uuid;
+    derived := key.derived;
     who := audit.capture_context();
     context := who.metadata;
     IF key.careful THEN
@@ -192,13 +206,21 @@ BEGIN
                 FROM (
                     SELECT
                         row_number() OVER () AS at,
-                        CASE WHEN capture.unstorable THEN audit.safe_image(row_to_json(r.*)) ELSE to_jsonb(r.*) END AS image
+                        CASE
+                            WHEN capture.unstorable THEN audit.safe_image(row_to_json(r.*)) - capture.derived
+                            WHEN capture.derived <> '{}' THEN to_jsonb(r.*) - capture.derived
+                            ELSE to_jsonb(r.*)
+                        END AS image
                     FROM old_rows AS r
                 ) AS old_row
                 JOIN (
                     SELECT
                         row_number() OVER () AS at,
-                        CASE WHEN capture.unstorable THEN audit.safe_image(row_to_json(r.*)) ELSE to_jsonb(r.*) END AS image,
+                        CASE
+                            WHEN capture.unstorable THEN audit.safe_image(row_to_json(r.*)) - capture.derived
+                            WHEN capture.derived <> '{}' THEN to_jsonb(r.*) - capture.derived
+                            ELSE to_jsonb(r.*)
+                        END AS image,
                         CASE
                             WHEN capture.unstorable
                             THEN coalesce(capture.context || audit.text_fields(row_to_json(r.*)), capture.context)
@@ -232,13 +254,21 @@ BEGIN
                 FROM (
                     SELECT
                         row_number() OVER () AS at,
-                        CASE WHEN capture.unstorable THEN audit.safe_image(row_to_json(r.*)) ELSE to_jsonb(r.*) END AS image
+                        CASE
+                            WHEN capture.unstorable THEN audit.safe_image(row_to_json(r.*)) - capture.derived
+                            WHEN capture.derived <> '{}' THEN to_jsonb(r.*) - capture.derived
+                            ELSE to_jsonb(r.*)
+                        END AS image
                     FROM old_rows AS r
                 ) AS old_row
                 JOIN (
                     SELECT
                         row_number() OVER () AS at,
-                        CASE WHEN capture.unstorable THEN audit.safe_image(row_to_json(r.*)) ELSE to_jsonb(r.*) END AS image,
+                        CASE
+                            WHEN capture.unstorable THEN audit.safe_image(row_to_json(r.*)) - capture.derived
+                            WHEN capture.derived <> '{}' THEN to_jsonb(r.*) - capture.derived
+                            ELSE to_jsonb(r.*)
+                        END AS image,
                         CASE
                             WHEN capture.unstorable
                             THEN coalesce(capture.context || audit.text_fields(row_to_json(r.*)), capture.context)

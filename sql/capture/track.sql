@@ -171,12 +171,13 @@ DECLARE
     keys text[];
     is_uuid boolean;
     careful boolean;
+    derived text[];
     context jsonb;
     written bigint;
 BEGIN
     SELECT n.nspname || '.' || c.relname INTO type_name
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = target;
-    SELECT k.keys, k.is_uuid, k.careful INTO keys, is_uuid, careful
+    SELECT k.keys, k.is_uuid, k.careful, k.derived INTO keys, is_uuid, careful, derived
     FROM audit.capture_key(target, audit.key_numbers(target)) AS k;
     SELECT c.metadata INTO context FROM audit.capture_context() AS c;
     context := context || jsonb_build_object('baseline', true);
@@ -184,9 +185,9 @@ BEGIN
         'INSERT INTO audit.entity_change_log (entity_type, entity_id, operation, after_snapshot, metadata, transaction_id) '
         'SELECT $1, audit.id_of($1, entity.image, audit.key_text(entity.image -> $3[1]), $3, $4), ''SNAPSHOT'', entity.image, '
         '       audit.metadata_of($2, entity.image, $3, $4), txid_current() '
-        'FROM (SELECT CASE WHEN $5 THEN audit.safe_image(row_to_json(r.*)) ELSE to_jsonb(r.*) END AS image FROM %s AS r OFFSET 0) '
+        'FROM (SELECT CASE WHEN $5 THEN audit.safe_image(row_to_json(r.*)) ELSE to_jsonb(r.*) END - $6 AS image FROM %s AS r OFFSET 0) '
         'AS entity', target
-    ) USING type_name, context, keys, is_uuid, careful;
+    ) USING type_name, context, keys, is_uuid, careful, derived;
     GET DIAGNOSTICS written = ROW_COUNT;
     INSERT INTO audit.entity_change_log (entity_type, entity_id, operation, before_snapshot, metadata, transaction_id)
     SELECT type_name, lost.entity_id, 'DELETE', lost.after_snapshot, context || '{"gone": true}', txid_current()

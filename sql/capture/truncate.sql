@@ -52,6 +52,7 @@ BEGIN
     IF is_partition OR with_images THEN
         FOR document IN EXECUTE format('SELECT row_to_json(r.*) FROM %I.%I AS r', TG_TABLE_SCHEMA, TG_TABLE_NAME) LOOP
             image := CASE WHEN key.careful THEN audit.safe_image(document) ELSE document::jsonb END;
+            image := image - key.derived;
             INSERT INTO audit.entity_change_log (
                 entity_type, entity_id, operation, changed_by, before_snapshot, metadata, transaction_id, correlation_id
             ) VALUES (

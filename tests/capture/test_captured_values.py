@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from auditlab.capture import track
 from auditlab.connection import connect
 
 if TYPE_CHECKING:
@@ -64,8 +65,6 @@ def test_no_session_setting_changes_what_is_recorded(
 
 
 def test_a_baseline_is_rendered_like_a_change(captured: str, db: Connection, log: Callable[..., list[tuple]]):
-    from auditlab.capture import track  # noqa: PLC0415 - beside its only use
-
     db.execute(TYPES)
     db.execute(ROW)
     db.execute(
@@ -115,6 +114,29 @@ def test_a_truncated_table_with_such_values(
     db.execute(r"""INSERT INTO s.t VALUES (1, '"\u0000"')""")
     db.execute("TRUNCATE s.t")
     assert [row[0] for row in log("operation")] == ["INSERT", "DELETE", "TRUNCATE"]
+
+
+@pytest.mark.parametrize("kind", ["plain", "partitioned", "json"])
+def test_generated_columns_are_as_they_are_or_absent_but_never_wrong(
+    captured: str, db: Connection, log: Callable[..., list[tuple]], kind: str
+):
+    version = db.rows("SELECT current_setting('server_version_num')::int AS v")[0]["v"]
+    virtual = ", v int GENERATED ALWAYS AS (a * 2) VIRTUAL" if version >= 180000 else ""
+    extra = ", doc json" if kind == "json" else ""
+    columns = f"id int PRIMARY KEY, a int{virtual}, s int GENERATED ALWAYS AS (a * 3) STORED{extra}"
+    partitions = " PARTITION BY LIST (id); CREATE TABLE s.d PARTITION OF s.t DEFAULT" if kind == "partitioned" else ""
+    db.execute(f"CREATE SCHEMA s; CREATE TABLE s.t ({columns}){partitions}")
+    db.execute("INSERT INTO s.t (id, a) VALUES (1, 2)")
+    track(captured, "s.t", truncate_images=True)
+    db.execute("INSERT INTO s.t (id, a) VALUES (2, 3)")
+    db.execute("UPDATE s.t SET a = 4 WHERE id = 2")
+    db.execute("UPDATE s.t SET id = 3 WHERE id = 2")
+    db.execute("TRUNCATE s.t")
+    assert [row[0] for row in log()] == [
+        "SNAPSHOT", "INSERT", "UPDATE", "DELETE", "INSERT", "DELETE", "DELETE", "TRUNCATE",
+    ]  # fmt: skip
+    images = [json.loads(image) for row in log() for image in row[1:] if image]
+    assert all(image["s"] == image["a"] * 3 and "v" not in image for image in images)
 
 
 def test_who_is_recorded_beside_what_the_application_claims(

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from auditlab.capture import check, install, track
+from auditlab.capture import check, create_partitions, install, track
 from auditlab.capture.install import FILES, VERSION, Installation
 from auditlab.connection import connect
 from auditlab.errors import DatabaseError, NotInstalled
@@ -79,6 +80,31 @@ def test_every_file_runs_by_psql_and_makes_the_same(server: Server, captured: st
         assert done.returncode == 0, done.stderr
     with connect(captured) as ours, connect(database) as theirs:
         assert ours.rows(STATE) == theirs.rows(STATE)
+
+
+def test_no_superuser_is_needed(server: Server, database: str):
+    name, role = database.rpartition("=")[2], f"auditlab_test_dba_{os.getpid()}"
+    with connect(database, autocommit=True) as admin:
+        if admin.rows("SELECT 1 AS one FROM pg_roles WHERE rolname = 'auditlab_owner'"):
+            # Whoever made the roles may hand them on; the cluster's first installer has them by itself.
+            admin.execute(f"CREATE ROLE {role} LOGIN; GRANT auditlab_owner, auditlab_writer TO {role}")
+        else:
+            admin.execute(f"CREATE ROLE {role} LOGIN CREATEROLE")
+        admin.execute(f"ALTER DATABASE {name} OWNER TO {role}")
+    dsn = server.dsn_of(name, role)
+    try:
+        assert install(dsn).action == "installed"
+        with connect(dsn, autocommit=True) as own:
+            own.execute("CREATE SCHEMA s; CREATE TABLE s.t (id int PRIMARY KEY)")
+            track(dsn, "s.t")
+            own.execute("INSERT INTO s.t VALUES (1)")
+            own.execute("TRUNCATE s.t")
+            rows = own.rows("SELECT operation, metadata -> 'rows' AS rows FROM audit.entity_change_log ORDER BY id")
+            assert [tuple(row.values()) for row in rows] == [("INSERT", None), ("TRUNCATE", "1")]
+        create_partitions(dsn, ahead=4)
+    finally:
+        with connect(database, autocommit=True) as admin:
+            admin.execute(f"REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role}; DROP ROLE {role}")
 
 
 def test_without_an_installation_it_says_what_to_run(database: str):
