@@ -81,6 +81,7 @@ class ChangeStream:
             self.log = catalog.describe(holder, table, columns=columns, allow_unsafe_order=allow_unsafe_order)
             self._folds = catalog.folds(holder)
             self._kinds = catalog.kinds(holder)
+            self._partial = catalog.without_baseline(holder, self.log)
             self._moment = holder.rows(text("load", "moment"))[0]
             wanted = [entity_types] if isinstance(entity_types, str) else entity_types
             self.filters = select(
@@ -156,6 +157,7 @@ class ChangeStream:
             coverage=coverage,
             filters=self.filters.words,
             kinds={name: self._kinds[name] for name in sorted(self._types) if name in self._kinds},
+            partial=tuple(name for name in self._partial if name in self._types),
         )
 
     def expected_bytes(self) -> int:

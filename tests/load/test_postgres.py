@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from auditlab.capture.track import track
 from auditlab.connection import connect
 from auditlab.errors import BadOption, UnknownEntity
 from auditlab.load.postgres import ChangeStream, read_postgres
@@ -72,6 +73,18 @@ def test_facts_say_where_from_and_what_is_covered(shop: str):
     assert facts.coverage.end is not None
     assert facts.coverage.end >= before - timedelta(seconds=5)
     assert facts.coverage.complete
+
+
+def test_types_tracked_without_a_baseline_are_named(captured: str, execute: Callable[[str, str], None]):
+    execute(
+        captured,
+        "CREATE SCHEMA s;\nCREATE TABLE s.a (id int PRIMARY KEY);\nCREATE TABLE s.b (id int PRIMARY KEY);\n"
+        "INSERT INTO s.a VALUES (1);\nINSERT INTO s.b VALUES (1)",
+    )
+    track(captured, "s.a", baseline=False)
+    track(captured, "s.b")
+    execute(captured, "INSERT INTO s.a VALUES (2)")
+    assert read_postgres(captured).facts.partial == ("s.a",)
 
 
 def test_kinds_come_from_the_catalog(shop: str):
