@@ -65,7 +65,7 @@ AS $$
 DECLARE
     numbers text;
     leaf regclass;
-    wanted integer;
+    schema_name text;
     dropped integer;
 BEGIN
     level := audit.level_for(target);
@@ -115,9 +115,11 @@ BEGIN
         );
         -- To count the rows that a TRUNCATE removes.
         EXECUTE format('GRANT SELECT ON %s TO auditlab_writer', leaf);
-        EXECUTE format('GRANT USAGE ON SCHEMA %I TO auditlab_writer', (
-            SELECT n.nspname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = leaf
-        ));
+        SELECT n.nspname INTO schema_name
+        FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = leaf;
+        IF NOT has_schema_privilege('auditlab_writer', schema_name, 'USAGE') THEN
+            EXECUTE format('GRANT USAGE ON SCHEMA %I TO auditlab_writer', schema_name);
+        END IF;
     END LOOP;
     INSERT INTO audit.tracked_table AS known (entity_type, level, baseline)
     VALUES (track.entity_type, track.level, track.baseline)
