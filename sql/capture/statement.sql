@@ -46,7 +46,7 @@ BEGIN
         audit.metadata_of(entity.context, entity.image, keys, is_uuid),
         txid_current(), who.correlation_id
     FROM (
-        SELECT bare.image, bare.context, audit.key_text(bare.image -> keys[1]) AS value
+        SELECT bare.image, bare.context, CASE WHEN is_uuid THEN bare.image ->> keys[1] ELSE audit.key_text(bare.image -> keys[1]) END AS value
         FROM (
             SELECT
                 CASE
@@ -111,7 +111,7 @@ BEGIN
         audit.metadata_of(entity.context, entity.image, keys, is_uuid),
         txid_current(), who.correlation_id
     FROM (
-        SELECT bare.image, bare.context, audit.key_text(bare.image -> keys[1]) AS value
+        SELECT bare.image, bare.context, CASE WHEN is_uuid THEN bare.image ->> keys[1] ELSE audit.key_text(bare.image -> keys[1]) END AS value
         FROM (
             SELECT
                 CASE
@@ -133,6 +133,7 @@ BEGIN
 END
 $$;
 
+-- work_mem keeps the pairing of some ten thousand rows in memory; larger statements go through temporary files.
 -- Rows are paired by their place in the transition tables, never by key: a statement may permute keys
 -- (SET id = id % 4 + 1), and cascades may touch a row twice. A changed key ends one entity and begins another: a DELETE
 -- and, after all of those, an INSERT, each naming the other's id in metadata.
@@ -146,6 +147,7 @@ SET intervalstyle = 'postgres'
 SET datestyle = 'ISO, MDY'
 SET jit = off
 SET plan_cache_mode = force_generic_plan
+SET work_mem = '32MB'
 AS $$
 <<capture>>
 DECLARE
@@ -199,7 +201,7 @@ BEGIN
             txid_current(), who.correlation_id
         FROM (
             SELECT
-                pair.before, pair.after, pair.context, audit.key_text(pair.before -> keys[1]) AS value,
+                pair.before, pair.after, pair.context, CASE WHEN is_uuid THEN pair.before ->> keys[1] ELSE audit.key_text(pair.before -> keys[1]) END AS value,
                 audit.same_key(pair.before, pair.after, keys) AS same_key
             FROM (
                 SELECT old_row.image AS before, new_row.image AS after, new_row.context
@@ -248,7 +250,7 @@ BEGIN
             ),
             txid_current(), who.correlation_id
         FROM (
-            SELECT pair.before, pair.after, pair.context, audit.key_text(pair.after -> keys[1]) AS value
+            SELECT pair.before, pair.after, pair.context, CASE WHEN is_uuid THEN pair.after ->> keys[1] ELSE audit.key_text(pair.after -> keys[1]) END AS value
             FROM (
                 SELECT old_row.image AS before, new_row.image AS after, new_row.context
                 FROM (
