@@ -31,7 +31,7 @@ LAYERS = (
     {"errors"},
     {"schema", "clock", "queries"},
     {"engines"},
-    {"documents", "links", "literals", "order", "placeholders", "recorded", "selection", "shape", "values"},
+    {"documents", "layouts", "links", "literals", "order", "placeholders", "recorded", "selection", "shape", "values"},
     {"temporal"},
     {"analytics"},
     {"archive", "capture", "connection", "load"},
