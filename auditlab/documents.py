@@ -16,6 +16,7 @@ import msgspec
 import polars as pl
 
 from auditlab.errors import MalformedChange, SnapshotTooDeep, SnapshotTooLarge
+from auditlab.layouts import split_flat
 from auditlab.values import Column, column
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def _split(texts: pl.Series) -> tuple[dict[str, pl.Series], dict[str, list[int]]
     parts: list[pl.DataFrame] = []
     names: dict[str, None] = {}
     for start in range(0, len(texts), BATCH):
-        part = _split_batch(texts[start : start + BATCH].to_list(), start, refused, faults)
+        part = _split_batch(texts[start : start + BATCH], start, refused, faults)
         names.update(dict.fromkeys(name for name in part.columns if name != _DOC))
         if len(names) > MOST_FIELDS:
             raise SnapshotTooLarge(
@@ -147,25 +148,25 @@ def _depth(text: str) -> int:
     return deepest
 
 
-def _split_batch(texts: list[str], start: int, refused: set[int], faults: dict[str, list[int]]) -> pl.DataFrame:
+def _split_batch(texts: pl.Series, start: int, refused: set[int], faults: dict[str, list[int]]) -> pl.DataFrame:
     """The batch's raw fields as a frame: one String column a field, in the order of the texts."""
+    wanted = [number for number in range(len(texts)) if number + start not in refused]
+    flat, left = split_flat(texts, pl.Series(_DOC, wanted, dtype=pl.UInt32), raw_fields)
     layouts: dict[tuple[str, ...], tuple[list[int], list[Any]]] = defaultdict(lambda: ([], []))
-    for number, text in enumerate(texts):
-        if number + start in refused:
-            continue
+    for number in left.to_list():
         fields: Mapping[str, Any]
         try:
-            fields = _decode(text)
+            fields = _decode(texts[number])
         except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
             try:
-                fields = {key: raw.encode() for key, raw in raw_fields(text).items()}
+                fields = {key: raw.encode() for key, raw in raw_fields(texts[number]).items()}
             except ValueError as exc:
                 faults[str(exc)].append(number + start)
                 continue
         numbers, values = layouts[tuple(fields)]
         numbers.append(number)
         values.append(fields.values())
-    frames = [pl.DataFrame({_DOC: pl.Series([], dtype=pl.UInt32)})]
+    frames = [pl.DataFrame({_DOC: numbers, **fields}) for numbers, fields in flat]
     for layout, (numbers, values) in layouts.items():
         cells = zip(*values, strict=True) if layout else ()
         columns = {
@@ -173,8 +174,9 @@ def _split_batch(texts: list[str], start: int, refused: set[int], faults: dict[s
             for name, raws in zip(layout, cells, strict=True)
         }
         frames.append(pl.DataFrame({_DOC: pl.Series(numbers, dtype=pl.UInt32), **columns}))
-    found = pl.concat(frames, how="diagonal")
-    every = pl.DataFrame({_DOC: pl.Series(range(len(texts)), dtype=pl.UInt32)})
+    frames.sort(key=lambda frame: frame[_DOC][0])  # fields come in the order of their first appearance
+    every = pl.DataFrame({_DOC: pl.int_range(len(texts), dtype=pl.UInt32, eager=True)})
+    found = pl.concat([every.clear(), *frames], how="diagonal")
     return every.join(found, on=_DOC, how="left", maintain_order="left")
 
 
