@@ -175,7 +175,8 @@ class ChangeLog(Generic[F]):
             raise UnknownEntityType(f"no entity type {', '.join(map(repr, unknown))} in this log. It has {have}.")
         if not entity_types:
             raise BadOption(f"of() takes an entity type. The log has {have}.")
-        return self._with(entity_types=tuple(sorted(set(entity_types))))
+        types = tuple(sorted(set(entity_types)))
+        return self._with(entity_types=types, recorded=self._selected.recorded.part(types))
 
     def entity(self, key: object, entity_type: str | None = None) -> ChangeLog[F]:
         """The history of one entity.
@@ -302,6 +303,8 @@ class ChangeLog(Generic[F]):
     def to_archive(self, folder: str | Path) -> ArchiveSummary:
         """:func:`auditlab.archive.write.to_archive`: the log as an archive in a new folder.
 
+        Rows that were set apart as malformed go in as they are: an archive keeps what was recorded.
+
         Raises:
             BadOption: single changes or one entity are selected; an archive holds whole histories.
             ArchiveExists: the folder holds an archive, or something else.
@@ -311,7 +314,9 @@ class ChangeLog(Generic[F]):
         if selected.words or selected.entity_id is not None:
             raise BadOption("an archive holds whole histories. Write it from the log before the pick.")
         chosen = pl.col("entity_type").is_in(selected.entity_types)
-        rows = selected.recorded.changes.filter(chosen).sort("id", maintain_order=True)
+        apart = self.malformed.select(*CHANGES, pl.lit(value=False).alias("baseline"))
+        rows = selected.recorded.changes.select(apart.columns)
+        rows = pl.concat([rows, apart]).filter(chosen).sort("id", maintain_order=True)
         parts = (rows.filter(pl.col("baseline") == early).select(*CHANGES) for early in (True, False))
         baseline, changes = (source.batches(part) for part in parts)
         return write.to_archive(changes, folder, facts=self.facts, baseline=baseline)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from auditlab import documents, order
+from auditlab import documents, malformed, order
 from auditlab.errors import UnknownChange, UnknownEntityType
 from auditlab.placeholders import carry_forward
 from auditlab.schema import CHANGES, LogFacts, check_columns
@@ -29,6 +29,8 @@ class Recorded:
         facts: What stands beside the rows.
         baseline: The same columns: for each entity its last change before the log's window, for states only.
         malformed: Rows that were set apart because they are no changes.
+        entity_types: Of a lazy frame, the entity types that it holds, so that it need not be read to tell.
+        strict: Of a lazy frame, whether rows that are no changes are an error when it is read; else they are set apart.
 
     Raises:
         SchemaMismatch: columns missing or mistyped, all of them named.
@@ -41,27 +43,48 @@ class Recorded:
         *,
         baseline: pl.DataFrame | pl.LazyFrame | None = None,
         malformed: pl.DataFrame | None = None,
+        entity_types: tuple[str, ...] | None = None,
+        strict: bool = True,
     ) -> None:
         self.facts = facts
-        self.malformed = malformed
+        self.is_whole = not facts.filters
         self._sources = changes, baseline
+        self._malformed = malformed
+        self._entity_types = entity_types
+        self._strict = strict
+        self._parts: dict[tuple[str, ...], Recorded] = {}
         self._documents: dict[str, Documents] = {}
         self._shapes: dict[str, Shape] = {}
         if isinstance(changes, pl.DataFrame):
             check_columns(changes)
 
     @cached_property
-    def _rows(self) -> pl.DataFrame:
-        """All rows by id, numbered; a lazy source is read here, when the first question is asked."""
+    def _read(self) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+        """All rows by id, numbered, and those set apart; a lazy source is read here, at the first question."""
         changes, baseline = self._sources
         parts = []
+        aside = self._malformed
         for part, early in ((baseline, True), (changes, False)):
-            if part is not None:
-                rows = part.lazy().collect()
-                check_columns(rows)
-                parts.append(rows.select(*CHANGES, pl.lit(early).alias("baseline")))
+            if isinstance(part, pl.LazyFrame):
+                rows, apart = malformed.split(part.collect(), strict=self._strict)
+                aside = apart if aside is None else pl.concat([aside, apart])
+            elif part is not None:
+                rows = part
+            else:
+                continue
+            check_columns(rows)
+            parts.append(rows.select(*CHANGES, pl.lit(early).alias("baseline")))
         rows = pl.concat(parts)
-        return rows.sort("id", maintain_order=True).with_row_index("row")
+        return rows.sort("id", maintain_order=True).with_row_index("row"), aside
+
+    @property
+    def _rows(self) -> pl.DataFrame:
+        return self._read[0]
+
+    @property
+    def malformed(self) -> pl.DataFrame | None:
+        """Rows that are no changes, set apart by a load that is not strict, with their ``kind``."""
+        return self._read[1]
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -69,7 +92,24 @@ class Recorded:
     @cached_property
     def entity_types(self) -> tuple[str, ...]:
         """The entity types, by name."""
+        if self._entity_types is not None:
+            return self._entity_types
         return tuple(self._rows["entity_type"].unique().sort())
+
+    def part(self, entity_types: tuple[str, ...]) -> Recorded:
+        """The log of some entity types: of a lazy source that was not read yet, only those are read; else all of it."""
+        changes, baseline = self._sources
+        if not isinstance(changes, pl.LazyFrame) or "_read" in self.__dict__ or entity_types == self.entity_types:
+            return self
+        if entity_types not in self._parts:
+            own = pl.col("entity_type").is_in(entity_types)
+            before = baseline.lazy().filter(own) if baseline is not None else None
+            part = Recorded(
+                changes.filter(own), self.facts, baseline=before, entity_types=entity_types, strict=self._strict
+            )
+            part.is_whole = False
+            self._parts[entity_types] = part
+        return self._parts[entity_types]
 
     @cached_property
     def sequence(self) -> order.Sequence:
@@ -131,7 +171,7 @@ class Recorded:
 
     def _shaped(self, entity_type: str, sequence: order.Sequence, changes: pl.DataFrame) -> Shape:
         own = changes.filter(pl.col("entity_type") == entity_type)
-        documents_ = self._read(entity_type)
+        documents_ = self._split(entity_type)
         local = pl.DataFrame({"row": self._rows.filter(pl.col("entity_type") == entity_type)["row"]}).with_row_index(
             "at"
         )
@@ -139,7 +179,7 @@ class Recorded:
         steps = sequence.steps.filter(pl.col("entity_type") == entity_type)
         return Shape(entity_type, own, steps, documents_, sequence.unordered)
 
-    def _read(self, entity_type: str) -> Documents:
+    def _split(self, entity_type: str) -> Documents:
         if entity_type not in self.entity_types:
             have = ", ".join(map(repr, self.entity_types)) or "none"
             raise UnknownEntityType(f"no entity type {entity_type!r} in this log. It has {have}.")

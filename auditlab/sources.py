@@ -45,12 +45,18 @@ read_parquet = _opens(arrow.read_parquet)
 read_postgres = _opens(postgres.read_postgres)
 
 
-def scan_archive(folder: str | Path, *, entity_types: str | Sequence[str] | None = None) -> ChangeLog[pl.LazyFrame]:
+def scan_archive(
+    folder: str | Path, *, entity_types: str | Sequence[str] | None = None, strict: bool = True
+) -> ChangeLog[pl.LazyFrame]:
     """The log in an archive: proven whole now, read at the first question, answered by DuckDB as lazy frames.
+
+    A question about some entity types (``of``) reads those alone.
 
     Args:
         folder: The archive.
-        entity_types: One or several entity types, to read only the files that hold those; None for all.
+        entity_types: One or several entity types, to prove and read only the files that hold those; None for all.
+        strict: Whether rows that are no changes are an error when they are read; else they are set apart in
+            ``malformed``.
 
     Raises:
         NotAnArchive: the folder holds no archive.
@@ -59,5 +65,6 @@ def scan_archive(folder: str | Path, *, entity_types: str | Sequence[str] | None
         UnknownEntityType: the archive has no such entity type; the message names those it has.
     """
     scanned = archive_read.scan_archive(folder, entity_types=entity_types)
-    recorded = Recorded(scanned.changes, scanned.facts, baseline=scanned.baseline)
+    types = tuple(sorted([entity_types] if isinstance(entity_types, str) else entity_types or scanned.entity_types))
+    recorded = Recorded(scanned.changes, scanned.facts, baseline=scanned.baseline, entity_types=types, strict=strict)
     return ChangeLog(Selected(recorded, recorded.entity_types, engine=DuckDBEngine()), lazy=True)

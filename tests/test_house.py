@@ -31,7 +31,8 @@ LAYERS = (
     {"errors"},
     {"schema", "clock", "queries"},
     {"engines"},
-    {"documents", "layouts", "links", "literals", "order", "placeholders", "recorded", "selection", "shape", "values"},
+    {"documents", "layouts", "links", "literals", "malformed", "order", "placeholders"}
+    | {"recorded", "selection", "shape", "values"},
     {"temporal"},
     {"analytics"},
     {"archive", "capture", "connection", "load"},

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from auditlab import malformed
 from auditlab.archive.write import ArchiveSummary, ArchiveWriter
-from auditlab.load import malformed
 from auditlab.load.catalog import DEFAULT_TABLE
 from auditlab.load.stream import ChangeStream
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from auditlab import malformed
 from auditlab.clock import Moment, instant
 from auditlab.clock import zone as time_zone
 from auditlab.errors import BadOption, SchemaMismatch
-from auditlab.load import malformed
 from auditlab.load.canonical import Canonical
 from auditlab.load.source import Loaded, frame, spanning
 from auditlab.schema import Coverage, LogFacts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from auditlab.load import malformed
+from auditlab import malformed
 from auditlab.load.catalog import DEFAULT_TABLE
 from auditlab.load.estimate import refuse_too_large
 from auditlab.load.source import Loaded, frame

@@ -101,6 +101,8 @@ def _live_versions(versions: pl.DataFrame, at: datetime | None, entity_id: str |
 
 def _check_id(selected: Selected, id: int) -> None:  # noqa: A002
     ids = selected.recorded.changes["id"]
+    if not selected.recorded.is_whole:
+        return  # the log goes on before and after what was loaded of it
     if ids.is_empty() or not ids.min() <= id <= ids.max():  # type: ignore[operator]
         raise NoData(
             f"the log holds the changes {ids.min()!r} to {ids.max()!r}; asked for the state as of change {id}."

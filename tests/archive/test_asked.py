@@ -1,0 +1,124 @@
+"""An archive answers what the log answered: verb by verb, as lazy frames, reading only what the question needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+import auditlab as al
+from auditlab.archive.read import scan_archive as scan
+from auditlab.errors import ArchiveCorrupt, BadOption, MalformedChange, NoData
+from auditlab.recorded import Recorded
+from auditlab.schema import Coverage, LogFacts
+from auditlab.selection import Selected
+from auditlab.testing import make_log
+
+SHOP = Path(__file__).parent.parent / "data" / "shop" / "log.parquet"
+ORDERS = "shop.orders"
+
+
+@pytest.fixture
+def log() -> al.ChangeLog[pl.DataFrame]:
+    return al.read_parquet(SHOP)
+
+
+@pytest.fixture
+def kept(log: al.ChangeLog[pl.DataFrame], tmp_path: Path) -> al.ChangeLog[pl.LazyFrame]:
+    log.to_archive(tmp_path / "kept")
+    return al.scan_archive(tmp_path / "kept")
+
+
+VERBS = {
+    "changes": lambda log: log.changes(),
+    "as_of": lambda log: log.of(ORDERS).as_of(),
+    "as_of a change": lambda log: log.of(ORDERS).as_of(id=400),
+    "as_of all types": lambda log: log.as_of(),
+    "history": lambda log: log.of(ORDERS).history(),
+    "diffs": lambda log: log.diffs(),
+    "compare": lambda log: log.of(ORDERS).compare(log.facts.coverage.start, log.facts.coverage.end),
+    "timeline": lambda log: log.of("shop.customers").timeline(),
+    "replay": lambda log: log.of(ORDERS).replay(steps=True),
+    "aggregate": lambda log: log.aggregate(ORDERS, items=("shop.order_items", "order_id")),
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("engine", ["polars", "duckdb"])
+def test_an_archive_answers_what_the_log_answers(log, kept, verb, engine):
+    answer = VERBS[verb](kept.on(engine))
+    assert isinstance(answer, pl.LazyFrame)
+    assert_frame_equal(answer.collect(), VERBS[verb](log))
+
+
+def test_the_facts_and_the_summary_come_back(log, kept):
+    assert kept.facts == log.facts
+    assert kept.entity_types == log.entity_types
+    assert kept.summary().totals.equals(log.summary().totals)
+
+
+def test_a_question_about_some_types_reads_those_alone_and_once(log, tmp_path: Path):
+    log.to_archive(tmp_path / "kept")
+    scanned = scan(tmp_path / "kept")
+    whole = Recorded(scanned.changes, scanned.facts, entity_types=scanned.entity_types)
+    part = whole.part((ORDERS,))
+    assert len(part) == len(log.of(ORDERS))
+    assert whole.part((ORDERS,)) is part
+    assert len(whole) == len(log)
+    assert whole.part(("shop.customers",)) is whole, "what was read is not read again"
+
+
+def test_a_part_of_a_log_answers_as_of_any_change_of_the_whole(log, kept):
+    last = log.changes()["id"].max()
+    assert log.of("shop.customers").changes()["id"].max() < last
+    assert_frame_equal(kept.of("shop.customers").as_of(id=last).collect(), log.of("shop.customers").as_of(id=last))
+
+
+def test_rows_that_are_no_changes_are_kept_as_they_are_and_refused_when_asked(tmp_path: Path):
+    rows = make_log([("INSERT", "a", {"x": 1}), ("UPDATE", "a", {"x": 2})])
+    broken = rows.with_columns(
+        pl.when(pl.col("id") == 2).then(None).otherwise("after_snapshot").alias("after_snapshot")
+    )
+    log = al.from_arrow(broken, strict=False)
+    assert log.malformed["id"].to_list() == [2]
+    log.to_archive(tmp_path / "kept")
+    with pytest.raises(MalformedChange, match="UPDATE without an after image in 1 rows"):
+        al.scan_archive(tmp_path / "kept").as_of()
+    again = al.scan_archive(tmp_path / "kept", strict=False)
+    assert again.malformed.equals(log.malformed)
+    assert again.as_of().collect()["x"].to_list() == [1]
+
+
+def test_an_archive_holds_whole_histories(log, tmp_path: Path):
+    for picked in (log.where(operation="DELETE"), log.entity(log.changes()["entity_id"][0])):
+        with pytest.raises(BadOption, match="whole histories"):
+            picked.to_archive(tmp_path / "kept")
+    log.of(ORDERS).to_archive(tmp_path / "orders")
+    assert al.scan_archive(tmp_path / "orders").entity_types == (ORDERS,)
+
+
+def test_a_window_with_its_baseline_comes_back(log, tmp_path: Path):
+    middle = log.changes()["changed_at"][400]
+    whole = log.of(ORDERS)
+    rows = whole.changes()
+    facts = LogFacts(coverage=Coverage(middle, log.facts.coverage.end))
+    late = pl.col("changed_at") >= middle
+    recorded = Recorded(rows.filter(late), facts, baseline=rows.filter(~late))
+    al.ChangeLog(Selected(recorded, recorded.entity_types)).to_archive(tmp_path / "window")
+    kept = al.scan_archive(tmp_path / "window")
+    assert_frame_equal(kept.as_of().collect(), whole.as_of())
+    assert kept.changes().collect()["changed_at"].min() >= middle
+    with pytest.raises(NoData):
+        kept.as_of(log.facts.coverage.start)
+
+
+def test_a_changed_byte_is_found_before_anything_is_answered(log, tmp_path: Path):
+    log.to_archive(tmp_path / "kept")
+    victim = max((tmp_path / "kept" / "data").iterdir(), key=lambda path: path.stat().st_size)
+    damaged = bytearray(victim.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    victim.write_bytes(bytes(damaged))
+    with pytest.raises(ArchiveCorrupt, match="SHA-256"):
+        al.scan_archive(tmp_path / "kept")
