@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from html import escape
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -16,7 +16,7 @@ from auditlab.archive import write
 from auditlab.capture.keys import entity_uuid
 from auditlab.clock import instant
 from auditlab.engines import engine as engine_named
-from auditlab.errors import BadOption, UnknownEntity, UnknownEntityType
+from auditlab.errors import BadOption, MalformedChange, UnknownEntity, UnknownEntityType
 from auditlab.load import source
 from auditlab.schema import CHANGES, TIME, EntityChange, LogFacts
 from auditlab.temporal import aggregate as aggregate_
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 __all__ = ["ChangeLog"]
 
 F = TypeVar("F", pl.DataFrame, pl.LazyFrame)
+
+MOST_DIGITS = 4_000
+"""Whole numbers of more digits are decoded as ``Decimal``: Python refuses to make such an int."""
 
 QUERIES = {
     "as_of": ("as_of",),
@@ -110,10 +113,20 @@ class ChangeLog(Generic[F]):
         return self._selected.changes().height
 
     def __iter__(self) -> Iterator[EntityChange]:
-        """The selected changes as records, in the log's order, with documents decoded exactly."""
+        """The selected changes as records, in the log's order, with documents decoded exactly.
+
+        Raises:
+            MalformedChange: a document that is no JSON, or that holds a number beyond what Python can hold.
+        """
         for row in self._selected.changes().select(*CHANGES).iter_rows(named=True):
             documents = ("before_snapshot", "after_snapshot", "changed_fields", "metadata")
-            yield EntityChange(**{**row, **{name: _decoded(row[name]) for name in documents}})
+            try:
+                decoded = {name: _decoded(row[name]) for name in documents}
+            except (ValueError, InvalidOperation, RecursionError) as exc:
+                raise MalformedChange(
+                    f"change {row['id']} holds a document that cannot be decoded: {exc!r:.200}"
+                ) from exc
+            yield EntityChange(**{**row, **decoded})
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """The selected changes as an Arrow stream, for any library that takes one."""
@@ -336,4 +349,8 @@ class ChangeLog(Generic[F]):
 
 
 def _decoded(text: str | None) -> Any:  # noqa: ANN401 - JSON is anything
-    return None if text is None else json.loads(text, parse_float=Decimal)
+    return None if text is None else json.loads(text, strict=False, parse_float=Decimal, parse_int=_whole)
+
+
+def _whole(digits: str) -> int | Decimal:
+    return int(digits) if len(digits) <= MOST_DIGITS else Decimal(digits)

@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import msgspec
 import polars as pl
@@ -125,8 +126,8 @@ def _split(texts: pl.Series) -> tuple[dict[str, pl.Series], dict[str, list[int]]
     return {name: whole[name] for name in names}, faults
 
 
-_DOC = "\x00doc"
-"""The helper column's name; PostgreSQL and JSON in UTF-8 text never use NUL in a key."""
+_DOC = f"\x00doc {uuid4().hex}"
+"""The helper column's name; a key may be anything, also NUL, but not what nobody can know."""
 
 
 def _suspects(texts: pl.Series, faults: dict[str, list[int]]) -> Iterable[int]:

@@ -143,12 +143,18 @@ def _bytea(value: str) -> str:
 
 UNITS = {"year": (12, 0, 0), "mon": (1, 0, 0), "week": (0, 7, 0), "day": (0, 1, 0),
          "hour": (0, 0, 3600), "min": (0, 0, 60), "sec": (0, 0, 1)}  # fmt: skip
+CLOCK = ("hour", "min", "sec")
 ISO_UNITS = {"Y": "year", "M": "mon", "W": "week", "D": "day", "H": "hour", "S": "sec"}
+
+
+_CLOCK = r"(\d+):(\d\d):(\d\d(?:\.\d+)?)"
+_MONTHS_DAYS = re.compile(rf"([+-]?)(\d+)-(\d+)(?: ([+-])(\d+) ([+-]){_CLOCK})?")
+_DAYS = re.compile(rf"([+-]?)(\d+) {_CLOCK}")
 
 
 def _interval(value: str) -> str:
     """An interval of any of PostgreSQL's styles as months, days and seconds; a text that is none stays itself."""
-    pairs = _iso_parts(value) if value.lstrip("-").startswith("P") else _word_parts(value)
+    pairs = _iso_parts(value) if value.startswith("P") else _standard_parts(value) or _word_parts(value)
     if pairs is None:
         return f"?{value}"
     total = [Decimal(0)] * 3
@@ -168,13 +174,28 @@ def _iso_parts(value: str) -> list[tuple[Decimal, str]] | None:
     ]
 
 
+def _standard_parts(value: str) -> list[tuple[Decimal, str]] | None:
+    """The style sql_standard: ``1-2``, ``-3 4:05:06`` (one sign for both), ``+1-2 -3 +4:05:06`` (one for each)."""
+    if found := _DAYS.fullmatch(value):
+        sign, *numbers = found.groups()
+        signed = [(sign, numbers[0], "day"), *((sign, n, u) for n, u in zip(numbers[1:], CLOCK, strict=True))]
+    elif found := _MONTHS_DAYS.fullmatch(value):
+        of_months, years, months, of_days, days, of_time, *clock = found.groups()
+        signed = [(of_months, years, "year"), (of_months, months, "mon")]
+        if days is not None:
+            signed += [(of_days, days, "day"), *((of_time, n, u) for n, u in zip(clock, CLOCK, strict=True))]
+    else:
+        return None
+    return [(Decimal(f"{sign}{number}"), unit) for sign, number, unit in signed]
+
+
 def _word_parts(value: str) -> list[tuple[Decimal, str]] | None:
     text, ago = re.subn(r"\s+ago$", "", value.strip().removeprefix("@").strip())
     clock = re.search(r"([+-]?)(\d+):(\d\d)(?::(\d\d(?:\.\d+)?))?$", text)
     parts: list[tuple[Decimal, str]] = []
     if clock:
         sign = Decimal(-1 if clock[1] == "-" else 1)
-        units = zip(clock.groups()[1:], ("hour", "min", "sec"), strict=True)
+        units = zip(clock.groups()[1:], CLOCK, strict=True)
         parts = [(sign * Decimal(number or 0), unit) for number, unit in units]
         text = text[: clock.start()].strip()
     words = re.findall(r"([+-]?\d+(?:\.\d+)?) (year|mon|week|day|hour|min|sec)s?", text)

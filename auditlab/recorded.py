@@ -129,9 +129,34 @@ class Recorded:
         return dict(rows.select("entity_type", "effective").iter_rows())
 
     @cached_property
+    def whole(self) -> dict[str, tuple[int, int]]:
+        """Of types whose log begins with states that were read: the highest id and position among those.
+
+        They are a load's baseline, and the SNAPSHOT rows of one transaction (or one time) with which a type begins.
+        Only from there on are the type's rows all known.
+        """
+        rows = self.changes.select(
+            "entity_type",
+            "id",
+            "position",
+            "transaction_id",
+            "changed_at",
+            "baseline",
+            read=pl.col("operation") == "SNAPSHOT",
+        )
+        same = pl.all_horizontal(
+            pl.col(name).eq_missing(pl.col(name).first().over("entity_type"))
+            for name in ("transaction_id", "changed_at")
+        )
+        leading = pl.col("read").cum_min().over("entity_type") & same
+        first = rows.filter(pl.col("baseline") | leading).group_by("entity_type").agg(pl.max("id"), pl.max("position"))
+        return {name: (last, position) for name, last, position in first.iter_rows()}
+
+    @cached_property
     def unseen(self) -> dict[str, int]:
         """Entity types that had rows before their log began, with the number of those that a change showed."""
-        steps = self.sequence.steps.filter(pl.col("since_ever"))
+        early = self.changes.filter(pl.col("baseline"))["position"]  # of these, what came before was left out
+        steps = self.sequence.steps.filter(pl.col("since_ever") & ~pl.col("position").is_in(early.implode()))
         seen = dict(steps.group_by("entity_type").len().iter_rows())
         return {name: seen.get(name, 0) for name in self.entity_types if name in seen or name in self.facts.partial}
 

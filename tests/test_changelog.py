@@ -14,6 +14,7 @@ from auditlab.errors import (
     BadTime,
     IncompleteLog,
     IncompletePopulation,
+    MalformedChange,
     NoData,
     UnknownChange,
     UnknownEntity,
@@ -147,6 +148,21 @@ def test_a_baseline_makes_states_whole_and_counts_in_no_activity():
         log.as_of(START)
 
 
+def test_changes_before_a_baseline_are_not_known_whole_and_the_baseline_is_no_missing_population():
+    rows = make_log(
+        [("INSERT", "a", {"x": 1}), ("INSERT", "b", {"x": 1}), *(("UPDATE", "b", {"x": n}) for n in (2, 3, 4))]
+    )
+    facts = LogFacts(coverage=Coverage(START + timedelta(seconds=3), START + timedelta(seconds=9)))
+    baseline = rows.filter(pl.col("id").is_in([1, 3]))
+    log = al.ChangeLog(Selected(Recorded(rows.tail(2), facts, baseline=baseline), ("t",)))
+    assert log.as_of()["x"].to_list() == [1, 4]  # a warning would be an error
+    assert log.as_of(id=3)["x"].to_list() == [1, 2]
+    assert log.as_of(transaction=4)["x"].to_list() == [1, 3]
+    for early in ({"id": 1}, {"id": 2}, {"transaction": 1}, {"transaction": 3}):
+        with pytest.raises(NoData, match="t since change 3"):
+            log.as_of(**early)
+
+
 def test_naive_times_are_read_in_the_logs_zone():
     log = al.from_arrow(rows(), zone="Europe/Berlin", coverage=("2023-12-31", "2024-01-02"))
     assert "Europe/Berlin" in repr(log)
@@ -224,6 +240,15 @@ def test_records_have_exact_documents(log):
     assert isinstance(first, al.EntityChange)
     assert first.after_snapshot == {"id": "o1", "total": Decimal("1.10")}
     assert [change.id for change in log] == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_records_hold_what_the_verbs_hold_or_say_which_change_does_not():
+    digits = "9" * 5000
+    log = al.from_arrow(make_log([("INSERT", "a", f'{{"n": {digits}, "t": "a\tb"}}')]))
+    assert next(iter(log)).after_snapshot == {"n": Decimal(digits), "t": "a\tb"}
+    for text in ('{"x": 1,}', '{"x": 1e99999999999999999999}'):
+        with pytest.raises(MalformedChange, match="change 1 holds a document that cannot be decoded"):
+            list(al.from_arrow(make_log([("INSERT", "a", text)])))
 
 
 def test_fields_tell_their_types(log):
@@ -330,3 +355,19 @@ def test_before_its_baseline_a_type_is_not_known_and_other_types_are():
     for early in (log, log.of("later"), log.entity("b")):
         with pytest.raises(NoData, match="later since 2024-01-01 00:00:01"):
             early.as_of(START)
+
+
+def test_a_change_before_a_types_baseline_is_no_empty_answer():
+    later = {"entity_type": "later", "transaction_id": 9}
+    steps = [("INSERT", "a", {"x": 1}), ("SNAPSHOT", "b", {"x": 1}, later), ("SNAPSHOT", "c", {"x": 1}, later)]
+    frame = make_log([*steps, ("DELETE", "a")]).with_columns(
+        changed_at=pl.when(pl.col("entity_type") == "later")
+        .then(pl.lit(START + timedelta(seconds=1)))
+        .otherwise("changed_at")
+    )
+    log = al.from_arrow(frame)
+    assert log.of("t").as_of(id=1).height == 1
+    assert log.of("later").as_of(id=3).height == log.of("later").as_of(transaction=9).height == 2
+    for asked in ({"id": 1}, {"id": 2}, {"transaction": 1}):
+        with pytest.raises(NoData, match="later since change 3"):
+            log.of("later").as_of(**asked)

@@ -37,6 +37,13 @@ def test_many_documents_of_several_layouts_keep_their_places(monkeypatch: pytest
     assert even.typed.to_list() == [n if n % 2 == 0 else None for n in range(40)]
 
 
+def test_a_key_may_be_called_what_nobody_would_call_it():
+    text = '{"\\u0000doc": 5, "x": 1}'
+    found = read(text)
+    assert [column.name for column in found.columns] == ["\x00doc", "x"]
+    assert [column.typed.to_list() for column in found.columns] == [[5], [1]]
+
+
 def test_duplicate_keys_and_lone_surrogates_are_kept_and_flagged():
     found = read('{"a": 1, "a": 2}', '{"a": "\\ud800"}', '{"\\udc00": 1}', '{ "a" :\n 3 }', '{"a":1,"b":2}')
     assert found.flags.sort("doc").rows() == [(0, "duplicate keys"), (1, "lone surrogate"), (2, "lone surrogate")]

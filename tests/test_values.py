@@ -30,6 +30,12 @@ EQUAL = [
     ('"1 year 2 mons 3 days 04:05:06.7"', '"P1Y2M3DT4H5M6.7S"', "interval"),
     ('"@ 1 day 2 hours ago"', '"-1 days -02:00:00"', "interval"),
     ('"24:00:00"', '"PT24H"', "interval"),
+    ('"1-2"', '"1 year 2 mons"', "interval"),
+    ('"-1-0"', '"-1 years"', "interval"),
+    ('"21 0:00:00"', '"21 days"', "interval"),
+    ('"-1 4:05:06.5"', '"-1 days -04:05:06.5"', "interval"),
+    ('"+0-0 +1 -0:00:01"', '"1 day -00:00:01"', "interval"),
+    ('"-1-2 +3 -4:05:06"', '"P-1Y-2M3DT-4H-5M-6S"', "interval"),
 ]
 DIFFERENT = [
     ("1", '"1"', None),

@@ -61,6 +61,8 @@ def as_of(
     when = selected.instant(at) if at is not None else None
     if id is not None:
         _check_id(selected, id)
+    if transaction is not None:
+        _check_transaction(selected, transaction)
     selected.warn_partial(*selected.entity_types)
     frames = []
     for entity_type in selected.entity_types:
@@ -107,3 +109,22 @@ def _check_id(selected: Selected, id: int) -> None:  # noqa: A002
         raise NoData(
             f"the log holds the changes {ids.min()!r} to {ids.max()!r}; asked for the state as of change {id}."
         )
+    _refuse(selected, [name for name, (last, _) in selected.recorded.whole.items() if id < last], f"change {id}")
+
+
+def _check_transaction(selected: Selected, transaction: int) -> None:
+    own = selected.recorded.changes.filter(pl.col("transaction_id") == transaction)
+    if own.is_empty():
+        return  # another error says so, with the transactions that there are
+    last: int = own["position"].max()  # type: ignore[assignment]  # a column of whole numbers
+    early = bool(own["baseline"].any())
+    late = [name for name, (_, position) in selected.recorded.whole.items() if early or last < position]
+    _refuse(selected, late, f"transaction {transaction}")
+
+
+def _refuse(selected: Selected, late: list[str], asked: str) -> None:
+    """Refuse a question about types whose rows were not all known yet."""
+    whole = selected.recorded.whole
+    told = ", ".join(f"{name} since change {whole[name][0]}" for name in selected.entity_types if name in late)
+    if told:
+        raise NoData(f"the log has {told} (its baseline); asked for {asked}. What was there before is not in the log.")
