@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from importlib.metadata import version
@@ -65,6 +66,11 @@ class _Guarded(TyperGroup):
         except AuditlabError as exc:
             warn(f"auditlab: {redact(str(exc))}")
             raise typer.Exit(FAILED) from exc
+        except OSError as exc:
+            # A full disk: what is still buffered can go nowhere at exit either.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            warn(f"auditlab: {exc.filename or 'cannot write the output'}: {exc.strerror or exc}.")
+            raise typer.Exit(FAILED) from exc
         return result
 
 
@@ -98,8 +104,15 @@ def _version(*, on: bool) -> None:
         raise typer.Exit
 
 
+def _flowing(text: str) -> str:
+    """The text with each paragraph on one line: the terminal's width, not the source's, says where lines end."""
+    return "\n\n".join(paragraph.replace("\n", " ") for paragraph in text.split("\n\n"))
+
+
 for group in (demo, capture, summary, ask, keep):
     group.add_to(app)
+for command in app.registered_commands:
+    command.help = _flowing(inspect.getdoc(command.callback) or "")
 
 
 def main() -> None:

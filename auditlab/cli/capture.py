@@ -9,7 +9,7 @@ import typer
 
 from auditlab import capture as recording
 from auditlab.cli import options as opt
-from auditlab.cli.output import Format, Output, say
+from auditlab.cli.output import Format, Output, chosen, say
 
 __all__ = ["add_to"]
 
@@ -69,7 +69,8 @@ def track(
       auditlab track postgresql://admin@db.example/shop orders.orders orders.order_items
     """
     for tracked in recording.track(dsn, tables, baseline=baseline, truncate_images=truncate_images):
-        rows = f", {tracked.baseline_rows:,} rows there already recorded" if tracked.baseline_rows else ""
+        many = "row" if tracked.baseline_rows == 1 else "rows"
+        rows = f", {tracked.baseline_rows:,} {many} there already recorded" if tracked.baseline_rows else ""
         say(f"{tracked.entity_type}: {_TRACKED[tracked.action]} ({tracked.level} triggers{rows})")
 
 
@@ -109,7 +110,7 @@ def partitions(
 def check(
     dsn: opt.Dsn,
     *,
-    form: opt.Form = Format.TABLE,
+    form: opt.Form = None,
     file: opt.File = None,
     raw: opt.Raw = False,
     wide: opt.Wide = False,
@@ -126,7 +127,7 @@ def check(
 
       auditlab check DSN --strict -f jsonl >> checks.jsonl
     """
-    output = Output(form, file, raw=raw, wide=wide)
+    output = Output(chosen(form, file), file, raw=raw, wide=wide)
     findings = recording.check(dsn)
     names = ("severity", "kind", "subject", "message", "remedy")
     frame = pl.DataFrame(
@@ -134,7 +135,7 @@ def check(
         schema=dict.fromkeys(names, pl.String),
         orient="row",
     )
-    if form is Format.TABLE and file is None:
+    if output.form is Format.TABLE and file is None:
         for finding in findings:
             subject = f"{finding.subject}: " if finding.subject else ""
             style = _STYLE.get(finding.severity, "")

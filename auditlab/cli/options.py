@@ -159,7 +159,15 @@ Columns = Annotated[
         help="A column of a log with other names, e.g. changed_by=actor. Repeatable.",
     ),
 ]
-Form = Annotated[Format, typer.Option("--format", "-f", rich_help_panel=_WRITE, help="How the answer is written.")]
+Form = Annotated[
+    Format | None,
+    typer.Option(
+        "--format",
+        "-f",
+        rich_help_panel=_WRITE,
+        help="How the answer is written. Without it: as the name of --output ends, else table.",
+    ),
+]
 File = Annotated[
     Path | None,
     typer.Option(

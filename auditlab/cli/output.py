@@ -23,7 +23,7 @@ from auditlab.errors import BadOption
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Format", "Output", "say", "warn", "width"]
+__all__ = ["Format", "Output", "chosen", "say", "warn", "width"]
 
 _SLICE = 20_000
 
@@ -35,6 +35,16 @@ class Format(StrEnum):
     CSV = "csv"
     JSONL = "jsonl"
     PARQUET = "parquet"
+
+
+_BY_SUFFIX = {".csv": Format.CSV, ".jsonl": Format.JSONL, ".ndjson": Format.JSONL, ".parquet": Format.PARQUET}
+
+
+def chosen(form: Format | None, file: Path | None) -> Format:
+    """The format that was asked for; where none was, the one that the file's name ends with, else a table."""
+    if form is not None:
+        return form
+    return _BY_SUFFIX.get(file.suffix.lower(), Format.TABLE) if file else Format.TABLE
 
 
 class _Terminal(Console):
@@ -116,7 +126,7 @@ class Output:
         if frame.height:
             console.print(*result.lines, sep="\n")
         count = [] if self.limit and frame.height > self.limit else [f"{frame.height:,} row{'s'[frame.height == 1 :]}"]
-        notes = [*count, *result.notes]
+        notes = [*count, *result.notes, *_zones(frame)]
         if result.narrowed:
             notes.append("--wide shows all")
         console.print(Text("; ".join(notes), style="dim"))
@@ -139,6 +149,12 @@ def warn(text: str) -> None:
 
 def _console(stream: IO[str]) -> Console:
     return _Terminal(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def _zones(frame: pl.DataFrame) -> list[str]:
+    """In words the time zone of the times, which a table shows without their offset."""
+    zones = {kind.time_zone for kind in frame.dtypes if isinstance(kind, pl.Datetime) and kind.time_zone}
+    return [f"times are {zone}" for zone in sorted(zones)]
 
 
 def _csv(frame: pl.DataFrame, *, raw: bool) -> Iterator[str]:

@@ -12,7 +12,7 @@ import polars as pl
 
 import auditlab as al
 from auditlab.cli import options as opt
-from auditlab.cli.output import Format, Output, say
+from auditlab.cli.output import Output, chosen, say
 from auditlab.cli.source import entity_key, open_log
 from auditlab.clock import instant
 from auditlab.errors import BadOption
@@ -101,14 +101,14 @@ def _shared(
     engine: opt.EngineOption = opt.Engine.POLARS,
     table: opt.LogTable = "audit.entity_change_log",
     columns: opt.Columns = None,
-    form: opt.Form = Format.TABLE,
+    form: opt.Form = None,
     file: opt.File = None,
     raw: opt.Raw = False,
     wide: opt.Wide = False,
     limit: opt.Limit = 50,
     sql: opt.Sql = False,
 ) -> Question:
-    output = Output(form, file, raw=raw, wide=wide, limit=limit)
+    output = Output(chosen(form, file), file, raw=raw, wide=wide, limit=limit)
     if file is not None and file.exists() and Path(source).exists() and file.samefile(source):
         raise BadOption(f"{file} is the source itself; an answer does not overwrite it. Name another file: -o FILE.")
     return Question(source, tuple(types or ()), entity, zone, engine, table, tuple(columns or ()), output, sql)

@@ -48,6 +48,9 @@ SECONDARY = (
 )
 """Our columns that a narrow terminal does without, those it misses least first."""
 
+KEPT = ("entity_id", "field", "old", "new", "changed_by", "changed_at")
+"""Our columns that go last of all: who changed what, when, from what to what."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shown:
@@ -80,7 +83,7 @@ def shown(frame: pl.DataFrame, *, width: int | None, limit: int = 0) -> Shown:
     Args:
         frame: What to show.
         width: The width of the terminal. Where it does not suffice, columns that say nothing go first, then uuids are
-            cut to their first eight characters, then our secondary columns go, then long texts are cut, then the last
+            cut to eight characters, then our secondary columns go, then long texts are cut, then the last
             columns go. None shows
             everything whole.
         limit: The most rows to show; 0 is all of them.
@@ -108,7 +111,7 @@ def _fitted(columns: list[_Column], frame: pl.DataFrame, width: int) -> tuple[li
         columns = [column for column in columns if column.name not in gone]
     if _width(columns) > width:
         columns = [_Column(column.name, _short(column.cells), column.right) for column in columns]
-        notes.append("ids cut to 8 characters")
+        notes.append(f"ids cut to {SHORT} characters")
     for name in SECONDARY:
         if _width(columns) > width and name in {column.name for column in columns}:
             gone.append(name)
@@ -117,7 +120,9 @@ def _fitted(columns: list[_Column], frame: pl.DataFrame, width: int) -> tuple[li
         if _width(columns) > width:
             columns = [_Column(column.name, _clipped(column.cells, longest), column.right) for column in columns]
     while _width(columns) > width and len(columns) > 1:
-        gone.append(columns.pop().name)
+        last = next((column for column in reversed(columns) if column.name not in KEPT), columns[-1])
+        gone.append(last.name)
+        columns.remove(last)
     if gone:
         notes.append("not shown: " + ", ".join(printable(name) for name in frame.columns if name in gone))
     return columns, notes
@@ -143,7 +148,12 @@ def _clipped(cells: Iterable[str], longest: int) -> tuple[str, ...]:
 
 
 def _short(cells: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(cell[:SHORT] if UUID.fullmatch(cell) else cell for cell in cells)
+    """Uuids cut to their first characters; to their last ones where only those differ, as ids made in a row do."""
+    ids = {cell for cell in cells if UUID.fullmatch(cell)}
+    heads, tails = ({one[:SHORT] for one in ids}, {one[-SHORT:] for one in ids})
+    if len(heads) >= len(tails):
+        return tuple(cell[:SHORT] if cell in ids else cell for cell in cells)
+    return tuple("…" + cell[-SHORT:] if cell in ids else cell for cell in cells)
 
 
 def _says_nothing(column: pl.Series) -> bool:

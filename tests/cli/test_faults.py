@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,13 +14,13 @@ from small_log import ONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from typer.testing import Result
 
     Typed = Callable[..., Result]
 
 AUDITLAB = [sys.executable, "-m", "auditlab"]
+FULL = Path("/dev/full")
 
 
 def failed(result: Result, *words: str) -> None:
@@ -143,3 +144,14 @@ def test_python_m_auditlab_is_the_command():
     done = subprocess.run([*AUDITLAB, "--version"], capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert done.stdout.startswith("auditlab ")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("form", ["table", "csv"])
+def test_a_full_disk_is_one_message(log_file: Path, form: str):
+    with FULL.open("w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [*AUDITLAB, "diffs", log_file, "-f", form], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 2
+    assert done.stderr == "auditlab: cannot write the output: No space left on device.\n"

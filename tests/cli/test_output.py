@@ -7,18 +7,15 @@ import io
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from auditlab.cli.output import Format, Output
+from auditlab.cli.output import Format, Output, chosen
 from auditlab.cli.table import shown
 from auditlab.errors import BadOption
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 WHEN = datetime(2024, 6, 1, 12, 30, tzinfo=UTC)
 FRAME = pl.DataFrame(
@@ -112,10 +109,36 @@ def test_a_table_says_what_it_leaves_out():
     assert [line.plain for line in narrow.lines] == [
         "entity_id  status",
         "─────────────────",
-        "6f1c0000   paid",
-        "6f1c0000   ·",
+        "…00000000  paid",
+        "…00000001  ·",
     ]
     assert narrow.notes == ("the first 2 of 3 rows", "ids cut to 8 characters", "not shown: certain, id, gone, note")
+
+
+def test_ids_that_differ_at_their_beginning_show_it():
+    frame = pl.DataFrame(
+        {"entity_id": [f"6f1c000{n}-0000-4000-8000-000000000000" for n in range(2)], "a": ["x" * 9] * 2}
+    )
+    assert [line.plain.split()[0] for line in shown(frame, width=20).lines[2:]] == ["6f1c0000", "6f1c0001"]
+
+
+def test_a_narrow_table_keeps_the_old_and_the_new_value():
+    row = {"changed_at": "2024-01-01 00:00:00", "kind": "modified", "field": "total", "old": "1.10", "new": "2.20"}
+    head = shown(pl.DataFrame([row]), width=40).lines[0].plain
+    assert head.split() == ["changed_at", "field", "old", "new"]
+
+
+def test_the_name_of_the_file_says_the_format_where_nothing_else_does():
+    assert chosen(None, None) is Format.TABLE
+    assert [chosen(None, Path(name)) for name in ("a.CSV", "a.jsonl", "a.ndjson", "a.parquet", "a.txt", "a")] == [
+        Format.CSV,
+        Format.JSONL,
+        Format.JSONL,
+        Format.PARQUET,
+        Format.TABLE,
+        Format.TABLE,
+    ]
+    assert chosen(Format.TABLE, Path("a.csv")) is Format.TABLE
 
 
 @pytest.mark.parametrize("width", [20, 40, 60, 80, 120])
