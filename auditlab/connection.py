@@ -60,6 +60,8 @@ _USERINFO = re.compile(r"(//[^:/?#\s@]*):[^\s/?#]*@")
 _LOOSE = re.compile(r"(//[^:/?#\s@]*):\S*@")
 _BARE = re.compile(r"(\b[^\s:@/'\"]+):[^\s:@/'\"]+@")
 _WORDS = re.compile(r"(?:ERROR|FATAL|PANIC):\s+(?P<words>.*)", re.DOTALL)
+_DRIVER = re.compile(r"^(?:IO: )?(?:\[libpq\] )?(?:Failed to connect: )?")
+"""What the driver puts before libpq's words."""
 _TAIL = re.compile(r"(?:\n+\s*|\.\s*)(?:Query was:.*|CONTEXT:.*|SQLSTATE: \w+\s*)$", re.DOTALL)
 
 
@@ -124,11 +126,11 @@ def _ours(message: str, state: str | None, where: str, secrets: Sequence[str]) -
 def _words(message: str) -> str:
     """The server's own words in a driver's message, without the statement it repeats."""
     found = _WORDS.search(message)
-    text = found["words"] if found else message
+    text = found["words"] if found else _DRIVER.sub("", message, count=1)
     previous = None
     while text != previous:
         previous, text = text, _TAIL.sub("", text).strip()
-    return text
+    return re.sub(r"\n\t", "\n  ", text)
 
 
 class Connection:

@@ -106,7 +106,7 @@ class Selected:
             span = f"{coverage.start.isoformat(sep=' ')} to {coverage.end.isoformat(sep=' ')}"
             raise NoData(
                 f"the log covers {span}; asked for {at.isoformat(sep=' ')}. "
-                "If it is known to be complete for longer, load it with coverage=(start, end)."
+                "Where a file or a frame is known to be complete for longer, load it with coverage=(start, end)."
             )
         begun = self.recorded.begun
         late = [name for name in entity_types or self.entity_types if name in begun and at < begun[name]]

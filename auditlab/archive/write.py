@@ -240,7 +240,7 @@ def _must_be_free(folder: Path) -> None:
     if chain:
         rows = sum(segment.rows for manifest, _ in chain for segment in manifest.segments)
         raise ArchiveExists(
-            f"{folder} holds an archive already ({rows:,} changes, {len(chain)} manifests). Nothing was written. "
+            f"{folder} holds an archive already ({rows:,} changes, manifests: {len(chain)}). Nothing was written. "
             "Give another folder: adding to an archive is not offered."
         )
     with reported(folder):

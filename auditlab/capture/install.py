@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from auditlab.capture.partitions import LOCK_SECONDS
 from auditlab.connection import Connection, connect
-from auditlab.errors import NotInstalled
+from auditlab.errors import AccessDenied, NotInstalled
 from auditlab.queries import text
 
 __all__ = ["FILES", "VERSION", "Installation", "install", "require_installation"]
@@ -86,4 +86,10 @@ def require_installation(connection: Connection) -> None:
 
 
 def _exists(connection: Connection, relation: str) -> bool:
-    return bool(connection.rows("SELECT to_regclass($1::text) IS NOT NULL AS found", (relation,))[0]["found"])
+    try:
+        return bool(connection.rows("SELECT to_regclass($1::text) IS NOT NULL AS found", (relation,))[0]["found"])
+    except AccessDenied as exc:
+        raise AccessDenied(
+            f"{exc}. A member of auditlab_auditor may read and check the log, a member of auditlab_owner who owns "
+            "the tables may track them, a role with CREATEROLE and CREATE on the database may install."
+        ) from exc

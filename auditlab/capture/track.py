@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from auditlab.capture.install import require_installation
 from auditlab.connection import Connection, connect
-from auditlab.errors import BadOption, NoSuchTable
+from auditlab.errors import BadOption, DatabaseError, NoSuchTable
 from auditlab.queries import text
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Tracked", "track", "untrack"]
 
 LOCK_SECONDS = 30.0
+BAD_NAME = "SQLSTATE 42602"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,14 @@ def _names(tables: str | Sequence[str]) -> list[str]:
 
 def _resolve(connection: Connection, name: str) -> str:
     """The table's full name, quoted where it must be, or ``NoSuchTable`` with the names that are near."""
-    found = connection.rows(text("capture", "resolve"), (name,))[0]
+    try:
+        found = connection.rows(text("capture", "resolve"), (name,))[0]
+    except DatabaseError as exc:
+        if BAD_NAME not in str(exc):
+            raise
+        raise BadOption(
+            f'{name!r} is no name of a table. Quote as SQL does: orders.orders, public."Odd Name".'
+        ) from exc
     if found["relation"] is None:
         near = f" Near are {', '.join(found['near'])}." if found["near"] else ""
         raise NoSuchTable(f"{connection.label}: there is no table {name!r}.{near}")

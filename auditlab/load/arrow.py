@@ -143,9 +143,17 @@ def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 def _reader(data: ArrowStream) -> pa.RecordBatchReader:
     if not hasattr(data, "__arrow_c_stream__"):
-        lazy = " Collect it first." if hasattr(data, "collect") else ""
-        raise BadOption(f"a {type(data).__name__} has no Arrow stream (__arrow_c_stream__).{lazy}")
+        raise BadOption(f"a {type(data).__name__} has no Arrow stream (__arrow_c_stream__). {_instead(data)}")
     try:
         return pa.RecordBatchReader.from_stream(data)
     except (pa.ArrowInvalid, TypeError) as exc:
         raise SchemaMismatch(f"the {type(data).__name__} is not a table: {exc}") from exc
+
+
+def _instead(data: object) -> str:
+    """What to do with something that is no table."""
+    if hasattr(data, "collect"):
+        return "Collect it first."
+    if isinstance(data, str | Path):
+        return "read_parquet(path) reads Parquet files; read a CSV file into a frame first, e.g. polars.read_csv(path)."
+    return "Make a frame of it first, e.g. polars.DataFrame(...)."

@@ -59,7 +59,8 @@ class Canonical:
         if faults:
             raise SchemaMismatch(
                 f"{what} is not a change log: {'; '.join(faults)}. It has the columns: {', '.join(schema.names)}. "
-                "Columns with other names are given by columns={'canonical name': 'name there'}."
+                "Columns with other names are given by columns={'canonical name': 'name there'}; one of another type "
+                "is cast first; a log that never recorded the row before (or after) has a column of nulls for it."
             )
         self._places = present
 

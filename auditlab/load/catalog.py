@@ -236,7 +236,10 @@ def _relation(connection: Connection, table: str) -> dict[str, Any]:
     try:
         found = connection.rows(text("load", "relation"), (table,))
     except AccessDenied as exc:
-        raise AccessDenied(f"{exc}. The role needs USAGE on the schema of {table} and SELECT on the table.") from exc
+        raise AccessDenied(
+            f"{exc}. The role needs USAGE on the schema of {table} and SELECT on the table; a log that auditlab "
+            "installed gives both to the members of auditlab_auditor: GRANT auditlab_auditor TO the role."
+        ) from exc
     except DatabaseError as exc:
         if re.search(r"SQLSTATE 42(601|602)", str(exc)):
             raise BadOption(f'table={table!r} is no table\'s name in SQL. Quote it: \'"My Schema"."My Log"\'.') from exc

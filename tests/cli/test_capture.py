@@ -91,6 +91,15 @@ def test_what_cannot_be_tracked_says_why(typed: Typed, bank: str, words: tuple[s
     assert result.stdout == ""
 
 
+@pytest.mark.parametrize("command", ["track", "untrack"])
+def test_a_name_that_is_none_is_named(typed: Typed, bank: str, command: str):
+    said(typed("init", bank))
+    result = typed(command, bank, "bank.accounts", "bank.two words")
+    assert result.exit_code == 2
+    assert "'bank.two words'" in result.stderr
+    assert result.stdout == ""
+
+
 @pytest.mark.parametrize("command", ["track", "summary", "archive"])
 def test_a_database_without_a_log_says_how_to_get_one(typed: Typed, bank: str, tmp_path: Path, command: str):
     words = {"track": ["bank.accounts"], "summary": [], "archive": [tmp_path / "kept"]}[command]
