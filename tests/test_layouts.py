@@ -6,7 +6,7 @@ import json
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from auditlab import layouts
@@ -35,6 +35,7 @@ def documents(draw: st.DrawFn) -> list[str]:
     return [text for text in texts if "\ud800" not in text]
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(documents())
 def test_whole_columns_give_what_the_exact_parser_gives(texts: list[str]):
     with pytest.MonkeyPatch.context() as patch:
