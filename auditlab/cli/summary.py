@@ -72,6 +72,8 @@ def summary(
 ) -> None:
     """Changes and transactions counted: in all, by operation, type, user and period; and the most recent ones.
 
+    The rows that were there when tracking began (SNAPSHOT) are nobody's change: they are in the log, and not counted.
+
     [bold]Examples[/bold]
 
       auditlab summary SOURCE
