@@ -29,10 +29,16 @@ def instant(moment: Moment, tz: str) -> datetime:
     Raises:
         BadTime: the text is no ISO 8601 time, or the local time does not exist or exists twice in ``tz``.
     """
-    value = _parse(moment)
+    value, local = _parse(moment), zone(tz)
+    try:
+        return _in_utc(value, local, tz)
+    except (OverflowError, ValueError) as exc:  # ValueError: a time that is none, such as pandas' NaT
+        raise BadTime(f"{moment} is no time of the years 1 to 9999 in UTC.") from exc
+
+
+def _in_utc(value: datetime, local: ZoneInfo, tz: str) -> datetime:
     if value.tzinfo is not None:
         return value.astimezone(UTC)
-    local = zone(tz)
     first, second = value.replace(tzinfo=local, fold=0), value.replace(tzinfo=local, fold=1)
     if first.utcoffset() != second.utcoffset():
         exists = first.astimezone(UTC).astimezone(local).replace(tzinfo=None) == value

@@ -17,7 +17,10 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 TIMESTAMP = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-5][0-9](\.[0-9]{1,6})?)?$"
-INSTANT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-5][0-9](\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}(:?[0-9]{2})?)$"
+OFFSET = r"(Z|[+-][0-9]{2}(:?[0-9]{2}(:[0-9]{2})?)?)$"
+INSTANT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-5][0-9](\.[0-9]{1,6})?)?" + OFFSET
+LOCAL_MEAN = r"[+-][0-9]{2}:[0-9]{2}:[0-9]{2}$"
+"""An offset with seconds: how PostgreSQL writes instants older than the time zones."""
 _INSTANT = re.compile(INSTANT)
 
 EMPTY_DTYPES: dict[str, pl.DataType] = {
@@ -113,6 +116,10 @@ def _timestamps(text: pl.Series) -> pl.Series:
 
 def _instants(text: pl.Series) -> pl.Series:
     """Instants from the texts that match ``INSTANT``; null for all others and for days that do not exist."""
+    if (odd := text.str.contains(LOCAL_MEAN).fill_null(value=False)).any():
+        distinct = text.filter(odd).unique()
+        utc = [_in_utc(value) for value in distinct]
+        text = text.replace_strict(distinct, utc, default=text, return_dtype=pl.String)
     regular = (
         text.str.replace(" ", "T", literal=True)
         .str.replace(r"Z$", "+00:00")
@@ -122,6 +129,13 @@ def _instants(text: pl.Series) -> pl.Series:
     )
     parsed = regular.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%:z", time_unit="us", time_zone="UTC", strict=False)
     return pl.select(pl.when(text.str.contains(INSTANT)).then(parsed)).to_series()
+
+
+def _in_utc(value: str) -> str | None:
+    try:
+        return datetime.fromisoformat(value).astimezone(UTC).isoformat()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _micros(value: str) -> int | None:

@@ -54,6 +54,7 @@ class Shape:
         self.documents = documents
         self.columns: tuple[Column, ...] = documents.columns
         self._steps = _with_documents(changes, steps, documents)
+        self._truncates = changes.filter(pl.col("operation") == "TRUNCATE")
         self._unordered = unordered
 
     @cached_property
@@ -101,11 +102,16 @@ class Shape:
 
     @cached_property
     def entity_changes(self) -> pl.DataFrame:
-        """The changes as the entities saw them: a TRUNCATE stands once for each entity that it ended."""
-        return self._steps.select(
+        """The changes as the entities saw them: a TRUNCATE stands once for each entity that it ended.
+
+        One that ended none that the log knows of stands once, without an entity.
+        """
+        seen = [
             "position", "changed_at", "changed_by", "operation", pl.lit(self.entity_type).alias("entity_type"),
             "entity_id", "id", "transaction_id",
-        )  # fmt: skip
+        ]  # fmt: skip
+        idle = self._truncates.join(self._steps, on="position", how="anti")
+        return pl.concat([self._steps.select(seen), idle.select(seen)]).sort("position", maintain_order=True)
 
     def public(self, frame: pl.DataFrame, taken: Iterable[str]) -> pl.DataFrame:
         """``frame`` with the fields' real names; a name that is among ``taken`` becomes ``field.<name>``."""

@@ -152,7 +152,8 @@ def test_changes_before_a_baseline_are_not_known_whole_and_the_baseline_is_no_mi
     rows = make_log(
         [("INSERT", "a", {"x": 1}), ("INSERT", "b", {"x": 1}), *(("UPDATE", "b", {"x": n}) for n in (2, 3, 4))]
     )
-    facts = LogFacts(coverage=Coverage(START + timedelta(seconds=3), START + timedelta(seconds=9)))
+    coverage = Coverage(START + timedelta(seconds=3), START + timedelta(seconds=9))
+    facts = LogFacts(coverage=coverage, filters=("changes from then on",))
     baseline = rows.filter(pl.col("id").is_in([1, 3]))
     log = al.ChangeLog(Selected(Recorded(rows.tail(2), facts, baseline=baseline), ("t",)))
     assert log.as_of()["x"].to_list() == [1, 4]  # a warning would be an error
@@ -172,7 +173,9 @@ def test_naive_times_are_read_in_the_logs_zone():
     assert log.of("orders").as_of(datetime(2024, 1, 1, tzinfo=UTC)).height == 1
 
 
-@pytest.mark.parametrize("moment", ["yesterday", "2024-03-31T02:30:00", "2024-10-27T02:30:00", 5])
+@pytest.mark.parametrize(
+    "moment", ["yesterday", "2024-03-31T02:30:00", "2024-10-27T02:30:00", 5, "0001-01-01T00:00+14:00"]
+)
 def test_a_time_that_cannot_be_read_or_is_ambiguous_is_an_error(moment):
     with pytest.raises(BadTime):
         al.from_arrow(rows(), zone="Europe/Berlin").as_of(moment)
@@ -206,6 +209,29 @@ def test_an_aggregate_has_the_children_that_were_its_own_then(log):
     assert (one["entity_id"].to_list(), [item["id"] for item in one["lines"][0]]) == (["o2"], ["i2"])
     with pytest.raises(UnknownField, match="items never had a field 'order'. It has 'id', 'order_id'"):
         log.aggregate("orders", items=("items", "order"))
+
+
+def test_an_aggregate_finds_children_by_the_value_of_the_key_however_it_is_written():
+    parent, child = {"entity_type": "p"}, {"entity_type": "c"}
+    keys = [Decimal("1.5"), Decimal(2), Decimal("1.10"), Decimal(100)]
+    steps = [("INSERT", str(key), {"id": key}, parent) for key in keys]
+    steps += [("INSERT", f"c{key}", {"p": key}, child) for key in (Decimal(2), Decimal("1.1"), Decimal(100))]
+    log = al.from_arrow(make_log(steps))
+    for engine in ("polars", "duckdb"):
+        found = log.on(engine).aggregate("p", items=("c", "p"))
+        assert dict(found.select("id", pl.col("c").list.len()).iter_rows()) == dict(
+            zip(keys, [0, 1, 1, 1], strict=True)
+        )
+
+
+def test_a_timeline_has_a_truncate_that_ended_nothing_the_log_knows_of():
+    steps = [("TRUNCATE", {"changed_by": "eve"}), ("INSERT", "a", {"x": 1}), ("TRUNCATE",)]
+    log = al.from_arrow(make_log(steps))
+    for engine in ("polars", "duckdb"):
+        found = log.on(engine).timeline().select("id", "operation", "entity_id", "field")
+        assert found.rows() == [(1, "TRUNCATE", None, None), (2, "INSERT", "a", "x"), (3, "TRUNCATE", "a", "x")]
+        assert log.on(engine).by("eve").timeline()["id"].to_list() == [1]
+    assert log.entity("a").timeline()["id"].to_list() == [2, 3]
 
 
 def test_compare_knows_absence_as_a_state_and_has_steps(log):

@@ -227,7 +227,11 @@ def agree_on_timeline(frame: pl.DataFrame) -> None:
     for log, oracle in questions(frame):
         diffs = told(oracle, oracle.diffs(), schema)
         key = {name: FIELD_CHANGES[name] for name in ("id", "entity_type", "entity_id")}
-        every = pl.DataFrame(oracle.touched(), schema=key, orient="row")
+        touched = oracle.touched()
+        ended = {change for change, _, _ in touched}
+        idle = [row for row in oracle.rows if row["operation"] == "TRUNCATE" and row["id"] not in ended]
+        touched += [(row["id"], row["entity_type"], None) for row in idle]  # it ended nothing, and someone did it
+        every = pl.DataFrame(touched, schema=key, orient="row")
         silent = every.join(diffs, on=every.columns, how="anti").join(frame.drop("entity_type", "entity_id"), on="id")
         want = pl.concat([diffs, silent.select(pl.exclude("operation"))], how="diagonal").select(list(schema))
         want = want.join(frame.select("id", "operation"), on="id").select(list(TIMELINE))

@@ -30,6 +30,7 @@ EQUAL = [
     ('"1 year 2 mons 3 days 04:05:06.7"', '"P1Y2M3DT4H5M6.7S"', "interval"),
     ('"@ 1 day 2 hours ago"', '"-1 days -02:00:00"', "interval"),
     ('"24:00:00"', '"PT24H"', "interval"),
+    ('"1900-01-01T05:21:10+05:21:10"', '"1900-01-01T00:00:00+00:00"', "timestamptz"),
     ('"1-2"', '"1 year 2 mons"', "interval"),
     ('"-1-0"', '"-1 years"', "interval"),
     ('"21 0:00:00"', '"21 days"', "interval"),

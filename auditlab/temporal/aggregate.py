@@ -86,7 +86,15 @@ def _keys(shape: Shape, rows: pl.DataFrame, key: str | None) -> pl.Series:
         return rows["entity_id"].rename("parent")
     if key is not None and key not in names:
         raise _unknown(shape, key)
-    return rows[f"f{names.index(key or 'id')}"].cast(pl.String).rename("parent")
+    return _key_texts(rows[f"f{names.index(key or 'id')}"]).rename("parent")
+
+
+def _key_texts(values: pl.Series) -> pl.Series:
+    """Keys as text, the same for the same number: one type's decimals may have more digits than the other's."""
+    texts = values.cast(pl.String)
+    if isinstance(values.dtype, pl.Decimal) and values.dtype.scale:
+        texts = texts.str.strip_chars_end("0").str.strip_suffix(".")
+    return texts
 
 
 def _children(selected: Selected, shape: Shape, field: str, at: datetime | None, parent: str | None) -> pl.DataFrame:
@@ -95,7 +103,7 @@ def _children(selected: Selected, shape: Shape, field: str, at: datetime | None,
     if field not in names:
         raise _unknown(shape, field)
     place = names.index(field)
-    history = shape.history.with_columns(pl.col(f"f{place}").cast(pl.String).alias("parent"))
+    history = shape.history.with_columns(_key_texts(shape.history[f"f{place}"]).alias("parent"))
     params: dict[str, tuple[Any, pl.DataType]] = {"at": (at, TIME), "parent": (parent, pl.String())}
     tables = {"history": history, "params": params_frame(**params)}
     rows = selected.engine.run(queries.text("analysis", "aggregate"), tables, {})

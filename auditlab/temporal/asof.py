@@ -102,6 +102,7 @@ def _live_versions(versions: pl.DataFrame, at: datetime | None, entity_id: str |
 
 
 def _check_id(selected: Selected, id: int) -> None:  # noqa: A002
+    _refuse(selected, [name for name, (last, _) in selected.recorded.whole.items() if id < last], f"change {id}")
     ids = selected.recorded.changes["id"]
     if not selected.recorded.is_whole:
         return  # the log goes on before and after what was loaded of it
@@ -109,7 +110,6 @@ def _check_id(selected: Selected, id: int) -> None:  # noqa: A002
         raise NoData(
             f"the log holds the changes {ids.min()!r} to {ids.max()!r}; asked for the state as of change {id}."
         )
-    _refuse(selected, [name for name, (last, _) in selected.recorded.whole.items() if id < last], f"change {id}")
 
 
 def _check_transaction(selected: Selected, transaction: int) -> None:

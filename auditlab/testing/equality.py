@@ -19,7 +19,7 @@ Canonical = tuple[Any, ...]
 
 _DECODER = json.JSONDecoder(parse_int=Decimal, parse_float=Decimal)
 _SPACE = re.compile(r"[ \t\n\r]*")
-_INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d(?::?\d\d)?)", re.ASCII)
+_INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d(?::?\d\d(?::\d\d)?)?)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
