@@ -65,7 +65,7 @@ def test_pgbench_on_our_capture(server: Server, captured: str):
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_pgbench_on_the_published_trigger(server: Server, published: str, engine: str):
-    pgbench(server, published, "-n", "-c", str(CLIENTS), "-t", "60", "-f", str(SCRIPT))
+    pgbench(server, published, "-n", "-c", str(CLIENTS), "-t", "60", "--max-tries=20", "-f", str(SCRIPT))
     orders, rows = differences(published, "orders.orders", ("id", "total", "status"), engine)
     assert orders == 0
     assert rows > 0
