@@ -211,8 +211,10 @@ class Recorded:
         if entity_type not in self._documents:
             own = self.changes.filter(pl.col("entity_type") == entity_type)
             steps = self.sequence.steps.filter(pl.col("entity_type") == entity_type)
-            own = carry_forward(own, steps).sort("row")
             kinds = self.facts.kinds.get(entity_type, {})
+            if not kinds:  # a table beside its log is logged by a trigger, which sees every value
+                own = carry_forward(own, steps)
+            own = own.sort("row")
             self._documents[entity_type] = documents.read(
                 own["before_snapshot"], own["after_snapshot"], kinds, own["id"]
             )

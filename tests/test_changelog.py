@@ -397,3 +397,13 @@ def test_a_change_before_a_types_baseline_is_no_empty_answer():
     for asked in ({"id": 1}, {"id": 2}, {"transaction": 1}):
         with pytest.raises(NoData, match="later since change 3"):
             log.of("later").as_of(**asked)
+
+
+def test_a_user_cannot_hide_a_value_behind_the_placeholder_of_another_capture():
+    rows = make_log([("INSERT", "a", {"x": "clean"}), ("UPDATE", "a", {"x": "__debezium_unavailable_value"})])
+    coverage = Coverage(START, START + timedelta(days=1))
+    facts = LogFacts(coverage=coverage, kinds={"t": {"x": "text"}})
+    seen = al.ChangeLog(Selected(Recorded(rows, facts), ("t",)))
+    assert seen.as_of()["x"].to_list() == ["__debezium_unavailable_value"]
+    assert seen.diffs()["new"].to_list() == ["clean", "__debezium_unavailable_value"]
+    assert al.from_arrow(rows).as_of()["x"].to_list() == ["clean"]
