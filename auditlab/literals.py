@@ -8,10 +8,21 @@ from decimal import Decimal, InvalidOperation
 
 import polars as pl
 
-__all__ = ["canonical_instants", "canonical_number", "canonical_string", "empty", "floats_are_exact", "strings"]
+__all__ = [
+    "canonical_instants",
+    "canonical_number",
+    "canonical_string",
+    "empty",
+    "floats_are_exact",
+    "strings",
+    "with_specials",
+]
 
 LONGEST_POSITIONAL = 100
 """Numbers with more digits than this are canonical in scientific form."""
+
+SPECIALS = ("NaN", "Infinity", "-Infinity")
+"""The numbers that JSON has no number for, as PostgreSQL writes them."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -98,6 +109,20 @@ def empty(text: pl.Series, declared: str | None) -> tuple[pl.Series, str, str]:
     """The column of a field that has no value anywhere."""
     dtype = EMPTY_DTYPES.get(declared or "", pl.String())
     return pl.Series(values=[None] * len(text), dtype=dtype), declared or "empty", ""
+
+
+def with_specials(text: pl.Series, quoted: pl.Series, declared: str) -> tuple[pl.Series, str, str] | None:
+    """The column of a number field whose only texts are NaN and the infinities; None where there are others.
+
+    PostgreSQL writes these as JSON texts. A float column holds them, a decimal column does not.
+    """
+    quoted = quoted.fill_null(value=False)
+    if not text.filter(quoted).is_in(SPECIALS).all():
+        return None
+    if declared == "decimal":
+        return text, "text", "holds NaN or infinity, which a decimal column cannot: kept as text"
+    floats = text.cast(pl.Float64, strict=False)
+    return (floats, "float", "") if floats_are_exact(text.filter(~quoted), floats.filter(~quoted)) else None
 
 
 def floats_are_exact(text: pl.Series, floats: pl.Series) -> bool:

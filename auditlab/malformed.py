@@ -32,6 +32,10 @@ KINDS: dict[str, pl.Expr] = {
 """Each kind of malformed row and how it is told. A before image may be missing; the state after a change may not."""
 
 
+COPY = "identical copy of another row"
+"""The kind of a row that tells a change a second time: set aside also in a strict load, since nothing is lost."""
+
+
 def split(changes: pl.DataFrame, *, strict: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The rows that are changes, and those that are not with their ``kind`` as first column (the first that fits).
 
@@ -42,14 +46,29 @@ def split(changes: pl.DataFrame, *, strict: bool) -> tuple[pl.DataFrame, pl.Data
     Raises:
         MalformedChange: with ``strict``, if there are any; the message counts them by kind and names first ids.
     """
+    changes, copies = _without_copies(changes)
     kind = pl.coalesce(pl.when(test.fill_null(value=False)).then(pl.lit(name)) for name, test in KINDS.items())
     judged = changes.with_columns(kind.alias("kind"))
     aside = judged.filter(pl.col("kind").is_not_null()).select("kind", pl.exclude("kind"))
     if aside.is_empty():
-        return changes, aside
+        return changes, pl.concat([aside, copies])
     if strict:
         raise MalformedChange(_told(aside))
-    return judged.filter(pl.col("kind").is_null()).drop("kind"), aside
+    return judged.filter(pl.col("kind").is_null()).drop("kind"), pl.concat([aside, copies])
+
+
+def _without_copies(changes: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows without those that say once more, in every column, what another row of the same id says; and those.
+
+    Two exports put together, or a feed that delivers at least once, hold such copies: one change, told twice.
+    """
+    numbered = changes.with_row_index("__row")
+    repeated = numbered.filter(pl.col("id").is_duplicated())
+    copies = repeated.filter(~pl.struct(changes.columns).is_first_distinct())
+    told = copies.select(pl.lit(COPY).alias("kind"), *changes.columns)
+    if copies.is_empty():
+        return changes, told
+    return numbered.join(copies.select("__row"), on="__row", how="anti", maintain_order="left").drop("__row"), told
 
 
 def _told(aside: pl.DataFrame) -> str:

@@ -48,6 +48,7 @@ def sequence(changes: pl.DataFrame, *, clock: str, kinds: Mapping[str, Mapping[s
     by_id = changes.sort("id", maintain_order=True)
     rows = _rows(by_id, clock)
     rows, unordered = _repair(rows, by_id, kinds)
+    unordered = pl.concat([unordered, _doubled(rows)])
     order = rows.sort("position")["slot"]
     ordered = by_id if rows["slot"].equals(rows["position"].rename("slot")) else by_id[order]
     return Sequence(ordered, _steps(rows), unordered)
@@ -56,6 +57,7 @@ def sequence(changes: pl.DataFrame, *, clock: str, kinds: Mapping[str, Mapping[s
 def _rows(by_id: pl.DataFrame, clock: str) -> pl.DataFrame:
     """The narrow columns that order needs, by entity and id; ``epoch`` counts the TRUNCATEs up to a row."""
     narrow = by_id.select(
+        "id",
         "entity_type",
         "entity_id",
         "operation",
@@ -102,6 +104,12 @@ def _repair(
         position=pl.coalesce("moved", "position")
     )
     return rows.drop("moved").sort("entity", "position"), pl.Series("position", unordered, dtype=pl.UInt32)
+
+
+def _doubled(rows: pl.DataFrame) -> pl.Series:
+    """Positions of different changes of one entity that have one id: which came first cannot be told."""
+    entity = rows.filter(pl.col("entity_id").is_not_null())
+    return entity.filter(pl.struct("entity", "id").is_duplicated())["position"]
 
 
 def _suspects(rows: pl.DataFrame, by_id: pl.DataFrame) -> pl.DataFrame:

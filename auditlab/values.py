@@ -101,6 +101,11 @@ def column(name: str, raw: pl.Series, declared: str | None = None) -> Column:
     shapes = set(cells["shape"].drop_nulls().unique())
     text = _texts(raw, has_strings="string" in shapes)
     code = _codes(_canonicals(raw, cells["shape"], text, declared))
+    if shapes == {"number", "string"} and declared in ("float", "decimal"):
+        special = literals.with_specials(text, cells["shape"] == "string", declared)
+        if special is not None:
+            typed, kind, note = special
+            return Column(name, kind, note, typed.alias(name), text, code)
     if len(shapes) > 1:
         as_json = cells.select(pl.when(pl.col("shape").is_not_null()).then(pl.col("raw")))["raw"]
         note = f"holds {' and '.join(sorted(shapes))} values: shown as JSON text"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import polars as pl
 import pytest
 
 import auditlab as al
@@ -158,3 +159,24 @@ def test_another_rendering_of_the_same_state_contradicts_nothing():
 def test_rows_in_any_order_give_the_same_log():
     log = make_log([("INSERT", "e", {"x": 1}), ("UPDATE", "e", {"x": 2}), ("DELETE", "e"), ("INSERT", "f", {"x": 3})])
     assert al.from_arrow(log.reverse()).history().equals(al.from_arrow(log).history())
+
+
+def test_a_change_that_is_told_twice_counts_once_and_is_set_apart():
+    log = make_log([("INSERT", "e", {"x": 1}), ("UPDATE", "e", {"x": 2}), ("INSERT", "f", {"x": 1})])
+    opened = al.from_arrow(pl.concat([log, log.tail(2)]))
+    assert history(pl.concat([log, log])) == history(log)
+    assert opened.changes()["id"].to_list() == [1, 2, 3]
+    assert opened.malformed.select("kind", "id").rows() == [
+        ("identical copy of another row", number) for number in (2, 3)
+    ]
+
+
+def test_different_changes_of_one_entity_with_one_id_are_not_certain():
+    log = make_log([("INSERT", "e", {"x": 1}), ("UPDATE", "e", {"x": 2}), ("INSERT", "f", {"x": 1})])
+    doubled = pl.concat([log, make_log([("INSERT", "e", {"x": 7})])])
+    assert al.from_arrow(doubled).as_of().select("entity_id", "certain").rows() == [("e", True), ("f", True)]
+    other = log.filter(id=2).with_columns(after_snapshot=pl.lit('{"x": 3}'))
+    assert al.from_arrow(pl.concat([log, other])).as_of().select("entity_id", "certain").rows() == [
+        ("e", False),
+        ("f", True),
+    ]

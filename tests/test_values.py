@@ -152,3 +152,15 @@ def test_a_declared_kind_is_trusted_only_where_every_value_fits():
 def test_text_with_escapes_nul_and_lone_surrogates_is_plain_data():
     found = col('"a\\"b"', '"\\ud83d\\ude00"', '"\\u0000"', '"\\ud800"')
     assert found.text.to_list() == ['a"b', "😀", "\x00", "\\ud800"]
+
+
+def test_nan_and_the_infinities_of_a_float_column_are_floats_and_of_a_numeric_column_text():
+    found = col("1.5", '"NaN"', '"-Infinity"', "null", kind="float")
+    assert (found.kind, found.typed.dtype) == ("float", pl.Float64())
+    assert str(found.typed.to_list()) == "[1.5, nan, -inf, None]"
+    assert found.text.to_list() == ["1.5", "NaN", "-Infinity", None]
+    numeric = col("1.50", '"NaN"', kind="decimal")
+    assert (numeric.kind, numeric.typed.to_list()) == ("text", ["1.50", "NaN"])
+    assert "NaN or infinity" in numeric.note
+    assert col("1.5", '"soon"', kind="float").kind == "mixed"
+    assert col("1.5", '"NaN"').kind == "mixed"
