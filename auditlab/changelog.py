@@ -19,6 +19,7 @@ from auditlab.engines import engine as engine_named
 from auditlab.errors import BadOption, MalformedChange, UnknownEntity, UnknownEntityType
 from auditlab.load import source
 from auditlab.schema import CHANGES, TIME, EntityChange, LogFacts
+from auditlab.selection import whole_number
 from auditlab.temporal import aggregate as aggregate_
 from auditlab.temporal import asof, diff
 from auditlab.temporal import compare as compare_
@@ -144,12 +145,13 @@ class ChangeLog(Generic[F]):
         per_type = {name: group for (name,), group in rows.group_by("entity_type")}
         entities = {name: group["entity_id"].drop_nulls().n_unique() for name, group in per_type.items()}
         types = [
-            f"{name} ({len(per_type[name]):,} changes, {entities[name]:,} entities)"
+            f"{name} ({_counted(len(per_type[name]), 'change')}, {_counted(entities[name], 'entity', 'entities')})"
             for name in self.entity_types
             if name in per_type
         ]
+        users = rows["changed_by"].drop_nulls().n_unique()
         shown = [
-            ("ChangeLog", f"{len(rows):,} changes by {rows['changed_by'].drop_nulls().n_unique():,} users"),
+            ("ChangeLog", f"{_counted(len(rows), 'change')} by {_counted(users, 'user')}"),
             ("types", ", ".join(types) or "none"),
             ("coverage", str(facts.coverage)),
             ("clock", f"{facts.clock}, naive times are {facts.zone}"),
@@ -167,7 +169,7 @@ class ChangeLog(Generic[F]):
         if self._selected.words:
             shown.append(("picked", ", ".join(self._selected.words)))
         if len(self.malformed):
-            shown.append(("malformed", f"{len(self.malformed):,} rows set apart"))
+            shown.append(("malformed", f"{_counted(len(self.malformed), 'row')} set apart"))
         return shown
 
     # selectors
@@ -243,6 +245,7 @@ class ChangeLog(Generic[F]):
 
     def transaction(self, transaction_id: int) -> ChangeLog[F]:
         """The changes of one transaction."""
+        whole_number("transaction", transaction_id)
         return self._pick(pl.col("transaction_id") == transaction_id, f"in transaction {transaction_id}")
 
     def correlation(self, correlation_id: str) -> ChangeLog[F]:
@@ -253,16 +256,28 @@ class ChangeLog(Generic[F]):
         """The changes that meet every predicate over the canonical columns, e.g. ``operation="DELETE"``.
 
         Raises:
-            BadOption: a column that the log does not have.
+            BadOption: a column that the log does not have, or a value that it cannot hold.
         """
-        unknown = [name for name in equal if name not in CHANGES]
-        named = (name for predicate in predicates for name in predicate.meta.root_names())
-        unknown += [name for name in named if name not in CHANGES]
+        odd = [predicate for predicate in predicates if not isinstance(predicate, pl.Expr)]
+        if odd:
+            raise BadOption(f"where() takes Polars expressions, e.g. pl.col('id') > 5, got {odd[0]!r}.")
+        roots: list[str] = [name for predicate in predicates for name in predicate.meta.root_names()]
+        unknown = [name for name in (*equal, *roots) if name not in CHANGES]
         if unknown:
             raise BadOption(f"a log has no column {', '.join(map(repr, unknown))}. It has {', '.join(CHANGES)}.")
-        picks = [*predicates, *(pl.col(name).eq_missing(value) for name, value in equal.items())]
+        picks = [*predicates, *(pl.col(name).eq_missing(self._literal(name, value)) for name, value in equal.items())]
         words = [str(predicate) for predicate in predicates] + [f"{name} = {value}" for name, value in equal.items()]
         return self._pick(pl.all_horizontal(picks), "where " + " and ".join(words)) if picks else self
+
+    def _literal(self, name: str, value: Any) -> pl.Expr:  # noqa: ANN401 - a column's value
+        """A value as one of a canonical column; times are read in the log's zone."""
+        dtype = CHANGES[name]
+        if value is not None and dtype == TIME:
+            value = instant(value, self.facts.zone)
+        fits = value is None or isinstance(value, {pl.Int64(): int, pl.String(): str}.get(dtype, object))
+        if not fits or isinstance(value, bool):
+            raise BadOption(f"where({name}=) takes a value of {dtype}, got {value!r}.")
+        return pl.lit(value, dtype=dtype)
 
     # verbs
 
@@ -354,3 +369,7 @@ def _decoded(text: str | None) -> Any:  # noqa: ANN401 - JSON is anything
 
 def _whole(digits: str) -> int | Decimal:
     return int(digits) if len(digits) <= MOST_DIGITS else Decimal(digits)
+
+
+def _counted(number: int, one: str, more: str = "") -> str:
+    return f"{number:,} {one if number == 1 else more or one + 's'}"

@@ -47,7 +47,7 @@ class Recorded:
         strict: bool = True,
     ) -> None:
         self.facts = facts
-        self.is_whole = not facts.filters
+        self.spans_its_ids = facts.spans_its_ids
         self._sources = changes, baseline
         self._malformed = malformed
         self._entity_types = entity_types
@@ -107,7 +107,7 @@ class Recorded:
             part = Recorded(
                 changes.filter(own), self.facts, baseline=before, entity_types=entity_types, strict=self._strict
             )
-            part.is_whole = False
+            part.spans_its_ids = False
             self._parts[entity_types] = part
         return self._parts[entity_types]
 

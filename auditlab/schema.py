@@ -134,6 +134,12 @@ class LogFacts:
     kinds: dict[str, dict[str, str]] = field(default_factory=dict)
     partial: tuple[str, ...] = ()
 
+    @property
+    def spans_its_ids(self) -> bool:
+        """Whether a change id above or below those loaded is outside the log: not if only some types were loaded."""
+        by_type = any(words.startswith("entit") for words in self.filters)
+        return not by_type or any(words.startswith("changes before") for words in self.filters)
+
 
 @dataclass(frozen=True, slots=True)
 class EntityChange:

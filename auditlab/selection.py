@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from auditlab.clock import Moment, instant
 from auditlab.engines import Engine, PolarsEngine
-from auditlab.errors import IncompleteLog, IncompletePopulation, NoData
+from auditlab.errors import BadOption, IncompleteLog, IncompletePopulation, NoData
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -18,7 +19,13 @@ if TYPE_CHECKING:
     from auditlab.recorded import Recorded
     from auditlab.shape import Shape
 
-__all__ = ["Selected"]
+__all__ = ["Selected", "whole_number"]
+
+
+def whole_number(option: str, value: object) -> None:
+    """Raise ``BadOption`` where a value is given that is no whole number."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, Integral)):
+        raise BadOption(f"{option}= takes a whole number, got {value!r}.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -286,7 +286,7 @@ def test_fields_tell_their_types(log):
 
 def test_the_repr_tells_types_coverage_clock_and_source(log):
     shown = repr(log.by("ann"))
-    for words in ("orders (1 changes, 1 entities)", "2024-01-01 00:00:00 to", "changed_at", "a test", "by ann"):
+    for words in ("orders (1 change, 1 entity)", "2024-01-01 00:00:00 to", "changed_at", "a test", "by ann"):
         assert words in shown
     assert "&lt;" in al.from_arrow(rows(), source="<b>")._repr_html_()
 
@@ -407,3 +407,38 @@ def test_a_user_cannot_hide_a_value_behind_the_placeholder_of_another_capture():
     assert seen.as_of()["x"].to_list() == ["__debezium_unavailable_value"]
     assert seen.diffs()["new"].to_list() == ["clean", "__debezium_unavailable_value"]
     assert al.from_arrow(rows).as_of()["x"].to_list() == ["clean"]
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda log: log.transaction("x"),
+        lambda log: log.as_of(id="x"),
+        lambda log: log.as_of(id=1.5),
+        lambda log: log.as_of(id=True),
+        lambda log: log.as_of(transaction="x"),
+        lambda log: log.where(id="x"),
+        lambda log: log.where(operation=5),
+        lambda log: log.where("id"),
+        lambda log: log.where(nothing=1),
+        lambda log: log.where(pl.col("nothing") == 1),
+    ],
+)
+def test_a_value_of_another_type_is_a_clear_error(log, ask):
+    with pytest.raises(BadOption, match=r"whole number|takes|has no column"):
+        ask(log)
+
+
+def test_times_in_where_are_read_like_all_times(log):
+    assert log.where(changed_at="2024-01-01T00:00:02").changes()["id"].to_list() == [3]
+    with pytest.raises(BadTime):
+        log.where(changed_at="2024-13-01")
+
+
+def test_a_log_of_some_types_answers_as_of_any_change_and_one_that_was_cut_does_not():
+    facts = LogFacts(coverage=Coverage(START, START), filters=("entity types orders",))
+    log = al.ChangeLog(Selected(Recorded(rows().filter(entity_type="orders"), facts), ("orders",)))
+    assert log.as_of(id=7).height == 2
+    cut = LogFacts(coverage=Coverage(START, START), filters=("changes before 2024-01-01T00:00:03+00:00",))
+    with pytest.raises(NoData, match="changes 1 to 3"):
+        al.ChangeLog(Selected(Recorded(rows().head(3), cut), ("items", "orders"))).as_of(id=5)

@@ -11,6 +11,7 @@ from auditlab.engines import PolarsEngine
 from auditlab.engines.base import params_frame
 from auditlab.errors import BadOption, NoData
 from auditlab.schema import TIME
+from auditlab.selection import whole_number
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -57,6 +58,8 @@ def as_of(
     """
     if sum(option is not None for option in (at, id, transaction)) > 1:
         raise BadOption("as_of() takes one of at, id and transaction.")
+    whole_number("id", id)
+    whole_number("transaction", transaction)
     selected.require_states("as_of")
     when = selected.instant(at) if at is not None else None
     if id is not None:
@@ -104,7 +107,7 @@ def _live_versions(versions: pl.DataFrame, at: datetime | None, entity_id: str |
 def _check_id(selected: Selected, id: int) -> None:  # noqa: A002
     _refuse(selected, [name for name, (last, _) in selected.recorded.whole.items() if id < last], f"change {id}")
     ids = selected.recorded.changes["id"]
-    if not selected.recorded.is_whole:
+    if not selected.recorded.spans_its_ids:
         return  # the log goes on before and after what was loaded of it
     if ids.is_empty() or not ids.min() <= id <= ids.max():  # type: ignore[operator]
         raise NoData(
