@@ -11,7 +11,7 @@ from auditlab.queries import text
 
 __all__ = ["FILES", "VERSION", "Installation", "install", "require_installation"]
 
-VERSION = 1
+VERSION = 2
 """The version of the capture that ``sql/capture`` installs (``audit.capture_version()``)."""
 
 FILES = (

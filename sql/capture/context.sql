@@ -78,6 +78,26 @@ BEGIN
 END
 $$;
 
+-- The key's name in the usual table: a key of one uuid, and no column that needs the care of capture_key; else null.
+-- One short look at the catalog for every statement, since a table's columns change and its triggers' arguments do not.
+-- A column to take care of comes first, then the key.
+CREATE OR REPLACE FUNCTION audit.usual_key(relation oid, number smallint) RETURNS text
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    name text;
+    type oid;
+BEGIN
+    SELECT a.attname, a.atttypid INTO name, type
+    FROM pg_attribute AS a
+    WHERE a.attrelid = relation AND a.attnum > 0
+        AND (a.attnum = number OR a.atttypid >= 16384 OR a.atttypid IN (114, 199) OR a.attgenerated = 'v')
+    ORDER BY a.attnum = number
+    LIMIT 1;
+    RETURN CASE WHEN type = 2950 THEN name END;
+END
+$$;
+
 -- The fields of a row's JSON, each value as it was written. PostgreSQL's own json_each stops at an escape that it cannot
 -- decode, wherever it stands: so escapes sleep under another name while the row is taken apart. chr(92) is a backslash.
 CREATE OR REPLACE FUNCTION audit.fields_of(document json) RETURNS TABLE (name text, value json)
@@ -137,8 +157,8 @@ DECLARE
     signature text;
 BEGIN
     FOREACH signature IN ARRAY ARRAY[
-        'capture_context()', 'capture_key(oid, smallint[])', 'fields_of(json)', 'is_storable(json)', 'safe_image(json)',
-        'text_fields(json)', 'changed_fields(jsonb, jsonb)'
+        'capture_context()', 'capture_key(oid, smallint[])', 'usual_key(oid, smallint)', 'fields_of(json)',
+        'is_storable(json)', 'safe_image(json)', 'text_fields(json)', 'changed_fields(jsonb, jsonb)'
     ] LOOP
         EXECUTE format('ALTER FUNCTION audit.%s OWNER TO auditlab_writer', signature);
         EXECUTE format('REVOKE ALL ON FUNCTION audit.%s FROM PUBLIC', signature);

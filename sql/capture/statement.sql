@@ -2,6 +2,8 @@
 -- old_rows and new_rows are the transition tables as track.sql names them. Names that could meet a column of the
 -- application's are qualified throughout, what is passed to the functions of keys.sql is a plain column (only then are
 -- they inlined, which halves the cost), and what is rendered is pinned by the SET clauses, whatever the session has.
+-- Each begins with the usual table (audit.usual_key) written out without its cases: a statement of one row, which most
+-- applications send, costs little more than the look at the catalog and the insert.
 
 CREATE OR REPLACE FUNCTION audit.capture_insert() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
@@ -17,6 +19,7 @@ AS $$
 <<capture>>
 DECLARE
     type_name text := TG_TABLE_SCHEMA || '.' || TG_TABLE_NAME;
+    usual_key text := CASE WHEN TG_NARGS = 1 THEN audit.usual_key(TG_RELID, TG_ARGV[0]::smallint) END;
     keys text[];
     is_uuid boolean;
     key record;
@@ -25,11 +28,21 @@ DECLARE
     who record;
     context jsonb;
 BEGIN
+    who := audit.capture_context();
+    IF usual_key IS NOT NULL THEN  -- what follows, with all its cases decided
+        INSERT INTO audit.entity_change_log (
+            entity_type, entity_id, operation, changed_by, after_snapshot, metadata, transaction_id, correlation_id
+        )
+        SELECT
+            type_name, (entity.image ->> usual_key)::uuid, 'INSERT', who.changed_by, entity.image, who.metadata,
+            txid_current(), who.correlation_id
+        FROM (SELECT to_jsonb(r.*) AS image FROM new_rows AS r OFFSET 0) AS entity;
+        RETURN NULL;
+    END IF;
     key := audit.capture_key(TG_RELID, TG_ARGV::smallint[]);
     keys := key.keys;
     is_uuid := key.is_uuid;
     derived := key.derived;
-    who := audit.capture_context();
     context := who.metadata;
     IF key.careful THEN
         BEGIN
@@ -82,6 +95,7 @@ AS $$
 <<capture>>
 DECLARE
     type_name text := TG_TABLE_SCHEMA || '.' || TG_TABLE_NAME;
+    usual_key text := CASE WHEN TG_NARGS = 1 THEN audit.usual_key(TG_RELID, TG_ARGV[0]::smallint) END;
     keys text[];
     is_uuid boolean;
     key record;
@@ -90,11 +104,21 @@ DECLARE
     who record;
     context jsonb;
 BEGIN
+    who := audit.capture_context();
+    IF usual_key IS NOT NULL THEN  -- what follows, with all its cases decided
+        INSERT INTO audit.entity_change_log (
+            entity_type, entity_id, operation, changed_by, before_snapshot, metadata, transaction_id, correlation_id
+        )
+        SELECT
+            type_name, (entity.image ->> usual_key)::uuid, 'DELETE', who.changed_by, entity.image, who.metadata,
+            txid_current(), who.correlation_id
+        FROM (SELECT to_jsonb(r.*) AS image FROM old_rows AS r OFFSET 0) AS entity;
+        RETURN NULL;
+    END IF;
     key := audit.capture_key(TG_RELID, TG_ARGV::smallint[]);
     keys := key.keys;
     is_uuid := key.is_uuid;
     derived := key.derived;
-    who := audit.capture_context();
     context := who.metadata;
     IF key.careful THEN
         BEGIN
@@ -133,6 +157,8 @@ BEGIN
 END
 $$;
 
+-- A plan is made once a session, for as many rows as the first statement had: enable_nestloop = off keeps one made for a
+-- single row from pairing thousands in quadratic time.
 -- work_mem keeps the pairing of some ten thousand rows in memory; larger statements go through temporary files.
 -- Rows are paired by their place in the transition tables, never by key: a statement may permute keys
 -- (SET id = id % 4 + 1), and cascades may touch a row twice. A changed key ends one entity and begins another: a DELETE
@@ -148,10 +174,12 @@ SET datestyle = 'ISO, MDY'
 SET jit = off
 SET plan_cache_mode = force_generic_plan
 SET work_mem = '32MB'
+SET enable_nestloop = off
 AS $$
 <<capture>>
 DECLARE
     type_name text := TG_TABLE_SCHEMA || '.' || TG_TABLE_NAME;
+    usual_key text := CASE WHEN TG_NARGS = 1 THEN audit.usual_key(TG_RELID, TG_ARGV[0]::smallint) END;
     keys text[];
     is_uuid boolean;
     key record;
@@ -160,12 +188,38 @@ DECLARE
     who record;
     context jsonb;
     rekeyed boolean;
+    is_one boolean;
+    row_before jsonb;
+    row_after jsonb;
 BEGIN
+    who := audit.capture_context();
+    IF usual_key IS NOT NULL THEN
+        SELECT to_jsonb(o.*), to_jsonb(n.*), (SELECT count(*) FROM (SELECT FROM old_rows LIMIT 2) AS few) = 1
+        INTO row_before, row_after, is_one
+        FROM old_rows AS o, new_rows AS n
+        LIMIT 1;
+        IF is_one IS NULL THEN
+            RETURN NULL;
+        ELSIF is_one AND row_before -> usual_key = row_after -> usual_key THEN  -- nothing to pair
+            INSERT INTO audit.entity_change_log (
+                entity_type, entity_id, operation, changed_by, before_snapshot, after_snapshot, changed_fields, metadata,
+                transaction_id, correlation_id
+            ) VALUES (
+                type_name, (row_before ->> usual_key)::uuid, 'UPDATE', who.changed_by, row_before, row_after,
+                (
+                    SELECT coalesce(jsonb_object_agg(field.key, field.value), '{}')
+                    FROM jsonb_each(row_after) AS field
+                    WHERE field.value IS DISTINCT FROM row_before -> field.key
+                ),
+                who.metadata, txid_current(), who.correlation_id
+            );
+            RETURN NULL;
+        END IF;
+    END IF;
     key := audit.capture_key(TG_RELID, TG_ARGV::smallint[]);
     keys := key.keys;
     is_uuid := key.is_uuid;
     derived := key.derived;
-    who := audit.capture_context();
     context := who.metadata;
     IF key.careful THEN
         BEGIN

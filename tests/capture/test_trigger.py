@@ -241,6 +241,55 @@ def test_ddl_in_a_session_that_has_written_before(db: Connection, tracked: Track
     assert json.loads(log("after_snapshot")[-1][0]) == {"id": 2, "extra": 1.10, "number": "0"}
 
 
+def test_ddl_on_the_usual_table_in_a_session_that_has_written_before(
+    db: Connection, tracked: Tracked, log: Log, replay_differs: Replay
+):
+    tracked("CREATE SCHEMA s; CREATE TABLE s.t (id uuid PRIMARY KEY, v text, other uuid)", "s.t")
+    kept, gone = "6f1c0000-0000-4000-8000-000000000001", "6f1c0000-0000-4000-8000-000000000002"
+    for ddl in (
+        "RENAME COLUMN v TO w",
+        "RENAME COLUMN id TO key",
+        "RENAME COLUMN other TO id",  # the name of the key is another column's now
+        "DROP COLUMN w",
+        "ADD COLUMN v text",
+        "ADD COLUMN doc json",
+        "ALTER COLUMN key TYPE text",
+        "DROP COLUMN doc",
+        "ALTER COLUMN key TYPE uuid USING key::uuid",
+    ):
+        db.execute(f"INSERT INTO s.t VALUES ('{kept}'), ('{gone}')")
+        db.execute(f"ALTER TABLE s.t {ddl}")
+        key = "id" if "COLUMN v TO w" in ddl else "key"
+        if "ADD COLUMN doc" in ddl:
+            db.execute(f"""UPDATE s.t SET doc = '{{"a": "\\u0000"}}' WHERE key = '{kept}'""")
+        begun = len(log())
+        db.execute(f"UPDATE s.t SET {key} = {key} WHERE {key}::text = '{kept}'")
+        db.execute(f"UPDATE s.t SET {key} = {key}")
+        db.execute(f"DELETE FROM s.t WHERE {key}::text = '{gone}'")
+        images = [json.loads(before)[key] for before in (row[1] for row in log()[begun:])]
+        assert [row[0] for row in log()[begun:]] == ["UPDATE"] * 3 + ["DELETE"], ddl
+        assert sorted(images) == [kept, kept, gone, gone], ddl
+        if "TYPE text" not in ddl and "DROP COLUMN doc" not in ddl:  # between these the key is no uuid
+            assert [str(row[0]) for row in log("entity_id")[begun:]] == images, ddl
+        if "TYPE" not in ddl and "doc" not in ddl:  # when the live rows are no jsonb, or the ids not those of before
+            assert replay_differs("s.t") == (0, 1), ddl
+        db.execute("DELETE FROM s.t")
+
+
+def test_a_plan_made_for_one_row_serves_many(db: Connection, tracked: Tracked, log: Log, replay_differs: Replay):
+    tracked(INT + ";" + UUID.partition(";")[2].replace("s.t", "s.u"), "s.t", "s.u")
+    db.execute("SET statement_timeout = '15s'")  # in quadratic time it would take minutes
+    db.execute("INSERT INTO s.t VALUES (0, 'x'); INSERT INTO s.u (v) VALUES ('x')")
+    for table in ("s.t", "s.u"):
+        db.execute(f"UPDATE {table} SET v = 'y'")
+    db.execute("INSERT INTO s.t SELECT i, 'x' FROM generate_series(1, 10000) AS i")
+    db.execute("INSERT INTO s.u (v) SELECT 'x' FROM generate_series(1, 10000)")
+    for table in ("s.t", "s.u"):
+        db.execute(f"UPDATE {table} SET v = 'z'")
+        assert replay_differs(table) == (0, 10001)
+    assert [row[0] for row in log("operation")].count("UPDATE") == 2 * 10002
+
+
 @pytest.mark.parametrize(
     "column",
     ["r", "keys", "is_uuid", "key", "context", "type_name", "old_rows", "new_rows", "capture", "unstorable", "image",
