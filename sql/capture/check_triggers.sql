@@ -18,12 +18,23 @@ findings AS (
     WHERE o.tgenabled NOT IN ('O', 'A')
     UNION ALL
     SELECT 'error', k.entity_type, 'was tracked, and its triggers are gone (the table was dropped, renamed or made anew)',
-        format('auditlab track DSN %s', k.entity_type)
+        format('auditlab track DSN %I.%I', split_part(k.entity_type, '.', 1), substring(k.entity_type FROM '[.](.*)'))
     FROM audit.tracked_table AS k
     WHERE NOT EXISTS (
         SELECT FROM tables AS t JOIN ours AS o ON o.tgrelid = t.oid
         WHERE t.entity_type = k.entity_type AND o.proname <> 'capture_truncate'
     )
+    UNION ALL
+    SELECT 'error', t.name, format('lacks the trigger %s, so what it would log is lost', needed.name),
+        format('auditlab track DSN %s', t.name)
+    FROM audit.tracked_table AS k
+    JOIN tables AS t ON t.entity_type = k.entity_type
+    CROSS JOIN LATERAL unnest(
+        CASE k.level WHEN 'row' THEN ARRAY['auditlab_row', 'auditlab_truncate']
+        ELSE ARRAY['auditlab_insert', 'auditlab_update', 'auditlab_delete', 'auditlab_truncate'] END
+    ) AS needed (name)
+    WHERE EXISTS (SELECT FROM ours AS o WHERE o.tgrelid = t.oid AND o.proname <> 'capture_truncate')
+        AND NOT EXISTS (SELECT FROM ours AS o WHERE o.tgrelid = t.oid AND o.tgname = needed.name)
     UNION ALL
     SELECT 'error', t.name, format('is a partition of %s without a TRUNCATE trigger of its own', t.root::regclass),
         format('auditlab track DSN %s', t.root::regclass)

@@ -77,4 +77,3 @@ def test_as_of_against_pandas_and_the_published_sql(server: Server, database: st
         ("the published SQL, per table", published),
     ):
         print(f"  {name:32} {seconds:8.3f} s  {hand / seconds:8.1f} x pandas")
-    assert warm < hand

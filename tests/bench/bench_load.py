@@ -87,7 +87,6 @@ def test_load_against_copy_and_pandas(server: Server, database: str):
     print(f"\nload of {ROWS:,} changes of {WIDTH}-byte documents, best of {ROUNDS}")
     for name, (seconds, megabytes) in best.items():
         print(f"  {name:32} {seconds:7.2f} s  {seconds / copy:6.2f} x COPY  {megabytes:7.0f} MB")
-    assert best["read_postgres"][0] < best["pandas.read_sql"][0]
 
 
 @pytest.mark.bench

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from auditlab.capture import Finding, check, track
 from auditlab.connection import connect
 
@@ -33,6 +35,18 @@ def test_disabled_and_lost_triggers(captured: str, db: Connection):
     db.execute("ALTER TABLE s.a DISABLE TRIGGER auditlab_update; DROP TABLE s.b; CREATE TABLE s.b (id int PRIMARY KEY)")
     assert found(captured, "triggers") == [("error", "s.a"), ("error", "s.b")]
     assert [done.action for done in track(captured, ["s.a", "s.b"])] == ["renewed", "tracked"]
+    assert found(captured, "triggers") == [("ok", "")]
+
+
+@pytest.mark.parametrize("trigger", ["insert", "update", "delete", "truncate"])
+def test_a_single_dropped_trigger(captured: str, db: Connection, trigger: str):
+    db.execute("CREATE SCHEMA s; CREATE TABLE s.t (id int PRIMARY KEY)")
+    track(captured, "s.t")
+    db.execute(f"DROP TRIGGER auditlab_{trigger} ON s.t")
+    (finding,) = [each for each in check(captured) if each.kind == "triggers"]
+    assert (finding.severity, finding.subject) == ("error", "s.t")
+    assert f"auditlab_{trigger}" in finding.message
+    assert [done.action for done in track(captured, "s.t")] == ["renewed"]
     assert found(captured, "triggers") == [("ok", "")]
 
 
