@@ -30,9 +30,10 @@ Each is also the built-in that fits it, so ``except LookupError`` works too::
     │   └── ArchiveCorrupt                  nothing of the damaged file is returned
     └── MissingExtra (ImportError)          the exact ``pip install`` that brings the part
 
-and one warning, for answers that are right and not whole::
+and warnings, for answers that are not the whole truth::
 
     IncompletePopulation (UserWarning)      rows may be that the log never saw
+    UnlinkedKeys (UserWarning)              keys were changed, and the log names only the new ones
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ __all__ = [
     "UnknownEntity",
     "UnknownEntityType",
     "UnknownField",
+    "UnlinkedKeys",
     "UnsafeOrder",
 ]
 
@@ -179,3 +181,7 @@ class MissingExtra(AuditlabError, ImportError):
 
 class IncompletePopulation(UserWarning):
     """The log began when rows were there already: an answer about a whole type has only the rows that it saw."""
+
+
+class UnlinkedKeys(UserWarning):
+    """Primary keys were changed in a log that names only the new ones: rows stay under their old keys, too."""

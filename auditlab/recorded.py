@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from auditlab import documents, malformed, order
+from auditlab import documents, malformed, order, rekeys
 from auditlab.errors import UnknownChange, UnknownEntityType
 from auditlab.placeholders import carry_forward
 from auditlab.schema import CHANGES, LogFacts, check_columns
@@ -156,9 +156,15 @@ class Recorded:
     def unseen(self) -> dict[str, int]:
         """Entity types that had rows before their log began, with the number of those that a change showed."""
         early = self.changes.filter(pl.col("baseline"))["position"]  # of these, what came before was left out
-        steps = self.sequence.steps.filter(pl.col("since_ever") & ~pl.col("position").is_in(early.implode()))
+        told = pl.concat([early, self.unlinked_keys["position"]])  # and these rows were there under another key
+        steps = self.sequence.steps.filter(pl.col("since_ever") & ~pl.col("position").is_in(told.implode()))
         seen = dict(steps.group_by("entity_type").len().iter_rows())
         return {name: seen.get(name, 0) for name in self.entity_types if name in seen or name in self.facts.partial}
+
+    @cached_property
+    def unlinked_keys(self) -> pl.DataFrame:
+        """Changes of a primary key that the log has under the new key alone: id, entity_type, old and new."""
+        return rekeys.unlinked_keys(self.changes)
 
     def shape(self, entity_type: str) -> Shape:
         """The derived tables of one entity type."""

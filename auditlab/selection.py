@@ -11,7 +11,7 @@ import polars as pl
 
 from auditlab.clock import Moment, instant
 from auditlab.engines import Engine, PolarsEngine
-from auditlab.errors import BadOption, IncompleteLog, IncompletePopulation, NoData
+from auditlab.errors import BadOption, IncompleteLog, IncompletePopulation, NoData, UnlinkedKeys
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -83,7 +83,7 @@ class Selected:
             )
 
     def warn_partial(self, *entity_types: str) -> None:
-        """Warn, once a call, where an answer about whole types has only the rows that the log saw."""
+        """Warn where an answer has only the rows that the log saw, or rows under keys that they had before."""
         unseen = {name: self.recorded.unseen[name] for name in entity_types if name in self.recorded.unseen}
         if unseen and self.entity_id is None:
             told = ", ".join(f"{name} ({count:,} of them were changed later)" for name, count in unseen.items())
@@ -91,6 +91,18 @@ class Selected:
                 f"rows of {told} were there before the log began. Those that no change touched since are not in it, "
                 "and not in this answer.",
                 IncompletePopulation,
+                stacklevel=4,
+            )
+        moved = self.recorded.unlinked_keys.filter(pl.col("entity_type").is_in(entity_types))
+        if self.entity_id is not None:
+            moved = moved.filter((pl.col("old") == self.entity_id) | (pl.col("new") == self.entity_id))
+        if len(moved):
+            first = moved.row(0, named=True)
+            warnings.warn(
+                f"primary keys were changed, and this log names only the new ones: {len(moved):,} times, first from "
+                f"{first['old']} to {first['new']} of {first['entity_type']} by change {first['id']}. "
+                "The old keys are still in this answer as if their rows were there.",
+                UnlinkedKeys,
                 stacklevel=4,
             )
 

@@ -20,6 +20,7 @@ from auditlab.errors import (
     UnknownEntity,
     UnknownEntityType,
     UnknownField,
+    UnlinkedKeys,
 )
 from auditlab.recorded import Recorded
 from auditlab.schema import Coverage, LogFacts
@@ -442,3 +443,26 @@ def test_a_log_of_some_types_answers_as_of_any_change_and_one_that_was_cut_does_
     cut = LogFacts(coverage=Coverage(START, START), filters=("changes before 2024-01-01T00:00:03+00:00",))
     with pytest.raises(NoData, match="changes 1 to 3"):
         al.ChangeLog(Selected(Recorded(rows().head(3), cut), ("items", "orders"))).as_of(id=5)
+
+
+def test_a_changed_key_in_a_log_that_names_only_the_new_one_is_told():
+    def image(key: str) -> dict[str, object]:
+        return {"id": key, "x": 1}
+
+    steps = [("INSERT", "k1", image("k1")), ("INSERT", "k2", image("k2"))]
+    sound = al.from_arrow(make_log([*steps, ("UPDATE", "k1", {"id": "k1", "x": 2})]))
+    assert sound.as_of().height == 2
+    moved = al.from_arrow(make_log([*steps, ("UPDATE", "k9", image("k9"), {"before_snapshot": image("k1")})]))
+    for ask in (moved.as_of, moved.replay, moved.entity("k9").as_of):
+        with pytest.warns(match="first from k1 to k9 of t by change 3") as told:
+            ask()
+        assert UnlinkedKeys in {warning.category for warning in told}
+    assert moved.entity("k2").as_of().height == 1
+
+
+def test_a_field_that_takes_the_value_of_the_id_is_no_changed_key():
+    steps = [("INSERT", "1", {"id": 1, "parent": 5}), ("INSERT", "5", {"id": 5, "parent": None})]
+    log = al.from_arrow(make_log([*steps, ("UPDATE", "1", {"id": 1, "parent": 1})]))
+    assert log.as_of().height == 2
+    other = make_log([("INSERT", "a1", {"x": "b"}), ("UPDATE", "a1", {"x": "a1"})])
+    assert al.from_arrow(other).as_of()["x"].to_list() == ["a1"]

@@ -31,7 +31,7 @@ LAYERS = (
     {"errors"},
     {"schema", "clock", "queries"},
     {"engines"},
-    {"documents", "layouts", "links", "literals", "malformed", "order", "placeholders"}
+    {"documents", "layouts", "links", "literals", "malformed", "order", "placeholders", "rekeys"}
     | {"recorded", "selection", "shape", "values"},
     {"temporal"},
     {"analytics"},
