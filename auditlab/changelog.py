@@ -21,13 +21,15 @@ from auditlab.load import source
 from auditlab.schema import CHANGES, TIME, EntityChange, LogFacts
 from auditlab.temporal import aggregate as aggregate_
 from auditlab.temporal import asof, diff
+from auditlab.temporal import blame as blame_
 from auditlab.temporal import compare as compare_
 from auditlab.temporal import history as history_
 from auditlab.temporal import replay as replay_
 from auditlab.temporal import timeline as timeline_
+from auditlab.temporal import why_not as why_not_
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from auditlab.archive.write import ArchiveSummary
@@ -43,6 +45,7 @@ QUERIES = {
     "history": ("history",),
     "diffs": ("diffs",),
     "compare": ("compare", "compare_steps"),
+    "blame": ("blame",),
     "timeline": ("timeline",),
     "replay": ("replay", "replay_steps"),
     "aggregate": ("aggregate",),
@@ -189,9 +192,7 @@ class ChangeLog(Generic[F]):
             BadOption: several types have such an entity.
         """
         log = self if entity_type is None else self.of(entity_type)
-        found = [
-            (name, entity_id) for name in log.entity_types if (entity_id := self._entity_id(name, key)) is not None
-        ]
+        found = self._known(log.entity_types, key)
         if not found:
             types = ", ".join(map(repr, log.entity_types)) or "no types"
             raise UnknownEntity(f"no entity {key!r} among {types} in this log.")
@@ -199,6 +200,10 @@ class ChangeLog(Generic[F]):
             names = ", ".join(repr(name) for name, _ in found)
             raise BadOption(f"entity {key!r} is in several types: {names}. Say which by entity_type=.")
         return self._with(entity_types=(found[0][0],), entity_id=found[0][1])
+
+    def _known(self, entity_types: Iterable[str], key: object) -> list[tuple[str, str]]:
+        """Of these types, those that have the entity, each with its entity id."""
+        return [(name, entity_id) for name in entity_types if (entity_id := self._entity_id(name, key)) is not None]
 
     def _entity_id(self, entity_type: str, key: object) -> str | None:
         rows = self._selected.recorded.changes
@@ -271,6 +276,19 @@ class ChangeLog(Generic[F]):
     def compare(self, start: Moment, end: Moment, *, steps: bool = False) -> F:
         """:func:`auditlab.temporal.compare.compare`: what differs between two instants."""
         return self._out(compare_.compare(self._selected, start, end, steps=steps))
+
+    def blame(self, entity: object = None, at: Moment | None = None) -> F:
+        """:func:`auditlab.temporal.blame.blame`: who last set each field of each live entity, when, from what."""
+        return self._out(blame_.blame(self._about(entity), at))
+
+    def why_not(self, entity: object, at: Moment | None = None, *, entity_type: str | None = None) -> str:
+        """:func:`auditlab.temporal.why_not.why_not`: in words, why an entity is absent at an instant."""
+        log = self if entity_type is None else self.of(entity_type)
+        if self._known(log.entity_types, entity):
+            return why_not_.why_not(log.entity(entity)._selected, at)  # noqa: SLF001 - a log of our own
+        others = (name for name in self._selected.recorded.entity_types if name not in log.entity_types)
+        elsewhere = [name for name, _ in self._known(others, entity)]
+        return why_not_.never_seen(log._selected, entity, elsewhere, at)  # noqa: SLF001 - a log of our own
 
     def timeline(self, entity: object = None) -> F:
         """:func:`auditlab.temporal.timeline.timeline`: who did what when, field by field."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from auditlab.origins import field_origins
 from auditlab.schema import FIELD_CHANGES, HISTORY, TIME
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Shape:
         self.columns: tuple[Column, ...] = documents.columns
         self._steps = _with_documents(changes, steps, documents)
         self._unordered = unordered
+        self._truncated: int | None = changes.filter(pl.col("operation") == "TRUNCATE")["position"].min()  # type: ignore[assignment]
 
     @cached_property
     def versions(self) -> pl.DataFrame:
@@ -84,6 +86,11 @@ class Shape:
         return _field_states(self.versions, self.columns)
 
     @cached_property
+    def field_origins(self) -> pl.DataFrame:
+        """``auditlab.origins.FIELD_ORIGINS``: each field's values with the change that set each."""
+        return field_origins(self.versions, self._steps, self.columns, self._unordered, self._truncated)
+
+    @cached_property
     def steps(self) -> pl.DataFrame:
         """Each change of each entity with the state after it: who and when, ``effective``, ``live`` and the fields.
 
@@ -99,12 +106,17 @@ class Shape:
         )  # fmt: skip
         return self.with_fields(pl.concat([told, unseen]))
 
+    @property
+    def images(self) -> pl.DataFrame:
+        """The changes of each entity by position, with ``before`` and ``after``: the numbers of their documents."""
+        return self._steps
+
     @cached_property
     def entity_changes(self) -> pl.DataFrame:
         """The changes as the entities saw them: a TRUNCATE stands once for each entity that it ended."""
         return self._steps.select(
             "position", "changed_at", "changed_by", "operation", pl.lit(self.entity_type).alias("entity_type"),
-            "entity_id", "id", "transaction_id",
+            "entity_id", "id", "transaction_id", "effective", "ends",
         )  # fmt: skip
 
     def public(self, frame: pl.DataFrame, taken: Iterable[str]) -> pl.DataFrame:

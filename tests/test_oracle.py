@@ -21,6 +21,7 @@ from polars.testing import assert_frame_equal
 
 import auditlab as al
 from auditlab.schema import FIELD_CHANGES, HISTORY
+from auditlab.temporal.blame import BLAME
 from auditlab.temporal.timeline import TIMELINE
 from auditlab.testing import Exact, Oracle, State, Version, assert_states, canonical, histories, read_document, shows
 from auditlab.testing.frames import column_of
@@ -153,7 +154,9 @@ def sorted_changes(shown: pl.DataFrame) -> pl.DataFrame:
     return shown.sort("id", "entity_type", "entity_id", "field", maintain_order=True)
 
 
-def told(oracle: Oracle, found: list[Any], schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+def told(
+    oracle: Oracle, found: list[Any], schema: Mapping[str, pl.DataType], *, sides: tuple[str, ...] = ("old", "new")
+) -> pl.DataFrame:
     """Field changes as the verbs tell them: null where there is no value, texts without their quotes.
 
     In a field that ever held anything but texts, texts keep their quotes: "1.10" is not 1.10.
@@ -163,7 +166,7 @@ def told(oracle: Oracle, found: list[Any], schema: Mapping[str, pl.DataType]) ->
     for each in found:
         row = {name: getattr(each, name) for name in schema}
         plain = (each.entity_type, each.field) in texts
-        for side in ("old", "new"):
+        for side in sides:
             row[side] = None if row[side] in (None, "null") else json.loads(row[side]) if plain else row[side]
         rows.append(row)
     return pl.DataFrame(rows, schema=schema, orient="row")
@@ -198,6 +201,14 @@ def agree_on_replay(frame: pl.DataFrame) -> None:
             for entity_type in log.entity_types:
                 shown = log.of(entity_type).replay(moment)
                 assert_states(shown, by_type(states, entity_type), own=["entity_id"], verbatim=True)
+
+
+def agree_on_blame(frame: pl.DataFrame) -> None:
+    schema = {name: dtype for name, dtype in BLAME.items() if name != "certain"}
+    for log, oracle in questions(frame):
+        for moment in (None, *moments(frame, oracle)):
+            shown = log.blame(at=moment).select(list(schema)).sort("entity_type", "entity_id", "field")
+            assert_frame_equal(shown, told(oracle, oracle.blame(moment), schema, sides=("value", "old")))
 
 
 def agree_on_timeline(frame: pl.DataFrame) -> None:
@@ -237,6 +248,7 @@ VERBS = {
     agree_on_diffs: 40,
     agree_on_compare: 14,
     agree_on_replay: 14,
+    agree_on_blame: 30,
     agree_on_timeline: 30,
     agree_on_summary: 14,
     agree_on_fields: 30,
