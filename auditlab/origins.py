@@ -86,23 +86,20 @@ def _rows(versions: pl.DataFrame, steps: pl.DataFrame, unordered: pl.Series, tru
         same=same,
         begun=pl.when(~same).then(begun).otherwise(_CARRIED),
         prior=pl.when(same).then(pl.col("doc").shift()),
-        # a change without an after image stands between: it, or something unlogged, made the difference
-        gap=same & observed & (pl.col("ended_by").shift() != pl.col("id")),
         own=pl.when(~operation.is_in(["SNAPSHOT", "INSERT"]) & observed).then("before"),
         read=read,
         seen_in=pl.coalesce("id", "ended_by"),
         sure=~pl.col("position").is_in(unordered.implode()),
     )
-    untold = pl.col("read") | (pl.col("gap") & pl.col("own").is_null())
     rows = rows.with_columns(
-        was=pl.when(~untold).then(pl.coalesce("own", "prior")),
-        found=pl.when(untold).then("doc").otherwise("own"),
+        was=pl.when(~pl.col("read")).then(pl.coalesce("own", "prior")),
+        found=pl.when("read").then("doc").otherwise("own"),
     )
     return rows.with_row_index("row")
 
 
 def _of_field(rows: pl.DataFrame, column: Column, place: int) -> pl.DataFrame:
-    """The runs of one field: a run begins with a life, a setting, other recorded text, or after a gap."""
+    """The runs of one field: a run begins with a life, a setting or other recorded text."""
     code = column.code
     after, prior, was, found = (code.gather(rows[name]) for name in ("doc", "prior", "was", "found"))
     text = column.text.gather(rows["doc"])
@@ -110,21 +107,20 @@ def _of_field(rows: pl.DataFrame, column: Column, place: int) -> pl.DataFrame:
     changed = was.ne_missing(after) & rows["was"].is_not_null() & rows["same"]
     cells = rows.select(
         "row",
-        "gap",
         "same",
         kind=pl.when(~pl.col("same"))
         .then("begun")
         .when(pl.lit(changed))
         .then(_SET)
         .when(pl.lit(broken))
-        .then(pl.when("gap").then(_UNKNOWN).otherwise(_UNLOGGED))
+        .then(_UNLOGGED)
         .otherwise(_CARRIED),
     )
     event = pl.col("kind") != _CARRIED
     reworded = pl.lit(text.ne_missing(text.shift()))
     runs = cells.select(
         "row",
-        begins=~pl.col("same") | event | reworded | pl.col("gap"),
+        begins=~pl.col("same") | event | reworded,
         setting=pl.when(event).then("row").forward_fill(),
         kind=pl.when(event).then("kind").forward_fill(),
     ).filter("begins")

@@ -55,11 +55,8 @@ def why_not(selected: Selected, at: Moment | None = None) -> str:
     if done.is_empty():
         return f"{who} was not yet there {asked}: {_first(changes)}"
     last = done.row(-1, named=True)
-    change = _told(last)
-    if not last["ends"]:
-        return f"{who} may be there {asked}, but the log has no image of it then: {change} has no after image."
     words = {"TRUNCATE": "its table was emptied by TRUNCATE"}.get(last["operation"], "it was deleted")
-    return f"{who} is absent {asked}: {words}, {change}.{_again(changes, last['position'])}"
+    return f"{who} is absent {asked}: {words}, {_told(last)}.{_again(changes, last['position'])}"
 
 
 def never_seen(selected: Selected, key: object, elsewhere: list[str], at: Moment | None = None) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "archive",
     "as-of",
+    "blame",
     "check",
     "compare",
     "demo",
