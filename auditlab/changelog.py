@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 import polars as pl
 
 from auditlab import queries
+from auditlab.analytics import drift as drift_
+from auditlab.analytics import evidence as evidence_
 from auditlab.analytics import summary as summary_
 from auditlab.archive import write
 from auditlab.capture.keys import entity_uuid
@@ -316,6 +318,14 @@ class ChangeLog(Generic[F]):
     def summary(self, *, users: int = 10, recent: int = 50, period: str = "day") -> summary_.Summary:
         """:func:`auditlab.analytics.summary.summary`: how much happened, by operation, user, type and period."""
         return summary_.summary(self._selected, users=users, recent=recent, period=period)
+
+    def evidence(self, *, documents: bool = True) -> evidence_.Evidence:
+        """:func:`auditlab.analytics.evidence.evidence`: whether the log can be trusted, each finding with its rows."""
+        return evidence_.evidence(self._selected, documents=documents)
+
+    def drift(self) -> F:
+        """:func:`auditlab.analytics.drift.drift`: which fields appeared, vanished, changed type or name, and when."""
+        return self._out(drift_.drift(self._selected))
 
     def to_archive(self, folder: str | Path) -> ArchiveSummary:
         """:func:`auditlab.archive.write.to_archive`: the log as an archive in a new folder.
