@@ -27,6 +27,8 @@ COMMANDS = {
     "compare",
     "demo",
     "diffs",
+    "drift",
+    "evidence",
     "history",
     "init",
     "partitions",
