@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from decimal import Decimal
 from html import escape
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
 import polars as pl
 
@@ -22,7 +22,7 @@ from auditlab.errors import BadOption, UnknownEntity, UnknownEntityType
 from auditlab.load import source
 from auditlab.schema import CHANGES, TIME, EntityChange, LogFacts
 from auditlab.temporal import aggregate as aggregate_
-from auditlab.temporal import asof, diff
+from auditlab.temporal import asof, diff, pit
 from auditlab.temporal import blame as blame_
 from auditlab.temporal import compare as compare_
 from auditlab.temporal import history as history_
@@ -31,14 +31,15 @@ from auditlab.temporal import timeline as timeline_
 from auditlab.temporal import why_not as why_not_
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from auditlab.archive.write import ArchiveSummary
     from auditlab.clock import Moment
     from auditlab.selection import Selected
+    from auditlab.temporal.pit import Spine
 
-__all__ = ["ChangeLog"]
+__all__ = ["ChangeLog", "pit_join"]
 
 F = TypeVar("F", pl.DataFrame, pl.LazyFrame)
 
@@ -48,6 +49,7 @@ QUERIES = {
     "diffs": ("diffs",),
     "compare": ("compare", "compare_steps"),
     "blame": ("blame",),
+    "pit_join": ("pit_join",),
     "timeline": ("timeline",),
     "replay": ("replay", "replay_steps"),
     "aggregate": ("aggregate",),
@@ -283,6 +285,25 @@ class ChangeLog(Generic[F]):
         """:func:`auditlab.temporal.blame.blame`: who last set each field of each live entity, when, from what."""
         return self._out(blame_.blame(self._about(entity), at))
 
+    def pit_join(
+        self,
+        spine: Spine,
+        *,
+        entity: str = "entity_id",
+        at: str = "at",
+        fields: Sequence[str] | None = None,
+        outside: Literal["raise", "flag"] = "raise",
+    ) -> F:
+        """:func:`auditlab.temporal.pit.pit_join`: each row of a spine with its entity's state as of its time."""
+
+        def key_id(key: object) -> str:
+            return str(entity_uuid(self.entity_types[0], key))
+
+        joined = pit.pit_join(
+            self._selected, spine, entity=entity, at=at, fields=fields, outside=outside, key_id=key_id
+        )
+        return self._out(joined)
+
     def why_not(self, entity: object, at: Moment | None = None, *, entity_type: str | None = None) -> str:
         """:func:`auditlab.temporal.why_not.why_not`: in words, why an entity is absent at an instant."""
         log = self if entity_type is None else self.of(entity_type)
@@ -356,6 +377,19 @@ class ChangeLog(Generic[F]):
 
     def _out(self, frame: pl.DataFrame) -> F:
         return cast("F", frame.lazy() if self._lazy else frame)
+
+
+def pit_join(
+    spine: Spine,
+    log: ChangeLog[F],
+    *,
+    entity: str = "entity_id",
+    at: str = "at",
+    fields: Sequence[str] | None = None,
+    outside: Literal["raise", "flag"] = "raise",
+) -> F:
+    """:func:`auditlab.temporal.pit.pit_join`: each row of a spine with its entity's state as of its time."""
+    return log.pit_join(spine, entity=entity, at=at, fields=fields, outside=outside)
 
 
 def _decoded(text: str | None) -> Any:  # noqa: ANN401 - JSON is anything

@@ -14,6 +14,7 @@ import polars as pl
 
 from auditlab.origins import field_origins
 from auditlab.schema import FIELD_CHANGES, HISTORY, TIME
+from auditlab.spans import SpanIndex, spans
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -89,6 +90,16 @@ class Shape:
     def field_origins(self) -> pl.DataFrame:
         """``auditlab.origins.FIELD_ORIGINS``: each field's values with the change that set each."""
         return field_origins(self.versions, self._steps, self.columns, self._unordered, self._truncated)
+
+    @cached_property
+    def spans(self) -> pl.DataFrame:
+        """``auditlab.spans.SPANS``: for each entity, when it was live, and when not and why."""
+        return spans(self.versions, self._steps, self._truncated)
+
+    @cached_property
+    def span_index(self) -> SpanIndex:
+        """The spans, indexed for lookups by entity and time."""
+        return SpanIndex.of(self.spans)
 
     @cached_property
     def steps(self) -> pl.DataFrame:

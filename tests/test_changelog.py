@@ -31,6 +31,7 @@ STATE_VERBS = {
     "history": lambda log: log.history(),
     "compare": lambda log: log.compare(START, START),
     "blame": lambda log: log.blame(),
+    "pit_join": lambda log: log.pit_join(pl.DataFrame({"entity_id": ["o1"], "at": [START]})),
     "replay": lambda log: log.replay(),
     "aggregate": lambda log: log.aggregate("orders", items=("items", "order_id")),
 }
