@@ -60,7 +60,7 @@ def _of_type(selected: Selected, entity_type: str, pairs: pl.DataFrame) -> dict[
     rows = rows.filter(~_same_float(rows, declared))
     rendered = pairs.join(rows, on="position", how="anti")
     drifted = _explained_by_drift(selected, entity_type, rows)
-    drift = rows.filter(pl.lit(drifted).all().over("position"))
+    drift = rows.with_columns(drifted=drifted).filter(pl.col("drifted").all().over("position")).drop("drifted")
     rest = rows.join(drift, on="position", how="anti").drop("kind")
     edited = _edited(selected, rest)
     return {

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from auditlab.analytics.ties import tied
+
 if TYPE_CHECKING:
     from auditlab.selection import Selected
 
@@ -25,8 +27,9 @@ def chain(selected: Selected) -> pl.DataFrame:
     """Each change of each entity with the one before it, by entity and position; the log's baseline is not judged.
 
     Columns: entity, entity_type, entity_id, position, operation, life, effective, unseen, since_ever, ``previous``
-    (position of the entity's change before, null for its first), ``gone`` (the entity was absent then) and ``differs``
-    (UPDATE, DELETE and SNAPSHOT: the texts of the image and of the state before it are not the same).
+    (position of the entity's change before, null for its first), ``differs`` (UPDATE, DELETE and SNAPSHOT: the texts of
+    the image and of the state before it are not the same) and ``misplaced`` (an INSERT of what was there, or another
+    change of what was not). Both are false where the images leave the order open and some order fits.
     """
     recorded = selected.recorded
     steps = recorded.sequence.steps
@@ -43,22 +46,25 @@ def chain(selected: Selected) -> pl.DataFrame:
         before = pl.select(pl.when(snapshots).then(image).otherwise(before)).to_series()
     state = changes["after_snapshot"].gather(steps["previous"])
     differs = (before != state).fill_null(value=False) & (steps["operation"] != "INSERT") & ~steps["gone"]
-    steps = steps.with_columns(differs=differs.fill_null(value=False))
+    needs_row = pl.col("operation").is_in(["UPDATE", "DELETE", "SNAPSHOT"])
+    misplaced = (needs_row & pl.col("gone")) | ((pl.col("operation") == "INSERT") & ~pl.col("gone"))
+    steps = steps.with_columns(differs=differs.fill_null(value=False), misplaced=misplaced.fill_null(value=False))
     if changes["baseline"].any():
         steps = steps.filter(~changes["baseline"].gather(steps["position"]))
-    return steps
+    fits = ~pl.col("position").is_in(tied(selected, steps).implode())
+    return steps.drop("gone").with_columns(pl.col("differs") & fits, pl.col("misplaced") & fits)
 
 
 def chain_faults(selected: Selected, links: pl.DataFrame) -> dict[str, pl.DataFrame]:
     """What a chain shows without a look at values: kind -> position and previous."""
     begun = list(selected.recorded.begun)
-    needs_row = pl.col("operation").is_in(["UPDATE", "DELETE", "SNAPSHOT"])
+    inserts = pl.col("operation") == "INSERT"
     first = pl.col("previous").is_null() & pl.col("unseen")
     never = first & (~pl.col("since_ever") | pl.col("entity_type").is_in(begun))
-    again = links.filter((pl.col("operation") == "INSERT") & ~pl.col("gone"))
+    again = links.filter(pl.col("misplaced") & inserts)
     truncated = emptied(links, again)
     return {
-        "missing insert": links.filter((needs_row & pl.col("gone")) | never).select("position", "previous"),
+        "missing insert": links.filter((pl.col("misplaced") & ~inserts) | never).select("position", "previous"),
         "missing delete": again.join(truncated, on="position", how="anti").select("position", "previous"),
         "possible TRUNCATE": truncated,
         "unknown origin": links.filter(first & ~never).select("position", "previous"),

@@ -106,7 +106,7 @@ def partition_moves(selected: Selected) -> pl.DataFrame:
 def half_logged(selected: Selected, links: pl.DataFrame) -> pl.DataFrame:
     """UPDATEs that name a row by its new key and have the old one in their before image: position, previous and note.
 
-    ``previous`` is the last change under the old key, where the log has it: there the row still seems to live.
+    ``previous`` is the last change under the old key, where the row still seems to live.
     """
     first = links.filter(pl.col("previous").is_null() & pl.col("unseen") & (pl.col("operation") == "UPDATE"))
     changes = selected.recorded.changes
@@ -121,8 +121,9 @@ def half_logged(selected: Selected, links: pl.DataFrame) -> pl.DataFrame:
     last = links.group_by("entity").agg(pl.last("position"), pl.last("operation"))
     live = changes[last.filter(~pl.col("operation").is_in(["DELETE", "TRUNCATE"]))["position"].to_list()]
     old = live.select("entity_type", before_snapshot="after_snapshot", previous="position", was="entity_id")
-    found = rows.join(old, on=["entity_type", "before_snapshot"], how="left", maintain_order="left")
-    found = found.filter(pl.col("previous").is_null() | (pl.col("previous") < pl.col("position")))
+    found = rows.join(old, on=["entity_type", "before_snapshot"], maintain_order="left")
+    its_own = pl.col("before_snapshot").str.contains(pl.col("was"), literal=True)
+    found = found.filter(its_own & (pl.col("previous") < pl.col("position")))
     return found.unique("position", keep="first", maintain_order=True).select(
-        "position", "previous", note=pl.format("was {}", pl.col("was").fill_null("a row that the log does not have"))
+        "position", "previous", note=pl.format("was {}", "was")
     )
