@@ -13,7 +13,7 @@ from auditlab.analytics.breaks import classified
 from auditlab.analytics.chain import chain, chain_faults
 from auditlab.analytics.findings import KINDS, ROWS, SEVERITIES, findings_frame
 from auditlab.analytics.images import idle_by_text, image_faults
-from auditlab.analytics.moves import half_logged, key_changes, partition_moves
+from auditlab.analytics.moves import half_logged, key_changes, partition_moves, replaced
 from auditlab.errors import BadOption, IncompleteLog
 
 if TYPE_CHECKING:
@@ -148,8 +148,9 @@ def _faults(selected: Selected, *, documents: bool) -> dict[str, pl.DataFrame]:
     for kind in ("unknown origin", "missing insert"):
         faults[kind] = faults[kind].join(half, on="position", how="anti", maintain_order="left")
     faults["half-logged key change"] = half
-    faults["key change"] = key_changes(selected)
-    faults["partition move"] = partition_moves(selected)
+    pairs = replaced(selected)
+    faults["key change"] = key_changes(*pairs)
+    faults["partition move"] = partition_moves(*pairs)
     faults["time inversions"] = records.inversions(selected, links)
     faults["no-op updates"] = idle_by_text(selected)
     faults |= records.id_faults(selected)

@@ -11,7 +11,7 @@ from auditlab.schema import CHANGES
 if TYPE_CHECKING:
     from auditlab.selection import Selected
 
-__all__ = ["half_logged", "key_changes", "partition_moves"]
+__all__ = ["half_logged", "key_changes", "partition_moves", "replaced"]
 
 _FACTS = (
     "position",
@@ -27,28 +27,25 @@ _PARTITION = r'"partition": ?"((?:[^"\\]|\\.)*)"'
 _KEYS = r'"(?:[^"\\]|\\.)*" ?:'
 
 
-def _pairs(selected: Selected) -> tuple[pl.DataFrame, pl.DataFrame]:
+def replaced(selected: Selected) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The DELETEs and the INSERTs of transactions that have both, by position."""
-    rows = selected.recorded.changes.lazy().filter(
-        pl.col("operation").is_in(["INSERT", "DELETE"])
-        & pl.col("transaction_id").is_not_null()
-        & pl.col("entity_type").is_in(selected.entity_types)
-    )
-    left = rows.filter(pl.col("operation") == "DELETE").select(_FACTS)
-    came = rows.filter(pl.col("operation") == "INSERT").select(_FACTS)
-    keys = ("transaction_id",)
+    changes = selected.recorded.changes
+    left = changes.filter((pl.col("operation") == "DELETE") & pl.col("transaction_id").is_not_null()).select(_FACTS)
+    both = changes["transaction_id"].is_in(left["transaction_id"].unique().implode()) if left.height else None
+    came = changes.clear() if both is None else changes.filter(both & (changes["operation"] == "INSERT"))
+    key = "transaction_id"
     return (
-        left.join(came.select(keys), on=keys, how="semi", maintain_order="left").collect(),
-        came.join(left.select(keys), on=keys, how="semi", maintain_order="left").collect(),
+        left.join(came.select(key), on=key, how="semi", maintain_order="left"),
+        came.select(_FACTS),
     )
 
 
-def key_changes(selected: Selected) -> pl.DataFrame:
+def key_changes(left: pl.DataFrame, came: pl.DataFrame) -> pl.DataFrame:
     """INSERTs that continue a row deleted in the same transaction: position, previous (the DELETE's) and note.
 
     Where our capture recorded it, by its word for it; else where the images are the same but for the key's text.
+    Takes what :func:`replaced` gives.
     """
-    left, came = _pairs(selected)
     told = came.filter(pl.col("metadata").str.contains('"rekeyed_from"', literal=True).fill_null(value=False))
     noted = told.select(
         "position",
@@ -81,12 +78,11 @@ def _without_key(rows: pl.DataFrame, image: str) -> pl.DataFrame:
     return rest.with_columns(turn=turn) if rest.height else rest.with_columns(turn=pl.lit(0, dtype=pl.Int64))
 
 
-def partition_moves(selected: Selected) -> pl.DataFrame:
+def partition_moves(left: pl.DataFrame, came: pl.DataFrame) -> pl.DataFrame:
     """INSERTs of a row that left another partition in the same transaction: position, previous, old and new partition.
 
     Partitions are entity types of their own with the same columns, or named in the metadata that our capture writes.
     """
-    left, came = _pairs(selected)
     pairs = came.join(left, on=["transaction_id", "entity_id"], suffix="_old", maintain_order="left")
     pairs = pairs.filter(pl.col("position") > pl.col("position_old")).with_columns(
         new=pl.col("metadata").str.extract(_PARTITION), old=pl.col("metadata_old").str.extract(_PARTITION)
