@@ -29,6 +29,7 @@ PAIRS = {
     "old": pl.String(),
     "new": pl.String(),
 }
+DRIFTS = {"added": "the column appeared", "removed": "the column vanished", "retyped": "the column changed its type"}
 FLOAT_DIGITS = 15
 """Digits that PostgreSQL shows of a double precision where extra_float_digits is 0."""
 
@@ -65,7 +66,7 @@ def _of_type(selected: Selected, entity_type: str, pairs: pl.DataFrame) -> dict[
     edited = _edited(selected, rest)
     return {
         "session rendering": rendered,
-        "schema drift": drift.drop("kind"),
+        "schema drift": drift.with_columns(note=pl.col("kind").replace(DRIFTS)).drop("kind"),
         "edited change": rest.filter(edited.is_not_null()).with_columns(note=edited.drop_nulls()),
         "unlogged change": _with_gaps(selected, rest.filter(edited.is_null())),
     }

@@ -110,7 +110,7 @@ def _with_state(images: pl.DataFrame) -> pl.DataFrame:
 
 
 def _turns(images: pl.DataFrame, column: Column) -> Iterator[Turn]:
-    word = column.kind if column.kind == "empty" else _word(column)
+    word = _word(column)
     if column.code.null_count():
         for position, value in _switches(presence_runs(images, column, states=True)):
             yield Turn(column, position, None if value else word, word if value else None)

@@ -79,6 +79,15 @@ def test_a_field_that_came_where_another_went_with_other_values_is_no_renaming()
     assert {row[0] for row in told(steps)} == {"appeared", "vanished"}
 
 
+def test_a_field_that_was_always_null_is_no_renaming():
+    steps = inserts(note=None)
+    steps += [("UPDATE", name, {"id": name, "remark": None}, {"transaction_id": 9}) for name in NAMES]
+    assert sorted(told(steps)) == [
+        ("appeared", "remark", None, "null", 3, True, 9),
+        ("vanished", "note", "null", None, 3, True, 9),
+    ]
+
+
 def test_keys_that_come_and_go_by_row_are_no_columns():
     steps: list[tuple[Any, ...]] = []
     for number in range(40):

@@ -61,6 +61,14 @@ def test_a_valid_history_with_values_that_were_not_sent_gives_nothing_above_a_hi
     assert alarms(al.from_arrow(frame)) <= DOCUMENTS
 
 
+@often
+@given(histories(lossy=True, unavailable=True))
+def test_whatever_is_missing_the_evidence_has_a_row_for_each_finding(frame: pl.DataFrame):
+    found = al.from_arrow(frame).evidence()
+    for kind, count in found.findings.select("kind", "count").iter_rows():
+        assert found.rows(kind).height >= count
+
+
 @st.composite
 def logs(draw: st.DrawFn) -> tuple[list[tuple[Any, ...]], list[bool]]:
     """Steps of a few entities, each a transaction of its own and each another state; and which of them stay."""
