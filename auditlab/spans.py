@@ -67,20 +67,24 @@ def spans(versions: pl.DataFrame, steps: pl.DataFrame, truncated: int | None) ->
 
 @dataclass(frozen=True, slots=True)
 class SpanIndex:
-    """An index of spans: which span of an entity an instant lies in, found by binary search.
+    """An index of spans: which span of an entity an instant lies in, found by one sorted integer key.
 
     Args:
-        entities: entity_id and code (UInt32), one row an entity.
+        entity_ids: String; an entity's code is its place.
+        hashes: The entity ids' hashes, sorted, no two equal; None where two ids have one hash.
+        hashed: UInt32; the codes in the order of ``hashes``.
         starts: The distinct starts of spans, sorted; a start's rank is its place in them, from 1; no start is rank 0.
-        keys: Int64 by span, sorted: code * (number of starts + 1) + rank of the start. Ranks, not microseconds, so
-            that a key never overflows: it stays below entities * spans.
+        keys: key (Int64, sorted: code * (number of starts + 1) + rank of the start) and span (UInt32). Ranks, not
+            microseconds, so that a key never overflows: it stays below entities * (spans + 1).
         presence: By span.
         number: By span, the row of its version.
     """
 
-    entities: pl.DataFrame
+    entity_ids: pl.Series
+    hashes: pl.Series | None
+    hashed: pl.Series
     starts: pl.Series
-    keys: pl.Series
+    keys: pl.DataFrame
     presence: pl.Series
     number: pl.Series
 
@@ -88,23 +92,42 @@ class SpanIndex:
     def of(cls, table: pl.DataFrame) -> SpanIndex:
         """The index of ``SPANS``' rows, by entity and time."""
         opens = (table["entity_id"] != table["entity_id"].shift()).fill_null(value=True)
-        code = opens.cast(pl.Int64).cum_sum() - 1
-        entities = table.filter(opens).select("entity_id").with_row_index("code")
+        entity_ids = table["entity_id"].filter(opens)
+        hashes = entity_ids.hash()
+        order = hashes.arg_sort()
         begins = table["valid_from"].to_physical()
         starts = begins.drop_nulls().unique().sort()
         rank = begins.rank("dense").cast(pl.Int64).fill_null(0)
-        keys = (code * (len(starts) + 1) + rank).set_sorted()
-        return cls(entities, starts.set_sorted(), keys, table["presence"].cast(pl.Categorical), table["number"])
+        keys = (opens.cast(pl.Int64).cum_sum() - 1) * (len(starts) + 1) + rank
+        return cls(
+            entity_ids,
+            hashes.gather(order) if hashes.n_unique() == len(hashes) else None,
+            order,
+            starts,
+            pl.DataFrame({"key": keys}).with_row_index("span").set_sorted("key"),
+            table["presence"].cast(pl.Categorical),
+            table["number"],
+        )
 
     def codes(self, entity_ids: pl.Series) -> pl.Series:
         """Each entity's code (UInt32); null for one that the log does not have, and for null."""
-        asked = entity_ids.rename("entity_id").to_frame()
-        return asked.join(self.entities, on="entity_id", how="left", maintain_order="left")["code"]
+        if self.hashes is None or self.entity_ids.is_empty():
+            known = self.entity_ids.rename("id").to_frame().with_row_index("code")
+            asked = entity_ids.rename("id").to_frame()
+            return asked.join(known, on="id", how="left", maintain_order="left")["code"]
+        place = self.hashes.search_sorted(entity_ids.hash()).clip(0, len(self.hashes) - 1)
+        code = self.hashed.gather(place)
+        same = self.entity_ids.gather(code) == entity_ids
+        return code.zip_with(same.fill_null(value=False), pl.Series([None], dtype=code.dtype))
 
     def find(self, codes: pl.Series, at: pl.Series) -> pl.Series:
         """The number of the span (UInt32) that holds each entity at each time; null where either is null."""
         rank = self.starts.search_sorted(at.to_physical().fill_null(0), side="right").cast(pl.Int64)
-        keys = codes.fill_null(0).cast(pl.Int64) * (len(self.starts) + 1) + rank
-        found = self.keys.search_sorted(keys, side="right").cast(pl.Int64) - 1
         known = codes.is_not_null() & at.is_not_null()
-        return pl.select(pl.when(known).then(found).cast(pl.UInt32).alias("span")).to_series()
+        keys = (codes.cast(pl.Int64) * (len(self.starts) + 1) + rank).alias("key")
+        asked = pl.DataFrame({"key": keys}).with_row_index("row").filter(known).sort("key")
+        found = asked.join_asof(self.keys, on="key").sort("row")
+        if len(found) == len(keys):
+            return found["span"]
+        whole = pl.DataFrame({"row": pl.int_range(len(keys), dtype=pl.UInt32, eager=True)})
+        return whole.join(found, on="row", how="left", maintain_order="left")["span"]

@@ -86,15 +86,15 @@ def pit_join(
     if outside not in ("raise", "flag"):
         raise BadOption(f"outside={outside!r} is neither 'raise' nor 'flag'.")
     frame = _frame(spine, entity, at)
-    ids = _ids(frame[entity], shape, key_id)
+    entities = _entities(frame[entity], shape, key_id)
     when = _times(frame[at], selected.recorded.facts.zone)
-    beyond = _beyond(selected, shape, when) & ids.is_not_null()
+    beyond = _beyond(selected, shape, when) & entities["given"]
     if outside == "raise" and beyond.any():
         raise _not_covered(selected, shape, when.filter(beyond), len(frame))
-    asked = pl.DataFrame({"entity_id": ids, "at": when}).with_columns(at=pl.when(~pl.lit(beyond)).then("at"))
+    asked = entities.with_columns(at=pl.when(~pl.lit(beyond)).then(pl.lit(when)))
     found = asked.with_columns(_found(selected, shape, asked)).select(
         "number",
-        presence=pl.when(pl.col("entity_id").is_null())
+        presence=pl.when(~pl.col("given"))
         .then(pl.lit("no entity"))
         .when(pl.lit(when.is_null()))
         .then(pl.lit("no time"))
@@ -141,20 +141,20 @@ def _frame(spine: Spine, entity: str, at: str) -> pl.DataFrame:
     return frame
 
 
-def _ids(keys: pl.Series, shape: Shape, key_id: Callable[[object], str] | None) -> pl.Series:
-    """The spine's entities as the log names them; text that the log does not know stays as it is."""
+def _entities(keys: pl.Series, shape: Shape, key_id: Callable[[object], str] | None) -> pl.DataFrame:
+    """The spine's entities as the log names them: entity_id, code (null where the log has none) and given (Boolean)."""
     plain = not keys.dtype.is_nested() and keys.dtype != pl.Binary
-    texts = keys.cast(pl.String) if plain else pl.Series(keys.name, [None] * len(keys), dtype=pl.String)
-    if key_id is None:
-        return texts
-    unknown = keys.is_not_null() & shape.span_index.codes(texts).is_null()
-    if not unknown.any():
-        return texts
-    distinct = keys.filter(unknown).unique()
-    told = pl.DataFrame({"key": distinct, "id": [key_id(key) for key in distinct.to_list()]})
-    mapped = pl.DataFrame({"key": keys, "text": texts}).join(told, on="key", how="left", maintain_order="left")
-    known = shape.span_index.codes(mapped["id"]).is_not_null() | pl.Series([not plain] * len(keys), dtype=pl.Boolean)
-    return mapped.select(pl.when(pl.lit(known)).then("id").otherwise("text").alias("entity_id")).to_series()
+    ids = keys.cast(pl.String) if plain else pl.Series([None] * len(keys), dtype=pl.String)
+    given, codes = keys.is_not_null(), shape.span_index.codes(ids)
+    unknown = given & codes.is_null()
+    if key_id is not None and unknown.any():
+        distinct = keys.filter(unknown).unique()
+        told = pl.DataFrame({"key": distinct, "id": [key_id(key) for key in distinct.to_list()]})
+        keyed = keys.rename("key").to_frame().join(told, on="key", how="left", maintain_order="left")["id"]
+        found = shape.span_index.codes(keyed)
+        ids = ids.zip_with(found.is_null(), keyed)
+        codes = codes.zip_with(found.is_null(), found)
+    return pl.DataFrame({"entity_id": ids, "code": codes, "given": given})
 
 
 def _times(times: pl.Series, zone: str) -> pl.Series:
@@ -205,10 +205,10 @@ def _found(selected: Selected, shape: Shape, asked: pl.DataFrame) -> pl.DataFram
     """The presence and the version's number by row of ``asked``; null where no span is found."""
     if isinstance(selected.engine, PolarsEngine):
         index = shape.span_index
-        place = index.find(index.codes(asked["entity_id"]), asked["at"])
+        place = index.find(asked["code"], asked["at"])
         presence = index.presence.gather(place).cast(pl.String)
         return pl.DataFrame({"presence": presence, "number": index.number.gather(place)})
-    tables = {"spine": asked.with_row_index("line"), "spans": shape.spans}
+    tables = {"spine": asked.select("entity_id", "at").with_row_index("line"), "spans": shape.spans}
     return selected.engine.run(queries.text("analysis", "pit_join"), tables, {}).select("presence", "number")
 
 
