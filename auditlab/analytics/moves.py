@@ -82,6 +82,8 @@ def partition_moves(left: pl.DataFrame, came: pl.DataFrame) -> pl.DataFrame:
     """INSERTs of a row that left another partition in the same transaction: position, previous, old and new partition.
 
     Partitions are entity types of their own with the same columns, or named in the metadata that our capture writes.
+    There a move changes the key, which holds the partition's column: PostgreSQL fires the DELETE and the INSERT of a
+    row that moves one right after the other, and so they are paired.
     """
     pairs = came.join(left, on=["transaction_id", "entity_id"], suffix="_old", maintain_order="left")
     pairs = pairs.filter(pl.col("position") > pl.col("position_old")).with_columns(
@@ -91,12 +93,20 @@ def partition_moves(left: pl.DataFrame, came: pl.DataFrame) -> pl.DataFrame:
     elsewhere = (pl.col("entity_type") != pl.col("entity_type_old")) & (keys[0] == keys[1])
     named = pl.col("new").is_not_null() & pl.col("old").is_not_null() & (pl.col("new") != pl.col("old"))
     moved = pairs.filter(elsewhere | ((pl.col("entity_type") == pl.col("entity_type_old")) & named))
-    return moved.select(
+    by_id = moved.select(
         "position",
         previous=pl.col("position_old"),
         old=pl.coalesce("old", "entity_type_old"),
         new=pl.coalesce("new", "entity_type"),
     )
+    both = pl.concat([left.with_columns(came=pl.lit(value=False)), came.with_columns(came=pl.lit(value=True))])
+    both = both.sort("transaction_id", "position").with_columns(partition=pl.col("metadata").str.extract(_PARTITION))
+    follows = pl.all_horizontal(pl.col(name) == pl.col(name).shift() for name in ("transaction_id", "entity_type"))
+    follows &= pl.col("came") & ~pl.col("came").shift() & (pl.col("partition") != pl.col("partition").shift())
+    in_turn = both.with_columns(
+        previous=pl.col("position").shift(), old=pl.col("partition").shift(), new=pl.col("partition"), follows=follows
+    ).filter("follows")
+    return pl.concat([by_id, in_turn.select("position", "previous", "old", "new")]).unique("position", keep="first")
 
 
 def half_logged(selected: Selected, links: pl.DataFrame) -> pl.DataFrame:

@@ -212,6 +212,52 @@ def test_a_key_that_changed(shop: Callable[..., None]):
     assert set(found(shop)) <= {"half-logged key change"}
 
 
+PARTS = """
+CREATE TABLE parts (id uuid, region text, n int, PRIMARY KEY (id, region)) PARTITION BY LIST (region);
+CREATE TABLE parts_eu PARTITION OF parts FOR VALUES IN ('eu');
+CREATE TABLE parts_us PARTITION OF parts FOR VALUES IN ('us');
+"""
+REGIONS = """
+CREATE TABLE parts (id uuid NOT NULL, region text, n int) PARTITION BY LIST (region);
+CREATE TABLE parts_eu PARTITION OF parts FOR VALUES IN ('eu');
+CREATE TABLE parts_us PARTITION OF parts FOR VALUES IN ('us');
+CREATE TRIGGER trg_parts AFTER INSERT OR UPDATE OR DELETE ON parts
+    FOR EACH ROW EXECUTE FUNCTION audit.log_entity_change();
+"""
+AS_RECORDED = """
+SELECT id, entity_type, entity_id::text AS entity_id, operation, changed_at, transaction_id,
+       before_snapshot::text AS before_snapshot, after_snapshot::text AS after_snapshot
+FROM audit.entity_change_log ORDER BY id
+"""
+MOVE = ("INSERT INTO parts VALUES (md5('p')::uuid, 'eu', 1)", "UPDATE parts SET region = 'us', n = 2")
+
+
+def test_a_move_between_partitions_of_a_published_log(published: str):
+    with connect(published, autocommit=True) as connection:
+        for statement in (REGIONS, *MOVE):
+            connection.execute(statement)
+        rows = connection.rows(AS_RECORDED)
+    found = al.from_arrow(pl.DataFrame(rows, infer_schema_length=None)).evidence()
+    moved = found.rows("partition move").select("old", "new").rows()
+    assert moved == [("public.parts_eu", "public.parts_us")]
+    assert found.worst == "hint"
+
+
+def test_moves_between_partitions_on_our_capture(captured: str):
+    with connect(captured, autocommit=True) as connection:
+        connection.execute(PARTS)
+        track(captured, "parts")
+        for statement in MOVE:
+            connection.execute(statement)
+        connection.execute("INSERT INTO parts SELECT md5('p' || n)::uuid, 'eu', n FROM generate_series(1, 5) AS n")
+        connection.execute("UPDATE parts SET region = 'us', n = n + 1")
+    found = al.read_postgres(captured, progress=False).evidence()
+    assert found.worst == "hint"
+    moved = found.rows("partition move")
+    assert moved.select("old", "new").unique().rows() == [("public.parts_eu", "public.parts_us")]
+    assert moved.height == 6
+
+
 def test_a_clean_pgbench_run_gives_nothing_above_a_hint(server: Server, captured: str):
     if server.bin is None:
         pytest.skip("pgbench is not among the programs at hand")
