@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
 from auditlab import documents
+from auditlab.errors import MalformedChange, SnapshotTooDeep, SnapshotTooLarge
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from auditlab.selection import Selected
     from auditlab.values import Column
 
@@ -56,92 +59,110 @@ def disagreeing(selected: Selected, positions: pl.Series | None = None) -> pl.Da
             kinds = recorded.facts.kinds.get(name, {})
             read = documents.read(own["before_snapshot"], own["after_snapshot"], kinds, own["id"])
             columns, before, after = read.columns, read.before, read.after
-        found += list(_of_type(own, columns, before, after, recorded.facts.kinds.get(name, {})))
+        found += _of_type(own, columns, before, after, recorded.facts.kinds.get(name, {}))
     return pl.concat(found)
+
+
+class _List(NamedTuple):
+    """What the lists say of one field, by row: whether they name it, and the value that they give; None for names."""
+
+    said: pl.Series
+    values: pl.Series | None
 
 
 def _of_type(
     rows: pl.DataFrame, columns: tuple[Column, ...], before: pl.Series, after: pl.Series, kinds: dict[str, str]
-) -> list[pl.DataFrame]:
+) -> Iterator[pl.DataFrame]:
     own = {column.name: column for column in columns}
     objects = rows["changed_fields"].str.contains(r"^\s*\{")
     arrays = ~objects & rows["changed_fields"].str.contains(r"^\s*\[")
-    found = []
-    if objects.any():
-        some = rows.filter(objects)
-        read = documents.read(
-            some["changed_fields"], some["changed_fields"].clear().extend_constant(None, some.height), kinds, some["id"]
-        )
-        listed = {column.name: (column, read.before) for column in read.columns}
-        for name in {**own, **listed}:
-            column, doc = listed.get(name, (None, None))
-            said = None if column is None or doc is None else column.code.gather(doc).is_not_null()
-            values = None if column is None or doc is None else column.text.gather(doc)
-            found.append(
-                _of_field(some, name, own.get(name), (before.filter(objects), after.filter(objects)), said, values)
-            )
-    if arrays.any():
-        some = rows.filter(arrays)
-        texts = some["changed_fields"].unique()
-        lists = pl.DataFrame(
-            {"changed_fields": texts, "names": [[str(name) for name in json.loads(text)] for text in texts]},
-            schema={"changed_fields": pl.String, "names": pl.List(pl.String)},
-        )
-        names = some.select("changed_fields").join(lists, on="changed_fields", how="left", maintain_order="left")[
-            "names"
-        ]
-        for name in {**own, **dict.fromkeys(lists["names"].explode().drop_nulls().to_list())}:
-            said = names.list.contains(name)
-            found.append(
-                _of_field(some, name, own.get(name), (before.filter(arrays), after.filter(arrays)), said, None)
-            )
-    return found
+    for some, read in ((objects, _objects), (arrays, _arrays)):
+        if not some.any():
+            continue
+        chosen = rows.filter(some)
+        try:
+            lists = read(chosen, kinds)
+        except (MalformedChange, SnapshotTooDeep, SnapshotTooLarge) as exc:
+            yield chosen.head(1).select("position", field=None, old=None, new=None, note=pl.lit(str(exc))).cast(ROWS)  # type: ignore[arg-type]  # names to types
+            continue
+        images = before.filter(some), after.filter(some)
+        no = _List(pl.Series([False]).new_from_index(0, chosen.height), None)
+        for name in {**own, **lists}:
+            yield _of_field(chosen, own.get(name), name, images, lists.get(name, no))
+
+
+def _objects(rows: pl.DataFrame, kinds: dict[str, str]) -> dict[str, _List]:
+    none = rows["changed_fields"].clear().extend_constant(None, rows.height)
+    read = documents.read(rows["changed_fields"], none, kinds, rows["id"])
+    return {
+        column.name: _List(column.code.gather(read.before).is_not_null(), column.text.gather(read.before))
+        for column in read.columns
+    }
+
+
+def _arrays(rows: pl.DataFrame, _kinds: dict[str, str]) -> dict[str, _List]:
+    texts = rows["changed_fields"].unique()
+    lists = pl.DataFrame(
+        {"changed_fields": texts, "names": [_names(text) for text in texts]},
+        schema={"changed_fields": pl.String, "names": pl.List(pl.String)},
+    )
+    names = rows.select("changed_fields").join(lists, on="changed_fields", how="left", maintain_order="left")["names"]
+    return {name: _List(names.list.contains(name), None) for name in lists["names"].explode().drop_nulls().unique()}
+
+
+def _names(text: str) -> list[str]:
+    try:
+        return [str(name) for name in json.loads(text)]
+    except (ValueError, RecursionError):
+        return []
 
 
 def _of_field(
-    rows: pl.DataFrame,
-    name: str,
-    column: Column | None,
-    images: tuple[pl.Series, pl.Series],
-    said: pl.Series | None,
-    values: pl.Series | None,
+    rows: pl.DataFrame, column: Column | None, name: str, images: tuple[pl.Series, pl.Series], listed: _List
 ) -> pl.DataFrame:
-    """The rows in which the list is wrong about one field."""
-    no = pl.Series([False]).new_from_index(0, rows.height)
-    said = no if said is None else said
+    """The rows in which the list is wrong about one field; texts are looked at only where the list names it."""
     before, after = images
     if column is None:
-        same, there, text = ~no, no, pl.Series([None], dtype=pl.String).new_from_index(0, rows.height)
-        reworded = no
+        silent, unchanged, there = ~listed.said & listed.said, listed.said, ~listed.said & listed.said
     else:
-        same = column.code.gather(before).eq_missing(column.code.gather(after))
-        there = column.code.gather(after).is_not_null()
-        text = column.text.gather(after)
-        reworded = column.text.gather(before).ne_missing(text)
-    silent = ~same & there & ~said
-    idle = said & same & ~reworded
-    other = no if values is None else said & there & ~idle & values.ne_missing(text)
-    if other.any() and values is not None:
-        pairs = zip(values.filter(other), text.filter(other), strict=True)
-        other = other.scatter(other.arg_true(), [not _alike(one, two) for one, two in pairs])
-    wrong = silent | idle | other
-    if not wrong.any():
+        codes = column.code.gather(after)
+        same, there = column.code.gather(before).eq_missing(codes), codes.is_not_null()
+        silent, unchanged = ~same & there & ~listed.said, listed.said & same
+    parts = [_noted(rows, silent, name, column, after, listed, "changed, and not in the list")]
+    idle = _noted(rows, unchanged, name, column, after, listed, "in the list, and not changed")
+    if column is not None and idle.height:
+        idle = idle.filter(column.text.gather(before.filter(unchanged)).eq_missing(idle["new"]))
+    parts.append(idle)
+    if listed.values is not None:
+        given = _noted(rows, listed.said & there, name, column, after, listed, "another value in the list")
+        other = given.filter(pl.col("old").ne_missing(pl.col("new")))
+        other = other.filter(
+            pl.Series([not _alike(*pair) for pair in other.select("old", "new").iter_rows()], dtype=pl.Boolean)
+        )
+        parts.append(other.join(idle, on="position", how="anti", maintain_order="left"))
+    return pl.concat(parts)
+
+
+def _noted(
+    rows: pl.DataFrame,
+    where: pl.Series,
+    name: str,
+    column: Column | None,
+    after: pl.Series,
+    listed: _List,
+    note: str,
+) -> pl.DataFrame:
+    """``ROWS``' columns of the chosen rows."""
+    if not where.any():
         return pl.DataFrame(schema=ROWS)
-    words = [
-        (silent, "changed, and not in the list"),
-        (idle, "in the list, and not changed"),
-        (other, "another value in the list"),
-    ]
-    note = pl.coalesce(pl.when(pl.lit(where)).then(pl.lit(word)) for where, word in words)
-    nothing = pl.Series([None], dtype=pl.String).new_from_index(0, rows.height)
-    listed = nothing if values is None else values
-    return rows.select(
+    nothing = pl.lit(None, dtype=pl.String)
+    return rows.filter(where).select(
         "position",
         pl.lit(name).alias("field"),
-        pl.lit(listed.cast(pl.String)).alias("old"),
-        pl.lit(text).alias("new"),
-        note.alias("note"),
-    ).filter(wrong)
+        (nothing if listed.values is None else pl.lit(listed.values.filter(where))).alias("old"),
+        (nothing if column is None else pl.lit(column.text.gather(after.filter(where)))).alias("new"),
+        pl.lit(note).alias("note"),
+    )
 
 
 def _alike(listed: str | None, image: str | None) -> bool:
@@ -151,7 +172,9 @@ def _alike(listed: str | None, image: str | None) -> bool:
     if listed[:1] in "{[" and image[:1] not in ("{", "["):
         return True  # old and new together, or another form that only names the field
     try:
-        one, two = (json.loads(text) if text[:1] in ('"', "{", "[") else text for text in (listed, image))
+        one, two = (
+            json.loads(text, parse_float=Decimal) if text[:1] in ('"', "{", "[") else text for text in (listed, image)
+        )
     except ValueError:
         return False
     if one == two:

@@ -321,6 +321,21 @@ def test_images_that_are_no_documents_are_told_and_stop_nothing_else():
     assert "not JSON: 2" in found.rows("unreadable documents")["note"][0]
 
 
+@pytest.mark.parametrize("text", ['{"n": ', "[", '{"n": 2, "s": '])
+def test_a_list_of_changed_fields_that_is_no_json_is_told(text: str):
+    log = log_of([("INSERT", "a", A1), ("UPDATE", "a", A2, {"changed_fields": text})])
+    assert kinds(log) == {"changed_fields disagree": 1}
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [{"n": 2}, {"n": None}, ["n"], {"n": {"old": 1, "new": 2}}, {"n": [1, 2]}, '{"n": 2.0}', "null", '"n"'],
+)
+def test_the_known_forms_of_a_list_agree(listed: object):
+    expected = {"changed_fields disagree": 1} if listed == {"n": None} else {}
+    assert kinds(log_of([("INSERT", "a", A1), ("UPDATE", "a", A2, {"changed_fields": listed})])) == expected
+
+
 def test_a_load_of_changes_only_and_a_filter_are_told():
     log = with_facts(CLEAN, coverage=Coverage(complete=False, why="loaded for one user"), filters=("changes by 7",))
     assert kinds(log) == {"changes only": 1, "filtered load": 1}
