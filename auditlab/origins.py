@@ -39,6 +39,10 @@ FIELD_ORIGINS: dict[str, pl.DataType] = {
 """One row a field's value for as long as it was held by one setting; its recorded text may change on the way."""
 
 _CARRIED, _SET, _UNLOGGED, _UNKNOWN = 0, 1, 2, 3
+_FACTS = (
+    "entity_id", "life", "changed_by", "changed_at", "id", "transaction_id", "operation", "seen_in", "sure", "was",
+    "prior",
+)  # fmt: skip
 _WORDS = {_SET: "observed", _UNLOGGED: "unlogged", _UNKNOWN: "unknown"}
 
 
@@ -131,7 +135,7 @@ def _of_field(rows: pl.DataFrame, column: Column, place: int) -> pl.DataFrame:
 
 def _told(rows: pl.DataFrame, runs: pl.DataFrame, column: Column, place: int) -> pl.DataFrame:
     """The runs with the facts of the change that set each."""
-    setting = rows[runs["setting"]]
+    setting = rows.select(_FACTS)[runs["setting"]]
     kind = runs["kind"]
     was = setting.select(
         pl.when(pl.lit(kind) == _SET).then("was").when(pl.lit(kind) == _UNLOGGED).then("prior")
