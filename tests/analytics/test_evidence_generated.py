@@ -16,7 +16,7 @@ from auditlab.testing import histories, make_log
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-EXAMPLES = int(os.environ.get("AUDITLAB_EXAMPLES", "60"))
+EXAMPLES = 2_000 if os.environ.get("AUDITLAB_HYPOTHESIS") == "nightly" else 60
 SEVERE = ("error", "warning")
 CHAIN = (
     "unlogged change",
