@@ -16,7 +16,7 @@ from auditlab.capture.install import install
 from auditlab.capture.keys import entity_uuid
 from auditlab.capture.partitions import create_partitions
 from auditlab.capture.track import track, untrack
-from auditlab.changelog import ChangeLog
+from auditlab.changelog import ChangeLog, pit_join
 from auditlab.schema import EntityChange
 from auditlab.sources import from_arrow, read_parquet, read_postgres, scan_archive
 
@@ -30,6 +30,7 @@ __all__ = [
     "errors",
     "from_arrow",
     "install",
+    "pit_join",
     "read_parquet",
     "read_postgres",
     "scan_archive",

@@ -2,51 +2,55 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from decimal import Decimal, InvalidOperation
 from html import escape
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
 import polars as pl
 
 from auditlab import queries
+from auditlab.analytics import drift as drift_
+from auditlab.analytics import evidence as evidence_
 from auditlab.analytics import summary as summary_
 from auditlab.archive import write
 from auditlab.capture.keys import entity_uuid
 from auditlab.clock import instant
+from auditlab.description import description
 from auditlab.engines import engine as engine_named
-from auditlab.errors import BadOption, MalformedChange, UnknownEntity, UnknownEntityType
+from auditlab.errors import BadOption, UnknownEntity, UnknownEntityType
 from auditlab.load import source
+from auditlab.records import records
 from auditlab.schema import CHANGES, TIME, EntityChange, LogFacts
 from auditlab.selection import whole_number
 from auditlab.temporal import aggregate as aggregate_
-from auditlab.temporal import asof, diff
+from auditlab.temporal import asof, diff, pit
+from auditlab.temporal import blame as blame_
 from auditlab.temporal import compare as compare_
 from auditlab.temporal import history as history_
 from auditlab.temporal import replay as replay_
 from auditlab.temporal import timeline as timeline_
+from auditlab.temporal import why_not as why_not_
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from auditlab.archive.write import ArchiveSummary
     from auditlab.clock import Moment
     from auditlab.selection import Selected
+    from auditlab.temporal.pit import Spine
 
-__all__ = ["ChangeLog"]
+__all__ = ["ChangeLog", "pit_join"]
 
 F = TypeVar("F", pl.DataFrame, pl.LazyFrame)
-
-MOST_DIGITS = 4_000
-"""Whole numbers of more digits are decoded as ``Decimal``: Python refuses to make such an int."""
 
 QUERIES = {
     "as_of": ("as_of",),
     "history": ("history",),
     "diffs": ("diffs",),
     "compare": ("compare", "compare_steps"),
+    "blame": ("blame",),
+    "pit_join": ("pit_join",),
     "timeline": ("timeline",),
     "replay": ("replay", "replay_steps"),
     "aggregate": ("aggregate",),
@@ -114,63 +118,20 @@ class ChangeLog(Generic[F]):
         return self._selected.changes().height
 
     def __iter__(self) -> Iterator[EntityChange]:
-        """The selected changes as records, in the log's order, with documents decoded exactly.
-
-        Raises:
-            MalformedChange: a document that is no JSON, or that holds a number beyond what Python can hold.
-        """
-        for row in self._selected.changes().select(*CHANGES).iter_rows(named=True):
-            documents = ("before_snapshot", "after_snapshot", "changed_fields", "metadata")
-            try:
-                decoded = {name: _decoded(row[name]) for name in documents}
-            except (ValueError, InvalidOperation, RecursionError) as exc:
-                raise MalformedChange(
-                    f"change {row['id']} holds a document that cannot be decoded: {exc!r:.200}"
-                ) from exc
-            yield EntityChange(**{**row, **decoded})
+        """:func:`auditlab.records.records`: the selected changes as records, in the log's order."""
+        return records(self._selected.changes())
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """The selected changes as an Arrow stream, for any library that takes one."""
         return diff.changes(self._selected).__arrow_c_stream__(requested_schema)
 
     def __repr__(self) -> str:
-        return "\n".join(f"{name:<10} {value}" for name, value in self._facts())
+        return "\n".join(f"{name:<10} {value}" for name, value in description(self._selected))
 
     def _repr_html_(self) -> str:
-        rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in self._facts())
+        pairs = description(self._selected)
+        rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in pairs)
         return f"<table>{rows}</table>"
-
-    def _facts(self) -> list[tuple[str, str]]:
-        rows, facts = self._selected.changes(), self.facts
-        per_type = {name: group for (name,), group in rows.group_by("entity_type")}
-        entities = {name: group["entity_id"].drop_nulls().n_unique() for name, group in per_type.items()}
-        types = [
-            f"{name} ({_counted(len(per_type[name]), 'change')}, {_counted(entities[name], 'entity', 'entities')})"
-            for name in self.entity_types
-            if name in per_type
-        ]
-        users = rows["changed_by"].drop_nulls().n_unique()
-        shown = [
-            ("ChangeLog", f"{_counted(len(rows), 'change')} by {_counted(users, 'user')}"),
-            ("types", ", ".join(types) or "none"),
-            ("coverage", str(facts.coverage)),
-            ("clock", f"{facts.clock}, naive times are {facts.zone}"),
-            ("source", facts.source),
-            ("engine", self._selected.engine.name),
-        ]
-        if self._selected.entity_id is not None:
-            shown.append(("entity", self._selected.entity_id))
-        unseen = self._selected.recorded.unseen
-        partial = ", ".join(name for name in self.entity_types if name in unseen)
-        if partial:
-            shown.append(("population", f"incomplete: rows of {partial} were there before the log began"))
-        if facts.filters:
-            shown.append(("loaded", ", ".join(facts.filters)))
-        if self._selected.words:
-            shown.append(("picked", ", ".join(self._selected.words)))
-        if len(self.malformed):
-            shown.append(("malformed", f"{_counted(len(self.malformed), 'row')} set apart"))
-        return shown
 
     # selectors
 
@@ -205,9 +166,7 @@ class ChangeLog(Generic[F]):
             BadOption: several types have such an entity.
         """
         log = self if entity_type is None else self.of(entity_type)
-        found = [
-            (name, entity_id) for name in log.entity_types if (entity_id := self._entity_id(name, key)) is not None
-        ]
+        found = self._known(log.entity_types, key)
         if not found:
             types = ", ".join(map(repr, log.entity_types)) or "no types"
             raise UnknownEntity(f"no entity {key!r} among {types} in this log.")
@@ -215,6 +174,10 @@ class ChangeLog(Generic[F]):
             names = ", ".join(repr(name) for name, _ in found)
             raise BadOption(f"entity {key!r} is in several types: {names}. Say which by entity_type=.")
         return self._with(entity_types=(found[0][0],), entity_id=found[0][1])
+
+    def _known(self, entity_types: Iterable[str], key: object) -> list[tuple[str, str]]:
+        """Of these types, those that have the entity, each with its entity id."""
+        return [(name, entity_id) for name in entity_types if (entity_id := self._entity_id(name, key)) is not None]
 
     def _entity_id(self, entity_type: str, key: object) -> str | None:
         rows = self._selected.recorded.changes
@@ -301,6 +264,38 @@ class ChangeLog(Generic[F]):
         """:func:`auditlab.temporal.compare.compare`: what differs between two instants."""
         return self._out(compare_.compare(self._selected, start, end, steps=steps))
 
+    def blame(self, entity: object = None, at: Moment | None = None) -> F:
+        """:func:`auditlab.temporal.blame.blame`: who last set each field of each live entity, when, from what."""
+        return self._out(blame_.blame(self._about(entity), at))
+
+    def pit_join(
+        self,
+        spine: Spine,
+        *,
+        entity: str = "entity_id",
+        at: str = "at",
+        fields: Sequence[str] | None = None,
+        outside: Literal["raise", "flag"] = "raise",
+    ) -> F:
+        """:func:`auditlab.temporal.pit.pit_join`: each row of a spine with its entity's state as of its time."""
+
+        def key_id(key: object) -> str:
+            return str(entity_uuid(self.entity_types[0], key))
+
+        joined = pit.pit_join(
+            self._selected, spine, entity=entity, at=at, fields=fields, outside=outside, key_id=key_id
+        )
+        return self._out(joined)
+
+    def why_not(self, entity: object, at: Moment | None = None, *, entity_type: str | None = None) -> str:
+        """:func:`auditlab.temporal.why_not.why_not`: in words, why an entity is absent at an instant."""
+        log = self if entity_type is None else self.of(entity_type)
+        if self._known(log.entity_types, entity):
+            return why_not_.why_not(log.entity(entity)._selected, at)  # noqa: SLF001 - a log of our own
+        others = (name for name in self._selected.recorded.entity_types if name not in log.entity_types)
+        elsewhere = [name for name, _ in self._known(others, entity)]
+        return why_not_.never_seen(log._selected, entity, elsewhere, at)  # noqa: SLF001 - a log of our own
+
     def timeline(self, entity: object = None) -> F:
         """:func:`auditlab.temporal.timeline.timeline`: who did what when, field by field."""
         return self._out(timeline_.timeline(self._about(entity)))
@@ -327,6 +322,14 @@ class ChangeLog(Generic[F]):
     def summary(self, *, users: int = 10, recent: int = 50, period: str = "day") -> summary_.Summary:
         """:func:`auditlab.analytics.summary.summary`: how much happened, by operation, user, type and period."""
         return summary_.summary(self._selected, users=users, recent=recent, period=period)
+
+    def evidence(self, *, documents: bool = True) -> evidence_.Evidence:
+        """:func:`auditlab.analytics.evidence.evidence`: whether the log can be trusted, each finding with its rows."""
+        return evidence_.evidence(self._selected, documents=documents)
+
+    def drift(self) -> F:
+        """:func:`auditlab.analytics.drift.drift`: which fields appeared, vanished, changed type or name, and when."""
+        return self._out(drift_.drift(self._selected))
 
     def to_archive(self, folder: str | Path) -> ArchiveSummary:
         """:func:`auditlab.archive.write.to_archive`: the log as an archive in a new folder.
@@ -363,13 +366,14 @@ class ChangeLog(Generic[F]):
         return cast("F", frame.lazy() if self._lazy else frame)
 
 
-def _decoded(text: str | None) -> Any:  # noqa: ANN401 - JSON is anything
-    return None if text is None else json.loads(text, strict=False, parse_float=Decimal, parse_int=_whole)
-
-
-def _whole(digits: str) -> int | Decimal:
-    return int(digits) if len(digits) <= MOST_DIGITS else Decimal(digits)
-
-
-def _counted(number: int, one: str, more: str = "") -> str:
-    return f"{number:,} {one if number == 1 else more or one + 's'}"
+def pit_join(
+    spine: Spine,
+    log: ChangeLog[F],
+    *,
+    entity: str = "entity_id",
+    at: str = "at",
+    fields: Sequence[str] | None = None,
+    outside: Literal["raise", "flag"] = "raise",
+) -> F:
+    """:func:`auditlab.temporal.pit.pit_join`: each row of a spine with its entity's state as of its time."""
+    return log.pit_join(spine, entity=entity, at=at, fields=fields, outside=outside)

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from auditlab.origins import field_origins
 from auditlab.schema import FIELD_CHANGES, HISTORY, TIME
+from auditlab.spans import SpanIndex, spans
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,6 +57,7 @@ class Shape:
         self.columns: tuple[Column, ...] = documents.columns
         self._steps = _with_documents(changes, steps, documents)
         self._truncates = changes.filter(pl.col("operation") == "TRUNCATE")
+        self._truncated: int | None = self._truncates["position"].min()  # type: ignore[assignment]  # whole numbers
         self._unordered = unordered
 
     @cached_property
@@ -85,6 +88,21 @@ class Shape:
         return _field_states(self.versions, self.columns)
 
     @cached_property
+    def field_origins(self) -> pl.DataFrame:
+        """``auditlab.origins.FIELD_ORIGINS``: each field's values with the change that set each."""
+        return field_origins(self.versions, self._steps, self.columns, self._unordered, self._truncated)
+
+    @cached_property
+    def spans(self) -> pl.DataFrame:
+        """``auditlab.spans.SPANS``: for each entity, when it was live, and when not and why."""
+        return spans(self.versions, self._steps, self._truncated)
+
+    @cached_property
+    def span_index(self) -> SpanIndex:
+        """The spans, indexed for lookups by entity and time."""
+        return SpanIndex.of(self.spans)
+
+    @cached_property
     def steps(self) -> pl.DataFrame:
         """Each change of each entity with the state after it: who and when, ``effective``, ``live`` and the fields.
 
@@ -100,6 +118,11 @@ class Shape:
         )  # fmt: skip
         return self.with_fields(pl.concat([told, unseen]))
 
+    @property
+    def images(self) -> pl.DataFrame:
+        """The changes of each entity by position, with ``before`` and ``after``: the numbers of their documents."""
+        return self._steps
+
     @cached_property
     def entity_changes(self) -> pl.DataFrame:
         """The changes as the entities saw them: a TRUNCATE stands once for each entity that it ended.
@@ -108,9 +131,11 @@ class Shape:
         """
         seen = [
             "position", "changed_at", "changed_by", "operation", pl.lit(self.entity_type).alias("entity_type"),
-            "entity_id", "id", "transaction_id",
+            "entity_id", "id", "transaction_id", "effective", "ends",
         ]  # fmt: skip
-        idle = self._truncates.join(self._steps, on="position", how="anti")
+        idle = self._truncates.with_columns(effective=pl.col("changed_at"), ends=pl.lit(value=True)).join(
+            self._steps, on="position", how="anti"
+        )
         return pl.concat([self._steps.select(seen), idle.select(seen)]).sort("position", maintain_order=True)
 
     def public(self, frame: pl.DataFrame, taken: Iterable[str]) -> pl.DataFrame:

@@ -32,6 +32,8 @@ STATE_VERBS = {
     "as_of": lambda log: log.as_of(),
     "history": lambda log: log.history(),
     "compare": lambda log: log.compare(START, START),
+    "blame": lambda log: log.blame(),
+    "pit_join": lambda log: log.pit_join(pl.DataFrame({"entity_id": ["o1"], "at": [START]})),
     "replay": lambda log: log.replay(),
     "aggregate": lambda log: log.aggregate("orders", items=("items", "order_id")),
 }
@@ -300,8 +302,8 @@ def test_a_log_is_an_arrow_stream_and_comes_back_from_it(log):
 def test_every_verb_shows_its_sql(log):
     assert "valid_from" in log.sql("as_of")
     assert log.sql("summary").count("SELECT") == 5
-    with pytest.raises(BadOption, match="no SQL behind 'blame'"):
-        log.sql("blame")
+    with pytest.raises(BadOption, match="no SQL behind 'explore'"):
+        log.sql("explore")
 
 
 def test_fields_that_collide_keep_their_names_where_they_can_and_lose_nothing():

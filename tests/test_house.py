@@ -31,8 +31,8 @@ LAYERS = (
     {"errors"},
     {"schema", "clock", "queries"},
     {"engines"},
-    {"documents", "layouts", "links", "literals", "malformed", "order", "placeholders", "rekeys"}
-    | {"recorded", "selection", "shape", "values"},
+    {"description", "documents", "layouts", "links", "literals", "malformed", "order", "origins", "placeholders"}
+    | {"recorded", "records", "rekeys", "selection", "shape", "spans", "values"},
     {"temporal"},
     {"analytics"},
     {"archive", "capture", "connection", "load"},
@@ -63,6 +63,7 @@ PUBLIC = {
     "errors",
     "from_arrow",
     "install",
+    "pit_join",
     "read_parquet",
     "read_postgres",
     "scan_archive",

@@ -21,7 +21,8 @@ from polars.testing import assert_frame_equal
 
 import auditlab as al
 from auditlab.errors import NoData
-from auditlab.schema import FIELD_CHANGES, HISTORY
+from auditlab.schema import FIELD_CHANGES, HISTORY, TIME
+from auditlab.temporal.blame import BLAME
 from auditlab.temporal.timeline import TIMELINE
 from auditlab.testing import Exact, Oracle, State, Version, assert_states, canonical, histories, read_document, shows
 from auditlab.testing.frames import column_of
@@ -76,7 +77,14 @@ def moments(frame: pl.DataFrame, oracle: Oracle) -> list[datetime]:
     """Instants at which something happened, and one just after the first."""
     times = some(frame[oracle.clock].to_list(), 3)
     later = times[0] + timedelta(microseconds=1)
-    return sorted({*times, min(later, times[-1])})
+    told_from = max([times[0], *baseline(oracle).values()])
+    return sorted({max(time, told_from) for time in (*times, min(later, times[-1]))})
+
+
+def baseline(oracle: Oracle) -> dict[str, datetime]:
+    """Of the types whose log begins with a SNAPSHOT: when. Before that, the log cannot tell."""
+    first = {row["entity_type"]: row for row in reversed(oracle.rows)}
+    return {name: row[oracle.clock] for name, row in first.items() if row["operation"] == "SNAPSHOT"}
 
 
 def by_type(states: Mapping[tuple[str, str], State], entity_type: str) -> dict[str, State]:
@@ -175,7 +183,9 @@ def sorted_changes(shown: pl.DataFrame) -> pl.DataFrame:
     return shown.sort("id", "entity_type", "entity_id", "field", maintain_order=True)
 
 
-def told(oracle: Oracle, found: list[Any], schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+def told(
+    oracle: Oracle, found: list[Any], schema: Mapping[str, pl.DataType], *, sides: tuple[str, ...] = ("old", "new")
+) -> pl.DataFrame:
     """Field changes as the verbs tell them: null where there is no value, texts without their quotes.
 
     In a field that ever held anything but texts, texts keep their quotes: "1.10" is not 1.10.
@@ -185,7 +195,7 @@ def told(oracle: Oracle, found: list[Any], schema: Mapping[str, pl.DataType]) ->
     for each in found:
         row = {name: getattr(each, name) for name in schema}
         plain = (each.entity_type, each.field) in texts
-        for side in ("old", "new"):
+        for side in sides:
             row[side] = None if row[side] in (None, "null") else json.loads(row[side]) if plain else row[side]
         rows.append(row)
     return pl.DataFrame(rows, schema=schema, orient="row")
@@ -220,6 +230,43 @@ def agree_on_replay(frame: pl.DataFrame) -> None:
             for entity_type in log.entity_types:
                 shown = log.of(entity_type).replay(moment)
                 assert_states(shown, by_type(states, entity_type), own=["entity_id"], verbatim=True)
+
+
+def agree_on_blame(frame: pl.DataFrame) -> None:
+    schema = {name: dtype for name, dtype in BLAME.items() if name != "certain"}
+    for log, oracle in questions(frame):
+        for moment in (None, *moments(frame, oracle)):
+            shown = log.blame(at=moment).select(list(schema)).sort("entity_type", "entity_id", "field")
+            assert_frame_equal(shown, told(oracle, oracle.blame(moment), schema, sides=("value", "old")))
+
+
+def agree_on_pit_join(frame: pl.DataFrame) -> None:
+    for log, oracle in questions(frame):
+        for entity_type in log.entity_types:
+            entities = [*frame["entity_id"].drop_nulls().unique().sort(), "nobody"]
+            asked = [(entity_id, moment) for moment in every_moment(frame, oracle) for entity_id in entities]
+            random.Random(len(asked)).shuffle(asked)  # noqa: S311 - no secret
+            asked += asked[:3]
+            numbers = [f"{place:06}" for place in range(len(asked))]
+            spine = pl.DataFrame(asked, schema={"who": pl.String(), "when": TIME}, orient="row")
+            spine = spine.with_columns(pl.Series("entity_id", numbers))
+            shown = al.pit_join(spine, log.of(entity_type), entity="who", at="when", outside="flag")
+            assert_frame_equal(shown.select(spine.columns), spine)
+            begun = baseline(oracle).get(entity_type, min(moment for _, moment in asked))
+            want = [("outside", None) if begun > one[1] else oracle.presence(entity_type, *one) for one in asked]
+            assert shown["presence"].to_list() == [word for word, _ in want]
+            states = {number: state for number, (_, state) in zip(numbers, want, strict=True) if state is not None}
+            own = [*spine.columns, "presence", "certain"]
+            assert_states(shown.filter(pl.col("presence") == "live"), states, own=own, verbatim=True)
+            absent = shown.filter(pl.col("presence") != "live").drop(*spine.columns, "presence")
+            assert sum(absent.null_count().row(0)) == absent.height * absent.width
+
+
+def every_moment(frame: pl.DataFrame, oracle: Oracle) -> list[datetime]:
+    """Every instant at which something happened, and one microsecond to each side, inside of the coverage."""
+    times = set(frame[oracle.clock].to_list())
+    near = {time + step * timedelta(microseconds=1) for time in times for step in (-1, 0, 1)}
+    return sorted(time for time in near if min(times) <= time <= max(times))
 
 
 def agree_on_timeline(frame: pl.DataFrame) -> None:
@@ -263,6 +310,8 @@ VERBS = {
     agree_on_diffs: 40,
     agree_on_compare: 14,
     agree_on_replay: 14,
+    agree_on_blame: 30,
+    agree_on_pit_join: 30,
     agree_on_timeline: 30,
     agree_on_summary: 14,
     agree_on_fields: 30,

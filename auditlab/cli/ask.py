@@ -1,4 +1,4 @@
-"""The commands that ask a log: as-of, history, diffs, compare, timeline."""
+"""The commands that ask a log: as-of, history, diffs, compare, blame, timeline."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(rich_help_panel=PANEL)(history)
     app.command(rich_help_panel=PANEL)(diffs)
     app.command(rich_help_panel=PANEL)(compare)
+    app.command(rich_help_panel=PANEL)(blame)
     app.command(rich_help_panel=PANEL)(timeline)
 
 
@@ -128,6 +129,26 @@ def compare(
             log, log.compare(question.moment(log, start), question.moment(log, end), steps=steps), field
         ),
         title=f"{start} against {end}",
+    )
+
+
+@asks
+def blame(question: Question, *, at: opt.At = None, field: opt.Field = None) -> None:
+    """Who last set each field of each row, when, in which change, and from what.
+
+    Where the log cannot name a change, [bold]origin[/bold] says why: [bold]unknown[/bold] was set before the log
+    began, [bold]unlogged[/bold] between two logged changes, by something that was not recorded.
+
+    [bold]Examples[/bold]
+
+      auditlab blame SOURCE -t orders.orders -e 6f1c...                     one order, field by field
+
+      auditlab blame SOURCE -t orders.orders --field total --at 2024-06-01
+    """
+    question.answer(
+        "blame",
+        lambda log: _of_fields(log, log.blame(at=question.moment(log, at)), field),
+        title=f"Blame as of {at or 'now'}",
     )
 
 

@@ -54,8 +54,8 @@ class Question:
     output: Output
     sql: bool
 
-    def log(self) -> al.ChangeLog[Any]:
-        """The log, narrowed to the entity types and the entity."""
+    def log(self, *, strict: bool = True) -> al.ChangeLog[Any]:
+        """The log, narrowed to the entity types and the entity; not ``strict``: rows that are no changes set apart."""
         log = open_log(
             self.source,
             types=self.types,
@@ -63,6 +63,7 @@ class Question:
             engine=self.engine,
             table=self.table,
             columns=self.columns,
+            strict=strict,
         )
         if self.entity is None:
             return log

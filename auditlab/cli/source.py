@@ -34,6 +34,7 @@ def open_log(
     engine: str = "polars",
     table: str = "audit.entity_change_log",
     columns: Sequence[str] | None = None,
+    strict: bool = True,
 ) -> al.ChangeLog[Any]:
     """The log behind SOURCE, narrowed to entity types. A database sends only those.
 
@@ -43,7 +44,7 @@ def open_log(
     names = _mapping(columns)
     if is_dsn(source):
         return al.read_postgres(
-            source, table=table, entity_types=list(types) if types else None, columns=names, zone=zone
+            source, table=table, entity_types=list(types) if types else None, columns=names, zone=zone, strict=strict
         ).on(engine)
     path = Path(source)
     if path.is_dir():
@@ -51,7 +52,7 @@ def open_log(
             raise BadOption("--column is for databases and Parquet files; an archive has our column names already.")
         return al.scan_archive(path, entity_types=list(types) if types else None).on(engine)
     if path.is_file():
-        log = al.read_parquet(path, columns=names, zone=zone).on(engine)
+        log = al.read_parquet(path, columns=names, zone=zone, strict=strict).on(engine)
         return log.of(*types) if types else log
     raise BadOption(
         f"no source {redact(source)!r}. Give a DSN (postgresql://...), a Parquet file, or an archive folder."

@@ -6,9 +6,11 @@ from auditlab.testing.equality import Exact, State, canonical, read_document
 from auditlab.testing.frames import assert_states, shows
 from auditlab.testing.logs import json_text, make_log
 from auditlab.testing.oracle import FieldChange, NetChange, Oracle, Version
+from auditlab.testing.settings import Blamed
 from auditlab.testing.strategies import histories
 
 __all__ = [
+    "Blamed",
     "Exact",
     "FieldChange",
     "NetChange",

@@ -7,9 +7,12 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["UNAVAILABLE", "Exact", "State", "canonical", "read_document"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["UNAVAILABLE", "Exact", "State", "canonical", "differences", "read_document"]
 
 UNAVAILABLE = "__debezium_unavailable_value"
 """What a capture writes for a large value that did not change and was not read: it stands for "as before"."""
@@ -42,6 +45,17 @@ class Exact:
 
 State = dict[str, Exact]
 """An entity's fields: a key that is there with JSON null is there."""
+
+
+def differences(old: State, new: State) -> Iterator[tuple[str, str, Exact | None, Exact | None]]:
+    """The fields, sorted, in which two states differ as values: name, kind, old and new."""
+    for name in sorted(old.keys() | new.keys()):
+        if name not in old:
+            yield name, "added", None, new[name]
+        elif name not in new:
+            yield name, "removed", old[name], None
+        elif old[name] != new[name]:
+            yield name, "modified", old[name], new[name]
 
 
 def canonical(value: Any) -> Canonical:  # noqa: ANN401 - a JSON value is anything

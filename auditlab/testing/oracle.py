@@ -15,7 +15,9 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from auditlab.testing.repair import ABSENT, UNKNOWN, Known, Written, repaired, resolved
+from auditlab.testing.equality import differences
+from auditlab.testing.repair import ABSENT, ENDS, UNKNOWN, Known, Written, repaired, resolved
+from auditlab.testing.settings import Blamed, Settings, settings_after, settings_found
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -100,6 +102,8 @@ class Oracle:
         self._versions: list[Version] = []
         self._diffs: list[FieldChange] = []
         self._touched: list[tuple[int, str, str]] = []
+        self._settings: dict[tuple[str, str, int], Settings] = {}
+        self._presences: dict[Entity, list[tuple[datetime | None, str]]] = {}
         for entity, written in self._entities().items():
             entity_type, entity_id = entity
             walk = _Walk(entity_type, entity_id, self.clock)
@@ -107,6 +111,8 @@ class Oracle:
                 walk.take(change)
             self._versions += walk.versions
             self._diffs += walk.diffs
+            self._settings |= {(*entity, place): found for place, found in enumerate(walk.settled, 1)}
+            self._presences[entity] = walk.presences
             self._touched += [(change, entity_type, entity_id) for change in walk.taken]
         self._versions.sort(key=lambda version: (version.entity_type, version.entity_id, version.version))
         self._diffs.sort(key=lambda diff: (diff.id, diff.entity_type, diff.entity_id, diff.field))
@@ -177,6 +183,45 @@ class Oracle:
         """Every field change after ``start`` and up to ``end``, that moment included."""
         return [diff for diff in self._diffs if start < diff.effective <= end]
 
+    def blame(self, at: datetime | None = None) -> list[Blamed]:
+        """Who last set each field of each entity that is there, by entity and field."""
+        found = []
+        for version in self._versions:
+            if version.valid_to is None if at is None else version.holds_at(at):
+                settings = self._settings[version.entity_type, version.entity_id, version.version]
+                for name in sorted(version.state):
+                    setting = settings[name]
+                    change = setting.change or {}
+                    found.append(
+                        Blamed(
+                            entity_type=version.entity_type,
+                            entity_id=version.entity_id,
+                            field=name,
+                            value=version.state[name].text,
+                            set_by=change.get("changed_by"),
+                            set_at=change.get("changed_at"),
+                            id=change.get("id"),
+                            transaction_id=change.get("transaction_id"),
+                            operation=change.get("operation"),
+                            old=_text(setting.old),
+                            old_present=setting.old_present,
+                            life=version.life,
+                            origin=setting.origin,
+                            seen_in=setting.seen_in,
+                        )
+                    )
+        return found
+
+    def presence(self, entity_type: str, entity_id: str, at: datetime) -> tuple[str, State | None]:
+        """Whether an entity was there at a time (live, deleted, not yet, not recorded, unknown entity); its state."""
+        words = [
+            word for since, word in self._presences.get((entity_type, entity_id), ()) if since is None or since <= at
+        ]
+        if not words:
+            return "unknown entity", None
+        states = [each.state for each in self.history(entity_type, entity_id) if each.holds_at(at)]
+        return words[-1], states[0] if states else None
+
     def fields(self) -> dict[str, set[str]]:
         """The fields that each entity type ever had in any image."""
         found: dict[str, set[str]] = defaultdict(set)
@@ -203,17 +248,6 @@ def in_order(written: Iterable[Written]) -> Iterator[Written]:
             yield change
 
 
-def differences(old: State, new: State) -> Iterator[tuple[str, str, Exact | None, Exact | None]]:
-    """The fields, sorted, in which two states differ as values: name, kind, old and new."""
-    for name in sorted(old.keys() | new.keys()):
-        if name not in old:
-            yield name, "added", None, new[name]
-        elif name not in new:
-            yield name, "removed", old[name], None
-        elif old[name] != new[name]:
-            yield name, "modified", old[name], new[name]
-
-
 def _text(value: Exact | None) -> str | None:
     return None if value is None else value.text
 
@@ -226,6 +260,9 @@ class _Walk:
         self.versions: list[Version] = []
         self.diffs: list[FieldChange] = []
         self.taken: list[int] = []
+        self.settings: Settings = {}
+        self.settled: list[Settings] = []
+        self.presences: list[tuple[datetime | None, str]] = []
         self.state: Known = UNKNOWN
         self.life = 0
         self.effective: datetime | None = None
@@ -240,6 +277,12 @@ class _Walk:
         self.taken.append(row["id"])
         before = self.state if alive and change.before == UNKNOWN else resolved(change.before, self.state)
         after = change.leaves(self.state)
+        if not self.presences:
+            self.presences.append((None, self._first(operation, before)))
+        ends = "deleted" if operation in ENDS else "not recorded"
+        self.presences.append((self.effective, "live" if isinstance(after, dict) else ends))
+        if operation != "INSERT":
+            self.settings = settings_found(self.settings, self.state, before, after, row)
         if operation == "INSERT" or (not alive and (isinstance(before, dict) or isinstance(after, dict))):
             self.life += 1
         if not alive and isinstance(before, dict):
@@ -248,13 +291,21 @@ class _Walk:
             alive = True
         if alive:
             self.versions[-1] = replace(self.versions[-1], valid_to=self.effective, ended_by=row["id"])
+        self.settings = settings_after(self.settings, before, after, row)
         if isinstance(after, dict):
             self._begin(after, {"valid_from": self.effective, "origin": "observed", **row})
         if operation != "SNAPSHOT":
             self._compare(row, before, after)
         self.state = after
 
+    def _first(self, operation: str, before: Known) -> str:
+        """Whether the entity was there before its first change."""
+        if self.state == UNKNOWN and isinstance(before, dict):
+            return "live"
+        return "not yet" if self.state == ABSENT or operation == "INSERT" else "not recorded"
+
     def _begin(self, state: State, columns: Mapping[str, Any]) -> None:
+        self.settled.append(self.settings)
         own = ("operation", "changed_by", "changed_at", "transaction_id", "id")
         self.versions.append(
             Version(

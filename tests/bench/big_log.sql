@@ -38,7 +38,7 @@ FROM (
     FROM generate_series(0, :rows - 1) AS n
 ) AS r
 CROSS JOIN LATERAL (
-    SELECT jsonb_build_object('id', r.entity_id, 'status', 'state ' || r.n % 7, 'created_at', '2024-01-01T00:00:00+00:00') AS fixed,
+    SELECT jsonb_build_object('id', r.entity_id, 'status', 'state ' || r.entity % 7, 'created_at', '2024-01-01T00:00:00+00:00') AS fixed,
            repeat(md5(r.entity::text), :width / 32 + 1) AS padding
 ) AS f
 CROSS JOIN LATERAL (

@@ -86,6 +86,14 @@ def test_compare_net_and_steps(typed: Typed, log_file: Path, engine: str):
     assert len(lines(typed(*words, "--steps"))) == 3
 
 
+def test_blame_names_who_set_each_field(typed: Typed, log_file: Path, engine: str):
+    words = ("blame", log_file, "-t", "orders.orders", "--engine", engine, "-f", "jsonl")
+    now = {(row["entity_id"], row["field"]): (row["set_by"], row["old"]) for row in lines(typed(*words))}
+    assert now[ONE, "total"] == (BOB, "12345678901234567.89")
+    (then,) = lines(typed(*words, "--field", "total", "-e", ONE, "--at", "2024-01-01T00:00:01Z"))
+    assert (then["set_by"], then["old"], then["old_present"]) == (ALICE, None, False)
+
+
 def test_timeline_is_in_order(typed: Typed, log_file: Path):
     times = [
         row["changed_at"] for row in lines(typed("timeline", log_file, "-e", ONE, "-t", "orders.orders", "-f", "jsonl"))
@@ -115,7 +123,7 @@ def test_summary_prints_each_part(typed: Typed, log_file: Path):
     assert [(row["changed_by"], row["changes"]) for row in by_user] == [(ALICE, "3"), (BOB, "3")]
 
 
-@pytest.mark.parametrize("verb", ["as-of", "history", "diffs", "compare", "timeline", "summary"])
+@pytest.mark.parametrize("verb", ["as-of", "history", "diffs", "compare", "blame", "timeline", "summary"])
 def test_sql_shows_the_query_that_answers(typed: Typed, log_file: Path, verb: str):
     moments = ("--from", "2024-01-01", "--to", "2024-01-02") if verb == "compare" else ()
     printed = typed(verb, log_file, "--sql", *moments)

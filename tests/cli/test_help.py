@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 COMMANDS = {
     "archive",
     "as-of",
+    "blame",
     "check",
     "compare",
     "demo",
     "diffs",
+    "drift",
+    "evidence",
     "history",
     "init",
     "partitions",

@@ -1,0 +1,179 @@
+"""Evidence: whether a log can be trusted, as findings about the log itself, each with the rows that show it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from html import escape
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from auditlab.analytics import records
+from auditlab.analytics.breaks import classified
+from auditlab.analytics.chain import chain, chain_faults
+from auditlab.analytics.findings import KINDS, ROWS, SEVERITIES, findings_frame
+from auditlab.analytics.images import idle_by_text, image_faults
+from auditlab.analytics.moves import half_logged, key_changes, partition_moves, replaced
+from auditlab.errors import BadOption, IncompleteLog
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from auditlab.selection import Selected
+
+__all__ = ["Evidence", "evidence"]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What was found about a log. A log in which nothing was found is not proven whole, only not shown broken.
+
+    Args:
+        findings: One row a kind, worst first: kind, severity (``error``, ``warning`` or ``hint``) and meaning (String),
+            count (Int64, changes; of ``id gaps`` the gaps).
+        changes: How many changes were looked at.
+        documents: Whether every document was looked into.
+    """
+
+    findings: pl.DataFrame
+    changes: int
+    documents: bool
+    _faults: Mapping[str, pl.DataFrame] = field(repr=False)
+    _log: pl.DataFrame = field(repr=False)
+
+    @property
+    def worst(self) -> str | None:
+        """The worst severity found: ``error``, ``warning`` or ``hint``; None where nothing was found."""
+        return None if self.findings.is_empty() else str(self.findings["severity"][0])
+
+    def rows(self, kind: str) -> pl.DataFrame:
+        """The rows behind a finding, in the log's order.
+
+        Args:
+            kind: A kind of finding; one that was not found has no rows. ``"malformed change"`` gives all its kinds.
+
+        Returns:
+            The change that shows it, the entity's change before it (``previous_id``), and where it is about values
+            ``field``, ``old`` (what the log had) and ``new`` (what this change says), one row a field. id,
+            transaction_id and previous_id are Int64, changed_at is UTC in microseconds, the others String.
+
+        Raises:
+            BadOption: there is no such kind; the message names those that were found.
+        """
+        chosen = [name for name in self._faults if name == kind or name.startswith(f"{kind}: ")]
+        if not chosen and kind not in KINDS:
+            found = ", ".join(map(repr, self.findings["kind"])) or "nothing"
+            raise BadOption(f"no finding {kind!r}. Found: {found}.")
+        parts = [pl.DataFrame(schema=ROWS), *(_told(self._faults[name], self._log) for name in chosen)]
+        return pl.concat(parts)
+
+    def __repr__(self) -> str:
+        lines = [f"Evidence: {self._verdict()}"]
+        wide = max((len(kind) for kind in self.findings["kind"]), default=0)
+        for kind, severity, count, meaning in self.findings.iter_rows():
+            lines.append(f"{severity:<7} {kind:<{wide}} {count:>9,}  {meaning}")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{escape(name)}</th>" for name in self.findings.columns)
+        body = "".join(
+            "<tr>"
+            + "".join(f"<td>{escape(f'{cell:,}' if isinstance(cell, int) else cell)}</td>" for cell in row)
+            + "</tr>"
+            for row in self.findings.iter_rows()
+        )
+        return f"<p>{escape(self._verdict())}</p><table><tr>{head}</tr>{body}</table>"
+
+    def _verdict(self) -> str:
+        depth = "" if self.documents else ", documents not looked into"
+        found = dict(self.findings.group_by("severity").len().iter_rows())
+        told = ", ".join(
+            f"{found[name]} {name}{'s' if found[name] > 1 else ''}" for name in SEVERITIES if name in found
+        )
+        return f"{told or 'nothing'} found in {self.changes:,} changes{depth}"
+
+
+def evidence(selected: Selected, *, documents: bool = True) -> Evidence:
+    """Whether the log can be trusted: what contradicts itself, what is missing, what is only unusual, each classified.
+
+    The severities are ``error`` (the log contradicts itself or lacks a change), ``warning`` (an answer may be
+    incomplete, or readers may disagree about it) and ``hint`` (normal in many logs). The log is held against itself
+    alone: what no later change touched, only a comparison with the live tables can show.
+
+    Args:
+        selected: The log, some types of it or one entity.
+        documents: Look into every document: ``changed_fields`` against the images, updates that only say a value in
+            other words, duplicate keys and lone surrogates. Without it only images that break a chain are split, which
+            is cheap enough to do after every load.
+
+    Raises:
+        IncompleteLog: single changes are picked; what came before them is then not seen.
+
+    >>> from auditlab import from_arrow
+    >>> from auditlab.testing import make_log
+    >>> steps = [("INSERT", "a", {"x": 1}), ("UPDATE", "a", {"x": 3}, {"before_snapshot": {"x": 2}})]
+    >>> log = from_arrow(make_log(steps))
+    >>> found = log.evidence()
+    >>> found.worst
+    'error'
+    >>> found.rows("unlogged change").select("id", "previous_id", "field", "old", "new").row(0)
+    (2, 1, 'x', '1', '2')
+    """
+    if selected.words:
+        raise IncompleteLog(
+            "evidence() needs whole histories, and this selection picked single changes "
+            f"({', '.join(selected.words)}). Ask evidence() of the log before the pick."
+        )
+    faults = _faults(selected, documents=documents)
+    changes = selected.recorded.changes
+    if changes["baseline"].any() or selected.entity_types != selected.recorded.entity_types or selected.entity_id:
+        own = selected.changes()["position"]
+        faults = {
+            kind: rows.filter(pl.col("position").is_in(own.implode())) if "position" in rows.columns else rows
+            for kind, rows in faults.items()
+        }
+    counts = {
+        kind: rows["position"].n_unique() if "position" in rows.columns else rows.height
+        for kind, rows in faults.items()
+    }
+    return Evidence(findings_frame(counts), len(selected.changes()), documents, faults, changes)
+
+
+def _faults(selected: Selected, *, documents: bool) -> dict[str, pl.DataFrame]:
+    """Every kind that was looked for, with its rows: by position, or with columns of ``ROWS`` where there is none."""
+    links = chain(selected)
+    faults = chain_faults(selected, links)
+    faults |= classified(selected, links)
+    half = half_logged(selected, links)
+    for kind in ("unknown origin", "missing insert"):
+        faults[kind] = faults[kind].join(half, on="position", how="anti", maintain_order="left")
+    faults["half-logged key change"] = half
+    pairs = replaced(selected)
+    faults["key change"] = key_changes(*pairs)
+    faults["partition move"] = partition_moves(*pairs)
+    faults["time inversions"] = records.inversions(selected, links)
+    faults["no-op updates"] = idle_by_text(selected)
+    faults |= records.id_faults(selected)
+    faults |= records.order_faults(selected)
+    faults |= records.transaction_faults(selected)
+    faults |= image_faults(selected) if documents else {}
+    faults |= records.load_faults(selected.recorded.facts)
+    for kind, rows in records.malformed_faults(selected).items():
+        known = faults.get(kind)
+        faults[kind] = rows if known is None or known.is_empty() else pl.concat([known, rows], how="diagonal")
+    return faults
+
+
+def _told(fault: pl.DataFrame, log: pl.DataFrame) -> pl.DataFrame:
+    """``ROWS``' columns for one kind of finding."""
+    if "position" in fault.columns:
+        facts = log.select("position", *(name for name in ROWS if name in log.columns))
+        known = [name for name in fault.columns if name != "position" and name in facts.columns]
+        fault = fault.join(facts, on="position", how="left", maintain_order="left", suffix="_log")
+        fault = fault.with_columns(pl.coalesce(name, f"{name}_log").alias(name) for name in known)
+        fault = fault.sort("position", maintain_order=True)
+    if "previous" in fault.columns:
+        ids = log.select(pl.col("position").alias("previous"), pl.col("id").alias("previous_id"))
+        fault = fault.join(ids, on="previous", how="left", maintain_order="left")
+    missing = [pl.lit(None, dtype=dtype).alias(name) for name, dtype in ROWS.items() if name not in fault.columns]
+    return fault.with_columns(missing).select(pl.col(name).cast(dtype) for name, dtype in ROWS.items())

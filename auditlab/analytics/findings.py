@@ -1,0 +1,145 @@
+"""What can be found about a log itself: each kind of finding, how bad it is, and what it means in one sentence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from auditlab.schema import TIME
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["FINDINGS", "KINDS", "MALFORMED", "ROWS", "SEVERITIES", "findings_frame"]
+
+SEVERITIES: dict[str, str] = {
+    "error": "the log contradicts itself or lacks a change",
+    "warning": "an answer may be incomplete, or readers may disagree about it",
+    "hint": "normal in many logs; worth knowing when something else is found",
+}
+"""The severities, worst first, and what each of them says."""
+
+FINDINGS: dict[str, pl.DataType] = {
+    "kind": pl.String(),
+    "severity": pl.String(),
+    "count": pl.Int64(),
+    "meaning": pl.String(),
+}
+"""The columns of ``Evidence.findings``: one row a kind, worst first. ``count`` counts changes, or gaps of ids."""
+
+ROWS: dict[str, pl.DataType] = {
+    "id": pl.Int64(),
+    "entity_type": pl.String(),
+    "entity_id": pl.String(),
+    "operation": pl.String(),
+    "changed_by": pl.String(),
+    "changed_at": TIME,
+    "transaction_id": pl.Int64(),
+    "previous_id": pl.Int64(),
+    "field": pl.String(),
+    "old": pl.String(),
+    "new": pl.String(),
+    "note": pl.String(),
+}
+"""The columns of ``Evidence.rows``: the change that shows a finding, the entity's change before it, and, for what is
+about values, one row a field: ``old`` is what the log had, ``new`` what this change says."""
+
+KINDS: dict[str, tuple[str, str]] = {
+    "unlogged change": (
+        "error",
+        "A row was not as its last change had left it: something changed it in between, and the log does not say who.",
+    ),
+    "edited change": (
+        "error",
+        "A change disagrees with its neighbour and with its own changed_fields: it was probably edited in the log.",
+    ),
+    "missing insert": (
+        "error",
+        "A row was changed or deleted that, by the log, was not there: the change that made it is missing.",
+    ),
+    "missing delete": (
+        "error",
+        "A row was inserted that, by the log, was still there: the change that removed it is missing.",
+    ),
+    "possible TRUNCATE": (
+        "error",
+        "Several rows of one type were inserted again without having been deleted: their table was probably emptied.",
+    ),
+    "duplicate ids": ("error", "Several changes carry one id: the log was loaded twice, pieced together or edited."),
+    "malformed change": (
+        "error",
+        "A row of the source is no change and was set apart: no answer takes it into account.",
+    ),
+    "unreadable documents": (
+        "error",
+        "Images of an entity type cannot be read as documents: questions about that type raise the same error.",
+    ),
+    "changed_fields disagree": (
+        "error",
+        "The list of changed fields that is stored with a change is not what its own two images say.",
+    ),
+    "schema drift": (
+        "warning",
+        "The columns of a table changed, not its rows: until a row's next change, answers show its old columns.",
+    ),
+    "half-logged key change": (
+        "warning",
+        "A row got another key and the log names only the new one: under the old key the row seems to be still there.",
+    ),
+    "changes only": (
+        "warning",
+        "The log was loaded without what came before: states cannot be told from it, only what its changes did.",
+    ),
+    "untrackable transaction ids": (
+        "warning",
+        "Changes have no transaction id, or an impossible one: a reader that pulls by transaction would not see them.",
+    ),
+    "duplicate keys": (
+        "warning",
+        "A document names one key twice: the last value counts here, and other readers may take the first.",
+    ),
+    "lone surrogate": (
+        "warning",
+        "A document holds half a character, which no text column can hold: it is shown as its escape.",
+    ),
+    "filtered load": ("hint", "The source was asked for a part of its log: what was left out cannot be judged here."),
+    "session rendering": (
+        "hint",
+        "Two sessions wrote the same value in other words, as in another time zone: nothing was changed.",
+    ),
+    "reordering repaired": (
+        "hint",
+        "Changes of one row in one transaction were logged out of order, as nested triggers do; their images told it.",
+    ),
+    "order ambiguous": (
+        "hint",
+        "The images do not tell the order of a row's changes in one transaction: the order by id was kept.",
+    ),
+    "key change": ("hint", "A row got another key: it ended under the old one and began under the new one."),
+    "partition move": ("hint", "A row left one partition and entered another in one transaction: it is the same row."),
+    "unknown origin": ("hint", "A row was there before the log began: who made it is not in the log."),
+    "id gaps": ("hint", "Ids are missing, as rolled-back transactions leave them: a gap alone proves nothing."),
+    "time inversions": (
+        "hint",
+        "A change carries an earlier time than the one that it followed, as transactions that overlap write them.",
+    ),
+    "no-op updates": ("hint", "An UPDATE changed no value of its row."),
+    "no transaction ids": ("hint", "The log has no transaction ids: which changes belong together is not known."),
+}
+"""Each kind of finding: its severity and its meaning."""
+
+MALFORMED = "malformed change: "
+"""What stands before the loader's own word for a kind of malformed row."""
+
+
+def findings_frame(counts: Mapping[str, int]) -> pl.DataFrame:
+    """``FINDINGS``' columns for kinds and their counts, worst first; nothing for a count of 0."""
+    found = []
+    for kind, count in counts.items():
+        if count:
+            severity, meaning = KINDS[kind if kind in KINDS else MALFORMED.rstrip(": ")]
+            found.append((kind, severity, count, meaning))
+    order = {name: place for place, name in enumerate(SEVERITIES)}
+    found.sort(key=lambda one: (order[one[1]], -one[2], one[0]))
+    return pl.DataFrame(found, schema=FINDINGS, orient="row")

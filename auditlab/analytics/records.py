@@ -1,0 +1,105 @@
+"""What a log's rows say about it without their images: ids, times, transactions, and what was not loaded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from auditlab.analytics.findings import MALFORMED
+
+if TYPE_CHECKING:
+    from auditlab.schema import LogFacts
+    from auditlab.selection import Selected
+
+__all__ = ["id_faults", "inversions", "load_faults", "malformed_faults", "order_faults", "transaction_faults"]
+
+TOO_GREAT = 2**62
+"""Transaction ids from here on cannot be PostgreSQL's."""
+
+_NEGATIVE = "transaction id below 0"
+
+
+def id_faults(selected: Selected) -> dict[str, pl.DataFrame]:
+    """Duplicate ids (by position), and gaps of ids: ``id`` after the gap and ``previous_id`` before it."""
+    recorded = selected.recorded
+    changes = recorded.changes
+    ids = changes.sort("row")["id"]  # by id
+    repeated = (ids == ids.shift()).fill_null(value=False)
+    twice = (
+        changes.filter(pl.col("id").is_in(ids.filter(repeated).implode())).select("position")
+        if repeated.any()
+        else None
+    )
+    found = {"duplicate ids": twice if twice is not None else changes.clear().select("position")}
+    if selected.entity_types == recorded.entity_types and not recorded.facts.filters and not changes["baseline"].any():
+        if recorded.malformed is not None and recorded.malformed.height:
+            ids = pl.concat([ids, recorded.malformed["id"]]).sort()
+        found["id gaps"] = (
+            pl.DataFrame({"id": ids})
+            .select("id", previous_id=pl.col("id").shift())
+            .filter(pl.col("id") - pl.col("previous_id") > 1)
+            .with_columns(note=pl.format("{} missing", pl.col("id") - pl.col("previous_id") - 1))
+        )
+    return found
+
+
+def inversions(selected: Selected, links: pl.DataFrame) -> pl.DataFrame:
+    """Changes that carry an earlier time than one before them in their entity: position, previous, field, old, new."""
+    clock = selected.recorded.facts.clock
+    times = selected.recorded.changes[clock].gather(links["position"])
+    late = links.filter(times < links["effective"])
+    return late.select(
+        "position",
+        "previous",
+        pl.lit(clock).alias("field"),
+        pl.col("effective").dt.to_string("iso:strict").alias("old"),
+        pl.lit(times.filter(times < links["effective"])).dt.to_string("iso:strict").alias("new"),
+    )
+
+
+def order_faults(selected: Selected) -> dict[str, pl.DataFrame]:
+    """Changes that stand elsewhere than their ids say, and those whose place the images do not tell."""
+    recorded = selected.recorded
+    moved = recorded.changes.filter(pl.col("row") != pl.col("position")).select("position")
+    unordered = recorded.sequence.unordered.unique().sort().rename("position").to_frame()
+    return {"reordering repaired": moved, "order ambiguous": unordered}
+
+
+def transaction_faults(selected: Selected) -> dict[str, pl.DataFrame]:
+    """Transaction ids that no cursor can follow; a log that has none at all is another matter."""
+    changes = selected.recorded.changes
+    ids = changes["transaction_id"]
+    none = changes.clear().select("position")
+    if changes.height and ids.null_count() == changes.height:
+        return {"untrackable transaction ids": none, "no transaction ids": changes.select("position")}
+    if ids.null_count() == 0 and (ids.max() or 0) < TOO_GREAT:  # type: ignore[operator]  # an integer column's greatest
+        return {"untrackable transaction ids": none}
+    unknown = pl.col("transaction_id").is_null() & (pl.col("operation") != "SNAPSHOT")
+    return {
+        "untrackable transaction ids": changes.filter(unknown | (pl.col("transaction_id") >= TOO_GREAT)).select(
+            "position", note=pl.col("transaction_id").cast(pl.String).fill_null("no transaction id")
+        )
+    }
+
+
+def malformed_faults(selected: Selected) -> dict[str, pl.DataFrame]:
+    """Rows that a load with ``strict=False`` set apart, by the loader's kind; they have no position."""
+    aside = selected.recorded.malformed
+    if aside is None or aside.is_empty():
+        return {}
+    if selected.entity_types != selected.recorded.entity_types:
+        aside = aside.filter(pl.col("entity_type").is_in(selected.entity_types))
+    kinds = {str(name): rows.drop("kind") for (name,), rows in aside.group_by("kind", maintain_order=True)}
+    return {
+        "untrackable transaction ids" if name == _NEGATIVE else MALFORMED + name: rows.with_columns(note=pl.lit(name))
+        for name, rows in kinds.items()
+    }
+
+
+def load_faults(facts: LogFacts) -> dict[str, pl.DataFrame]:
+    """What the load left out, one row a reason."""
+    found = {"filtered load": pl.DataFrame({"note": list(facts.filters)}, schema={"note": pl.String})}
+    if not facts.coverage.complete:
+        found["changes only"] = pl.DataFrame({"note": [facts.coverage.why]})
+    return found

@@ -1,0 +1,48 @@
+"""What a log, or a selection of one, holds: the lines of its repr."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from auditlab.selection import Selected
+
+__all__ = ["description"]
+
+
+def description(selected: Selected) -> list[tuple[str, str]]:
+    """What is held, as pairs of a name and words: types, coverage, clock, source, and what limits the answers."""
+    recorded = selected.recorded
+    rows, facts = selected.changes(), recorded.facts
+    per_type = {name: group for (name,), group in rows.group_by("entity_type")}
+    entities = {name: group["entity_id"].drop_nulls().n_unique() for name, group in per_type.items()}
+    types = [
+        f"{name} ({_counted(len(per_type[name]), 'change')}, {_counted(entities[name], 'entity', 'entities')})"
+        for name in selected.entity_types
+        if name in per_type
+    ]
+    users = rows["changed_by"].drop_nulls().n_unique()
+    shown = [
+        ("ChangeLog", f"{_counted(len(rows), 'change')} by {_counted(users, 'user')}"),
+        ("types", ", ".join(types) or "none"),
+        ("coverage", str(facts.coverage)),
+        ("clock", f"{facts.clock}, naive times are {facts.zone}"),
+        ("source", facts.source),
+        ("engine", selected.engine.name),
+    ]
+    if selected.entity_id is not None:
+        shown.append(("entity", selected.entity_id))
+    partial = ", ".join(name for name in selected.entity_types if name in recorded.unseen)
+    if partial:
+        shown.append(("population", f"incomplete: rows of {partial} were there before the log began"))
+    if facts.filters:
+        shown.append(("loaded", ", ".join(facts.filters)))
+    if selected.words:
+        shown.append(("picked", ", ".join(selected.words)))
+    if recorded.malformed is not None and len(recorded.malformed):
+        shown.append(("malformed", f"{_counted(len(recorded.malformed), 'row')} set apart"))
+    return shown
+
+
+def _counted(number: int, one: str, more: str = "") -> str:
+    return f"{number:,} {one if number == 1 else more or one + 's'}"

@@ -1,0 +1,162 @@
+"""Who set each field of each version: the runs in which a field had one value, and the change that set it.
+
+A field is set by the change whose own images differ in it. Where a change's before image is not what the change before
+it left, something that was not logged did the difference: that change merely carried it, and is not named for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from auditlab.schema import TIME
+
+if TYPE_CHECKING:
+    from auditlab.values import Column
+
+__all__ = ["FIELD_ORIGINS", "field_origins"]
+
+FIELD_ORIGINS: dict[str, pl.DataType] = {
+    "entity_id": pl.String(),
+    "field": pl.String(),
+    "place": pl.Int64(),
+    "value": pl.String(),
+    "set_by": pl.String(),
+    "set_at": TIME,
+    "id": pl.Int64(),
+    "transaction_id": pl.Int64(),
+    "operation": pl.String(),
+    "old": pl.String(),
+    "old_present": pl.Boolean(),
+    "life": pl.Int64(),
+    "origin": pl.String(),
+    "seen_in": pl.Int64(),
+    "certain": pl.Boolean(),
+    "valid_from": TIME,
+    "valid_to": TIME,
+}
+"""One row a field's value for as long as it was held by one setting; its recorded text may change on the way."""
+
+_CARRIED, _SET, _UNLOGGED, _UNKNOWN = 0, 1, 2, 3
+_FACTS = (
+    "entity_id", "life", "changed_by", "changed_at", "id", "transaction_id", "operation", "seen_in", "sure", "was",
+    "prior",
+)  # fmt: skip
+_WORDS = {_SET: "observed", _UNLOGGED: "unlogged", _UNKNOWN: "unknown"}
+
+
+def field_origins(
+    versions: pl.DataFrame,
+    steps: pl.DataFrame,
+    columns: tuple[Column, ...],
+    unordered: pl.Series,
+    truncated: int | None,
+) -> pl.DataFrame:
+    """Every field of every version with the change that set it, run by run: ``FIELD_ORIGINS``' columns.
+
+    Args:
+        versions: :attr:`auditlab.shape.Shape.versions`, by entity and version.
+        steps: The type's steps with ``before`` (the number of the before image).
+        columns: The type's fields over its documents.
+        unordered: Positions whose order is ambiguous.
+        truncated: The position of the type's first TRUNCATE: an entity first seen after it was absent before.
+    """
+    rows = _rows(versions, steps, unordered, truncated)
+    parts = [_of_field(rows, column, place) for place, column in enumerate(columns)]
+    return pl.concat([pl.DataFrame(schema=FIELD_ORIGINS), *parts])
+
+
+def _rows(versions: pl.DataFrame, steps: pl.DataFrame, unordered: pl.Series, truncated: int | None) -> pl.DataFrame:
+    """The versions with the documents around each and, of a life's first, where its values come from."""
+    first = (pl.col("entity") != pl.col("entity").shift()).fill_null(value=True)
+    images = steps.select("entity", "position", "before", first=first)
+    rows = versions.join(images, on=["entity", "position"], how="left", maintain_order="left")
+    observed = pl.col("origin") == "observed"
+    operation = pl.col("operation").fill_null("")
+    read = operation == "SNAPSHOT"
+    same = pl.all_horizontal(pl.col(name) == pl.col(name).shift() for name in ("entity", "life")).fill_null(value=False)
+    absent_before = ~pl.col("first")
+    if truncated is not None:
+        absent_before |= pl.col("position") > truncated
+    begun = (
+        pl.when(operation == "INSERT")
+        .then(_SET)
+        .when((~observed & pl.col("valid_from").is_not_null()) | (read & absent_before))
+        .then(_UNLOGGED)
+        .otherwise(_UNKNOWN)
+    )
+    rows = rows.with_columns(
+        same=same,
+        begun=pl.when(~same).then(begun).otherwise(_CARRIED),
+        prior=pl.when(same).then(pl.col("doc").shift()),
+        own=pl.when(~operation.is_in(["SNAPSHOT", "INSERT"]) & observed).then("before"),
+        read=read,
+        seen_in=pl.coalesce("id", "ended_by"),
+        sure=~pl.col("position").is_in(unordered.implode()),
+    )
+    rows = rows.with_columns(
+        was=pl.when(~pl.col("read")).then(pl.coalesce("own", "prior")),
+        found=pl.when("read").then("doc").otherwise("own"),
+    )
+    return rows.with_row_index("row")
+
+
+def _of_field(rows: pl.DataFrame, column: Column, place: int) -> pl.DataFrame:
+    """The runs of one field: a run begins with a life, a setting or other recorded text."""
+    code = column.code
+    after, prior, was, found = (code.gather(rows[name]) for name in ("doc", "prior", "was", "found"))
+    text = column.text.gather(rows["doc"])
+    broken = prior.ne_missing(found) & rows["found"].is_not_null() & rows["same"]
+    changed = was.ne_missing(after) & rows["was"].is_not_null() & rows["same"]
+    cells = rows.select(
+        "row",
+        "same",
+        kind=pl.when(~pl.col("same"))
+        .then("begun")
+        .when(pl.lit(changed))
+        .then(_SET)
+        .when(pl.lit(broken))
+        .then(_UNLOGGED)
+        .otherwise(_CARRIED),
+    )
+    event = pl.col("kind") != _CARRIED
+    reworded = pl.lit(text.ne_missing(text.shift()))
+    runs = cells.select(
+        "row",
+        begins=~pl.col("same") | event | reworded,
+        setting=pl.when(event).then("row").forward_fill(),
+        kind=pl.when(event).then("kind").forward_fill(),
+    ).filter("begins")
+    last = (runs["row"].shift(-1, fill_value=len(rows)) - 1).alias("last")
+    runs = runs.with_columns(last).filter(after.gather(runs["row"]).is_not_null())
+    return _told(rows, runs, column, place)
+
+
+def _told(rows: pl.DataFrame, runs: pl.DataFrame, column: Column, place: int) -> pl.DataFrame:
+    """The runs with the facts of the change that set each."""
+    setting = rows.select(_FACTS)[runs["setting"]]
+    kind = runs["kind"]
+    was = setting.select(
+        pl.when(pl.lit(kind) == _SET).then("was").when(pl.lit(kind) == _UNLOGGED).then("prior")
+    ).to_series()
+    by = pl.lit(kind) == _SET
+    return setting.select(
+        "entity_id",
+        pl.lit(column.name).alias("field"),
+        pl.lit(place, dtype=pl.Int64).alias("place"),
+        pl.lit(column.text.gather(rows["doc"].gather(runs["row"]))).alias("value"),
+        pl.when(by).then("changed_by").alias("set_by"),
+        pl.when(by).then("changed_at").alias("set_at"),
+        pl.when(by).then("id").alias("id"),
+        pl.when(by).then("transaction_id").alias("transaction_id"),
+        pl.when(by).then("operation").alias("operation"),
+        pl.lit(column.text.gather(was)).alias("old"),
+        pl.when(pl.lit(kind) != _UNKNOWN).then(pl.lit(column.code.gather(was).is_not_null())).alias("old_present"),
+        "life",
+        pl.lit(kind).replace_strict(_WORDS, return_dtype=pl.String).alias("origin"),
+        "seen_in",
+        pl.col("sure").alias("certain"),
+        pl.lit(rows["valid_from"].gather(runs["row"])).alias("valid_from"),
+        pl.lit(rows["valid_to"].gather(runs["last"])).alias("valid_to"),
+    )

@@ -1,0 +1,80 @@
+"""Blame: for each field of each live entity who last set it, when, in which change, and from what."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from auditlab import queries
+from auditlab.engines.base import params_frame
+from auditlab.schema import TIME
+
+if TYPE_CHECKING:
+    from auditlab.clock import Moment
+    from auditlab.selection import Selected
+
+__all__ = ["BLAME", "blame"]
+
+BLAME: dict[str, pl.DataType] = {
+    "entity_type": pl.String(),
+    "entity_id": pl.String(),
+    "field": pl.String(),
+    "value": pl.String(),
+    "set_by": pl.String(),
+    "set_at": TIME,
+    "id": pl.Int64(),
+    "transaction_id": pl.Int64(),
+    "operation": pl.String(),
+    "old": pl.String(),
+    "old_present": pl.Boolean(),
+    "life": pl.Int64(),
+    "origin": pl.String(),
+    "seen_in": pl.Int64(),
+    "certain": pl.Boolean(),
+}
+"""The columns of a blame: one row a field of a live entity; ``value`` and ``old`` are the recorded text."""
+
+
+def blame(selected: Selected, at: Moment | None = None) -> pl.DataFrame:
+    """For each field of each live entity at an instant (inclusive), else the latest: who last set it to its value.
+
+    A change sets a field where its own images differ in it as values; the same value in other words, and a field that
+    a change merely carried along, are nobody's work. A life's INSERT sets all of its fields, so a row that was deleted
+    and inserted again blames the new INSERT. A SNAPSHOT sets nothing.
+
+    Args:
+        selected: The log, or a part of it that keeps whole histories.
+        at: A time; a bare date is 00:00, naive times are read in the log's zone. Without one, the latest state.
+
+    Returns:
+        ``BLAME``'s columns, by entity type and entity id. ``value`` is the recorded text at the instant (null for JSON
+        null); ``set_by``, ``set_at``, ``id``, ``transaction_id`` and ``operation`` are the setting change's
+        ``changed_by``, ``changed_at`` (UTC) and so on; ``old`` is the recorded text before it, ``old_present`` false
+        where the field was not there before. ``origin`` says how it is known:
+
+        - ``observed``: the change ``id`` set it.
+        - ``unlogged``: it was set between two logged changes by something that was not logged. ``id`` and who and when
+          are null; ``seen_in`` is the change that found it so.
+        - ``unknown``: it was set before the log began, or the log has no image that tells; ``old_present`` is null,
+          too, and ``seen_in`` is the change that first showed it.
+
+        ``certain`` is false where that change's order in its transaction is ambiguous.
+
+    Raises:
+        NoData: the time is outside what the log covers.
+        IncompleteLog: the selection or the log does not hold whole histories.
+
+    Warns:
+        IncompletePopulation: rows were there before the log began, so the log may not know all of them.
+    """
+    selected.require_states("blame")
+    when = selected.instant(at) if at is not None else None
+    selected.warn_partial(*selected.entity_types)
+    params = params_frame(at=(when, TIME), entity_id=(selected.entity_id, pl.String()))
+    frames = [pl.DataFrame(schema=BLAME)]
+    for shape in selected.shapes():
+        tables = {"field_origins": shape.field_origins, "params": params}
+        rows = selected.engine.run(queries.text("analysis", "blame"), tables, {})
+        frames.append(rows.select(pl.lit(shape.entity_type).alias("entity_type"), *list(BLAME)[1:]))
+    return pl.concat(frames)

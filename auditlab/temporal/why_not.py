@@ -1,0 +1,126 @@
+"""Why not: in words, why an entity is absent at an instant."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from auditlab.clock import instant
+from auditlab.errors import NoData
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from auditlab.clock import Moment
+    from auditlab.selection import Selected
+
+__all__ = ["never_seen", "why_not"]
+
+
+def why_not(selected: Selected, at: Moment | None = None) -> str:
+    """Why the one selected entity is absent at an instant (inclusive), else in the latest state: one sentence or two.
+
+    The sentence names the change that ended the entity, or the first that the log has of it, with its time (UTC), its
+    user and its transaction. Of an entity that is there it says so, and since when.
+
+    Args:
+        selected: A selection of one entity.
+        at: A time; a bare date is 00:00, naive times are read in the log's zone. Without one, the latest state.
+
+    Raises:
+        BadTime: the time cannot be read.
+        IncompleteLog: the selection or the log does not hold whole histories.
+    """
+    selected.require_states("why_not")
+    (entity_type,), entity_id = selected.entity_types, selected.entity_id
+    who = f"{entity_type} {entity_id}"
+    try:
+        when = selected.instant(at) if at is not None else None
+    except NoData as exc:
+        return f"It cannot be told whether {who} was there: {exc}"
+    shape = selected.recorded.shape(entity_type)
+    versions = shape.versions.filter(pl.col("entity_id") == entity_id)
+    begun, until = pl.col("valid_from").is_null(), pl.col("valid_to").is_null()
+    if when is not None:
+        begun, until = begun | (pl.col("valid_from") <= when), until | (pl.col("valid_to") > when)
+    else:
+        begun = pl.lit(value=True)
+    changes = shape.entity_changes.filter(pl.col("entity_id") == entity_id)
+    asked = "now" if when is None else f"at {_time(when)}"
+    live = versions.filter(begun & until)
+    if len(live):
+        return f"{who} is not absent {asked}: {_since(changes, live.row(-1, named=True))}."
+    done = changes if when is None else changes.filter(pl.col("effective") <= when)
+    if done.is_empty():
+        return f"{who} was not yet there {asked}: {_first(changes)}"
+    last = done.row(-1, named=True)
+    words = {"TRUNCATE": "its table was emptied by TRUNCATE"}.get(last["operation"], "it was deleted")
+    return f"{who} is absent {asked}: {words}, {_told(last)}.{_again(changes, last['position'])}"
+
+
+def never_seen(selected: Selected, key: object, elsewhere: list[str], at: Moment | None = None) -> str:
+    """Why an entity is absent of which the selected types have no change.
+
+    Args:
+        selected: The selection that has no such entity.
+        key: The key or id as it was asked for.
+        elsewhere: Types of the log, outside the selection, that know the key.
+        at: The time that was asked for; one outside the coverage is said.
+    """
+    selected.require_states("why_not")
+    recorded = selected.recorded
+    types = ", ".join(map(repr, selected.entity_types)) or "no types"
+    words = [f"no entity {key!r} was ever seen among {types} in this log, which covers {recorded.facts.coverage}."]
+    if elsewhere:
+        words.append(f"The key is known under {', '.join(map(repr, elsewhere))}.")
+    partial = [name for name in selected.entity_types if name in recorded.unseen]
+    if partial:
+        words.append(
+            f"Rows of {', '.join(partial)} that were there before the log began and never changed are not in it."
+        )
+    if recorded.facts.filters:
+        words.append(f"The log was loaded with {', '.join(recorded.facts.filters)}.")
+    aside = 0 if recorded.malformed is None else len(recorded.malformed)
+    if aside:
+        words.append(f"{aside:,} rows of the source are no changes and were set apart (malformed).")
+    if at is not None:
+        moment = instant(at, recorded.facts.zone)
+        start, end = recorded.facts.coverage.start, recorded.facts.coverage.end
+        if start is None or end is None or not start <= moment <= end:
+            words.append(f"{_time(moment)} is outside of that.")
+    return " ".join(words)
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S.%f}".rstrip("0").rstrip(".") + " UTC"
+
+
+def _told(change: dict[str, Any]) -> str:
+    by = f"by {change['changed_by']}" if change["changed_by"] is not None else "by an unnamed user"
+    number = change["transaction_id"]
+    transaction = f"in transaction {number}" if number is not None else "in an unnumbered transaction"
+    return f"at {_time(change['changed_at'])} {by} {transaction} (change {change['id']})"
+
+
+def _since(changes: pl.DataFrame, version: dict[str, Any]) -> str:
+    if version["origin"] == "unknown":
+        return f"it was there before its first logged change, {_told(changes.row(0, named=True))}"
+    verb = "found" if version["operation"] == "SNAPSHOT" else "left"
+    change = _told(changes.row(by_predicate=pl.col("position") == version["position"], named=True))
+    return f"it is there as the {version['operation']} {change} {verb} it"
+
+
+def _first(changes: pl.DataFrame) -> str:
+    change = changes.row(0, named=True)
+    if change["operation"] == "INSERT":
+        return f"it was inserted {_told(change)}."
+    return f"the log first has it by a {change['operation']} {_told(change)}; what was before is not in the log."
+
+
+def _again(changes: pl.DataFrame, position: int) -> str:
+    later = changes.filter(pl.col("position") > position)
+    if later.is_empty():
+        return ""
+    change = later.row(0, named=True)
+    return f" It came back by a later {change['operation']}, {_told(change)}."

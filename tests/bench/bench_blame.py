@@ -1,0 +1,80 @@
+"""Blame over a table of 100,000 rows and 200 transactions: ours, and a loop over the rows in Python.
+
+Run it alone: ``pytest -m bench -s tests/bench/bench_blame.py``. ``AUDITLAB_BENCH_ROWS`` sets the table's rows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pytest
+from made_log import made_log
+
+import auditlab as al
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import polars as pl
+
+T = TypeVar("T")
+
+ROWS = int(os.environ.get("AUDITLAB_BENCH_ROWS", "100000"))
+TRANSACTIONS = 200
+GOAL = 10
+
+
+def timed(work: Callable[[], T]) -> tuple[T, float]:
+    begin = time.perf_counter()
+    done = work()
+    return done, time.perf_counter() - begin
+
+
+def by_hand(frame: pl.DataFrame) -> dict[tuple[str, str], tuple[Any, ...]]:
+    """Who last set each field, change by change: numbers exact, as in any careful loop."""
+    blame: dict[str, dict[str, tuple[Any, ...]]] = {}
+    for row in frame.iter_rows(named=True):
+        if row["operation"] == "DELETE":
+            blame.pop(row["entity_id"], None)
+            continue
+        before = json.loads(row["before_snapshot"], parse_float=Decimal) if row["before_snapshot"] else {}
+        after = json.loads(row["after_snapshot"], parse_float=Decimal)
+        fields = blame.setdefault(row["entity_id"], {})
+        for name, value in after.items():
+            if name not in before or before[name] != value:
+                fields[name] = (
+                    row["changed_by"],
+                    row["changed_at"],
+                    row["id"],
+                    row["transaction_id"],
+                    before.get(name),
+                )
+    return {(entity, name): setting for entity, fields in blame.items() for name, setting in fields.items()}
+
+
+@pytest.mark.bench
+def test_blame_against_a_loop_over_the_rows():
+    frame = made_log(rows=ROWS, transactions=TRANSACTIONS, each=ROWS // 50)
+    looped, hand = timed(lambda: by_hand(frame))
+    log, load = timed(lambda: al.from_arrow(frame))
+    found, cold = timed(log.blame)
+    log.history()
+    _, warm = min((timed(log.blame) for _ in range(3)), key=lambda one: one[1])
+    _, past = timed(lambda: log.blame(at=frame["changed_at"][len(frame) // 2]))
+    keys = zip(found["entity_id"], found["field"], strict=True)
+    told = zip(*(found[name] for name in ("set_by", "set_at", "id", "transaction_id")), strict=True)
+    assert dict(zip(keys, told, strict=True)) == {key: setting[:4] for key, setting in looped.items()}
+    print(f"\nblame of {ROWS:,} rows after {TRANSACTIONS} transactions, {len(frame):,} changes, {len(found):,} fields")
+    for name, seconds in (
+        ("a loop over the rows in Python", hand),
+        ("auditlab, load and first question", load + cold),
+        ("auditlab, first question", cold),
+        ("auditlab, next questions", warm),
+        ("auditlab, a time in the past", past),
+    ):
+        print(f"  {name:36} {seconds:8.3f} s  {hand / seconds:8.1f} x the loop")
+    assert hand / warm >= GOAL

@@ -1,0 +1,80 @@
+"""Evidence against the chain check in SQL: whether each before image is the previous after image.
+
+Run it alone: ``pytest -m bench -s tests/bench/bench_evidence.py``. ``AUDITLAB_BENCH_ROWS`` sets the size.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+import duckdb
+import pytest
+from big_log import ROWS, fill
+
+import auditlab as al
+from auditlab.connection import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from auditlab.demo.server import Server
+
+T = TypeVar("T")
+
+WIDTH = 456
+ROUNDS = 3
+CHECK = """
+SELECT count(*) AS breaks
+FROM (
+    SELECT l.operation, l.before_snapshot,
+           lag(l.after_snapshot) OVER (PARTITION BY l.entity_type, l.entity_id ORDER BY l.id) AS state
+    FROM {log} AS l
+) AS linked
+WHERE operation <> 'INSERT' AND before_snapshot IS DISTINCT FROM state
+"""
+
+
+def timed(work: Callable[[], T]) -> tuple[T, float]:
+    begin = time.perf_counter()
+    done = work()
+    return done, time.perf_counter() - begin
+
+
+def best_of(work: Callable[[], T]) -> tuple[T, float]:
+    return min((timed(work) for _ in range(ROUNDS)), key=lambda one: one[1])
+
+
+@pytest.mark.bench
+def test_evidence_against_the_check_in_sql(server: Server, database: str):
+    fill(server, database, rows=ROWS, width=WIDTH)
+    changes = al.read_postgres(database, progress=False).changes()
+
+    def fresh(*, documents: bool) -> al.ChangeLog:
+        log = al.from_arrow(changes)
+        assert log.evidence(documents=documents).worst in (None, "hint")
+        return log
+
+    _, loading = best_of(lambda: al.from_arrow(changes))
+    _, quick = best_of(lambda: fresh(documents=False))
+    log, whole = best_of(lambda: fresh(documents=True))
+    _, again = best_of(lambda: log.evidence(documents=False))
+    _, asked = best_of(log.evidence)
+    with connect(database) as connection:
+        found, postgres = best_of(lambda: connection.rows(CHECK.format(log="audit.entity_change_log"))[0]["breaks"])
+    assert found == 0
+    with duckdb.connect() as duck:
+        duck.register("changes", changes.to_arrow())
+        duck.execute("CREATE TABLE log AS SELECT * FROM changes")
+        _, out_of_core = best_of(lambda: duck.execute(CHECK.format(log="log")).fetchall())
+    print(f"\nis every change the continuation of the one before it? {ROWS:,} changes")
+    for name, seconds in (
+        ("SQL, PostgreSQL", postgres),
+        ("SQL, DuckDB", out_of_core),
+        ("auditlab, the log's order and evidence(documents=False)", quick - loading),
+        ("auditlab, evidence(documents=False) on a log in order", again),
+        ("auditlab, evidence() that splits every document", whole - loading),
+        ("auditlab, evidence() on a log whose documents are split", asked),
+    ):
+        print(f"  {name:56} {seconds:8.3f} s  {postgres / seconds:6.1f} x PostgreSQL")
+    assert quick < postgres

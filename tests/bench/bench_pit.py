@@ -1,0 +1,75 @@
+"""Point-in-time join: ours, and Polars' own join_asof by entity over the versions, in one run.
+
+Run it alone: ``pytest -m bench -s tests/bench/bench_pit.py``. ``AUDITLAB_BENCH_ROWS`` sets the log's changes.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, TypeVar
+
+import polars as pl
+import pytest
+from made_log import START, made_log
+
+import auditlab as al
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+CHANGES = int(os.environ.get("AUDITLAB_BENCH_ROWS", "3000000"))
+SPINE = 100_000
+GOAL = 5
+
+
+def timed(work: Callable[[], T]) -> tuple[T, float]:
+    begin = time.perf_counter()
+    done = work()
+    return done, time.perf_counter() - begin
+
+
+def best_of(work: Callable[[], T]) -> tuple[T, float]:
+    return min((timed(work) for _ in range(5)), key=lambda one: one[1])
+
+
+@pytest.mark.bench
+def test_point_in_time_join_against_join_asof():
+    rows, transactions = CHANGES // 10, 600
+    frame = made_log(rows=rows, transactions=transactions, each=rows * 9 // transactions, note=20)
+    log = al.from_arrow(frame)
+    versions = log.history()
+    last = frame["changed_at"].max()
+    span = (last - START) // timedelta(microseconds=1)
+    since = pl.int_range(SPINE, eager=True).shuffle(2) * span // SPINE
+    entities = frame["entity_id"].sample(SPINE, with_replacement=True, seed=1)
+    spine = pl.DataFrame({"entity_id": entities, "at": since.cast(pl.Duration("us")) + START})
+    first, cold = timed(lambda: log.pit_join(spine, fields=["total"]))
+    narrow, warm = best_of(lambda: log.pit_join(spine, fields=["total"]))
+    _, wide = best_of(lambda: log.pit_join(spine))
+    right = (
+        versions.select("entity_id", "valid_from", "version", "total")
+        .sort("valid_from", "version")
+        .set_sorted("valid_from")
+    )
+
+    def asof() -> pl.DataFrame:
+        left = spine.with_row_index("nr").sort("at")
+        joined = left.join_asof(right, left_on="at", right_on="valid_from", by="entity_id", check_sortedness=False)
+        return joined.sort("nr")
+
+    theirs, polars = best_of(asof)
+    assert first["total"].equals(narrow["total"])
+    assert narrow["total"].equals(theirs["total"])
+    print(f"\npoint-in-time join of {SPINE:,} rows with {len(frame):,} changes")
+    for name, seconds in (
+        ("Polars join_asof, log sorted before", polars),
+        ("auditlab, first join (index built)", cold),
+        ("auditlab, next joins", warm),
+        ("auditlab, next joins, all fields", wide),
+    ):
+        print(f"  {name:36} {seconds:8.3f} s  {polars / seconds:8.1f} x join_asof")
+    assert polars / warm >= GOAL
