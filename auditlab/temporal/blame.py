@@ -8,6 +8,7 @@ import polars as pl
 
 from auditlab import queries
 from auditlab.engines.base import params_frame
+from auditlab.origins import FIELD_ORIGINS
 from auditlab.schema import TIME
 
 if TYPE_CHECKING:
@@ -18,20 +19,7 @@ __all__ = ["BLAME", "blame"]
 
 BLAME: dict[str, pl.DataType] = {
     "entity_type": pl.String(),
-    "entity_id": pl.String(),
-    "field": pl.String(),
-    "value": pl.String(),
-    "set_by": pl.String(),
-    "set_at": TIME,
-    "id": pl.Int64(),
-    "transaction_id": pl.Int64(),
-    "operation": pl.String(),
-    "old": pl.String(),
-    "old_present": pl.Boolean(),
-    "life": pl.Int64(),
-    "origin": pl.String(),
-    "seen_in": pl.Int64(),
-    "certain": pl.Boolean(),
+    **{name: dtype for name, dtype in FIELD_ORIGINS.items() if name not in ("place", "valid_from", "valid_to")},
 }
 """The columns of a blame: one row a field of a live entity; ``value`` and ``old`` are the recorded text."""
 
