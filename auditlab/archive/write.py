@@ -33,7 +33,7 @@ OPEN_FILES = 64
 """Files open at a time; beyond, the one that waited longest is finished."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ArchiveSummary:
     """What was written.
 
@@ -58,6 +58,8 @@ class ArchiveSummary:
             f"{self.rows:,} changes of {len(self.by_type)} entity types in {self.files} files, "
             f"{self.bytes / 1e6:,.1f} MB, in {self.folder}"
         )
+
+    __repr__ = __str__
 
 
 @dataclass(slots=True)
