@@ -14,6 +14,7 @@ __all__ = [
     "canonical_string",
     "empty",
     "floats_are_exact",
+    "instants",
     "strings",
     "with_specials",
 ]
@@ -77,24 +78,26 @@ def canonical_string(value: str, kind: str | None) -> str:
     return "s" + value
 
 
-def canonical_instants(fast: pl.Series, text: pl.Series, where: pl.Series) -> pl.Series:
-    """``fast`` with the cells of ``where``, which look like instants, replaced by those that are."""
-    if not where.any():
-        return fast
-    micros = _instants(text).dt.epoch("us")
-    cells = pl.DataFrame({"fast": fast, "micros": micros, "where": where})
-    found = pl.col("where") & pl.col("micros").is_not_null()
+def canonical_instants(fast: pl.Series, instants: pl.Series) -> pl.Series:
+    """``fast`` with the cells that are instants replaced by their microseconds since 1970, UTC."""
+    cells = pl.DataFrame({"fast": fast, "micros": instants.dt.epoch("us")})
     instant = pl.lit("t") + pl.col("micros").cast(pl.String)
-    return cells.select(pl.when(found).then(instant).otherwise(pl.col("fast"))).to_series()
+    return cells.select(pl.when(pl.col("micros").is_not_null()).then(instant).otherwise(pl.col("fast"))).to_series()
 
 
-def strings(text: pl.Series, declared: str | None) -> tuple[pl.Series, str, str]:
-    """The typed column of a field whose every value is a JSON string: time types where all values fit, else text."""
+def strings(text: pl.Series, declared: str | None, instants: pl.Series | None) -> tuple[pl.Series, str, str]:
+    """The typed column of a field whose every value is a JSON string: time types where all values fit, else text.
+
+    Args:
+        text: The values.
+        declared: The kind that the source's catalog declares.
+        instants: What :func:`instants` made of them, where the field may hold instants.
+    """
     values = text.drop_nulls()
     typed: pl.Series | None = None
     kind = "text"
-    if declared in (None, "timestamptz") and values.str.contains(INSTANT).all():
-        typed, kind = _instants(text), "timestamptz"
+    if instants is not None and instants.null_count() == text.null_count():
+        typed, kind = instants, "timestamptz"
     elif declared in (None, "timestamp") and values.str.contains(TIMESTAMP).all():
         typed, kind = _timestamps(text), "timestamp"
     elif declared in (None, "date") and values.str.contains(DATE).all():
@@ -139,8 +142,11 @@ def _timestamps(text: pl.Series) -> pl.Series:
     return regular.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
 
 
-def _instants(text: pl.Series) -> pl.Series:
-    """Instants from the texts that match ``INSTANT``; null for all others and for days that do not exist."""
+def instants(text: pl.Series) -> pl.Series | None:
+    """Instants from the texts that look like some, null for others and days that do not exist; None without any."""
+    looks = text.str.contains(INSTANT)
+    if not looks.any():
+        return None
     if (odd := text.str.contains(LOCAL_MEAN).fill_null(value=False)).any():
         distinct = text.filter(odd).unique()
         utc = [_in_utc(value) for value in distinct]
@@ -153,7 +159,7 @@ def _instants(text: pl.Series) -> pl.Series:
         .str.replace(r"T(\d\d:\d\d)([+-])", "T${1}:00$2")
     )
     parsed = regular.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%:z", time_unit="us", time_zone="UTC", strict=False)
-    return pl.select(pl.when(text.str.contains(INSTANT)).then(parsed)).to_series()
+    return pl.select(pl.when(looks).then(parsed)).to_series()
 
 
 def _in_utc(value: str) -> str | None:

@@ -100,7 +100,8 @@ def column(name: str, raw: pl.Series, declared: str | None = None) -> Column:
     )
     shapes = set(cells["shape"].drop_nulls().unique())
     text = _texts(raw, has_strings="string" in shapes)
-    code = _codes(_canonicals(raw, cells["shape"], text, declared))
+    instants = literals.instants(text) if "string" in shapes and declared in INSTANT_KINDS else None
+    code = _codes(_canonicals(raw, cells["shape"], text, declared, instants))
     if shapes == {"number", "string"} and declared in ("float", "decimal"):
         special = literals.with_specials(text, cells["shape"] == "string", declared)
         if special is not None:
@@ -110,11 +111,13 @@ def column(name: str, raw: pl.Series, declared: str | None = None) -> Column:
         as_json = cells.select(pl.when(pl.col("shape").is_not_null()).then(pl.col("raw")))["raw"]
         note = f"holds {' and '.join(sorted(shapes))} values: shown as JSON text"
         return Column(name, "mixed", note, as_json.alias(name), as_json, code)
-    typed, kind, note = _typed(text, shapes.pop() if shapes else None, declared)
+    typed, kind, note = _typed(text, shapes.pop() if shapes else None, declared, instants)
     return Column(name, kind, note, typed.alias(name), text, code)
 
 
-def _typed(text: pl.Series, shape: str | None, declared: str | None) -> tuple[pl.Series, str, str]:
+def _typed(
+    text: pl.Series, shape: str | None, declared: str | None, instants: pl.Series | None
+) -> tuple[pl.Series, str, str]:
     if shape is None:
         return literals.empty(text, declared)
     if shape == "bool":
@@ -122,7 +125,7 @@ def _typed(text: pl.Series, shape: str | None, declared: str | None) -> tuple[pl
     if shape == "number":
         return _numbers(text, declared)
     if shape == "string":
-        return literals.strings(text, declared)
+        return literals.strings(text, declared, instants)
     return text, "json", ""
 
 
@@ -163,7 +166,9 @@ def _texts(raw: pl.Series, *, has_strings: bool) -> pl.Series:
     return plain if escaped is None else _patch(plain, raw, escaped, recorded_text)
 
 
-def _canonicals(raw: pl.Series, shape: pl.Series, text: pl.Series, declared: str | None) -> pl.Series:
+def _canonicals(
+    raw: pl.Series, shape: pl.Series, text: pl.Series, declared: str | None, instants: pl.Series | None
+) -> pl.Series:
     """The canonical text of every cell: fast where the form is plain, by :func:`canonical` where it is not."""
     cells = pl.DataFrame({"raw": raw, "shape": shape, "text": text})
     number = pl.col("raw")
@@ -187,9 +192,8 @@ def _canonicals(raw: pl.Series, shape: pl.Series, text: pl.Series, declared: str
     strings = shape == "string"
     if declared in ("bytea", "interval"):
         slow |= strings
-    elif declared in INSTANT_KINDS:
-        instants = strings & text.str.contains(literals.INSTANT)
-        fast = literals.canonical_instants(fast, text, instants.fill_null(value=False))
+    elif instants is not None:
+        fast = literals.canonical_instants(fast, instants)
     return _patch(fast, raw, slow, lambda value: canonical(value, declared))
 
 
