@@ -468,3 +468,13 @@ def test_a_field_that_takes_the_value_of_the_id_is_no_changed_key():
     assert log.as_of().height == 2
     other = make_log([("INSERT", "a1", {"x": "b"}), ("UPDATE", "a1", {"x": "a1"})])
     assert al.from_arrow(other).as_of()["x"].to_list() == ["a1"]
+
+
+def test_an_image_that_is_no_json_is_refused_by_name_also_where_a_key_seems_changed():
+    broken = make_log(
+        [("INSERT", "k1", {"id": "k1"}), ("UPDATE", "k1", '{"id": "k1"', {"before_snapshot": '{"id": "k2"'})]
+    )
+    log = al.from_arrow(broken)
+    assert "2 changes" in repr(log)
+    with pytest.raises(MalformedChange, match="not JSON: 1"):
+        log.as_of()
