@@ -43,7 +43,8 @@ def as_of(
 ) -> None:
     """The rows as they were: one row a live entity.
 
-    The column [bold]certain[/bold] is false where a time alone cannot settle what a reader would have seen.
+    The column [bold]certain[/bold] is false where the log itself puts the state in doubt: the next change found
+    another one, or the order of its changes cannot be told.
 
     [bold]Examples[/bold]
 

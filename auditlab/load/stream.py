@@ -71,7 +71,6 @@ class ChangeStream:
         self._zone, self._connections, self._progress, self._batch_bytes = zone, connections, progress, batch_bytes
         self._start = None if start is None else instant(start, zone)
         self._end = None if end is None else instant(end, zone)
-        self._baseline = baseline
         self._first: datetime | None = None
         self._last: datetime | None = None
         self._types: set[str] = set()
