@@ -91,7 +91,7 @@ class ChangeLog(Generic[F]):
 
     @property
     def malformed(self) -> pl.DataFrame:
-        """Rows of the source that are no changes, set apart by a load with ``strict=False``; ``kind`` says why."""
+        """Rows set apart, ``kind`` says why: no changes (of a load with ``strict=False``), or copies of another row."""
         rows = self._selected.recorded.malformed
         return pl.DataFrame(schema={"kind": pl.String(), **CHANGES}) if rows is None else rows
 
