@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from html import escape
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar, cast
 
 import polars as pl
 
-from auditlab import queries
+from auditlab import queries, selectors
 from auditlab.analytics import drift as drift_
 from auditlab.analytics import evidence as evidence_
 from auditlab.analytics import summary as summary_
-from auditlab.archive import write
+from auditlab.archive import keep
 from auditlab.capture.keys import entity_uuid
-from auditlab.clock import instant
 from auditlab.description import description
 from auditlab.engines import engine as engine_named
-from auditlab.errors import BadOption, UnknownEntity, UnknownEntityType
-from auditlab.load import source
+from auditlab.errors import BadOption, UnknownEntity
 from auditlab.records import records
-from auditlab.schema import CHANGES, TIME, EntityChange, LogFacts
-from auditlab.selection import whole_number
+from auditlab.schema import CHANGES, EntityChange, LogFacts
 from auditlab.temporal import aggregate as aggregate_
 from auditlab.temporal import asof, diff, pit
 from auditlab.temporal import blame as blame_
@@ -32,7 +29,7 @@ from auditlab.temporal import timeline as timeline_
 from auditlab.temporal import why_not as why_not_
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from auditlab.archive.write import ArchiveSummary
@@ -137,110 +134,35 @@ class ChangeLog(Generic[F]):
 
     def on(self, engine: str) -> ChangeLog[F]:
         """The same log, answered by ``polars`` (in memory) or ``duckdb``."""
-        return self._with(engine=engine_named(engine))
+        return self._of(replace(self._selected, engine=engine_named(engine)))
 
     def of(self, *entity_types: str) -> ChangeLog[F]:
-        """The histories of one entity type, or of several.
-
-        Raises:
-            UnknownEntityType: the log has no such type; the message names those it has.
-        """
-        have = ", ".join(map(repr, self.entity_types)) or "none"
-        unknown = [name for name in entity_types if name not in self.entity_types]
-        if unknown:
-            raise UnknownEntityType(f"no entity type {', '.join(map(repr, unknown))} in this log. It has {have}.")
-        if not entity_types:
-            raise BadOption(f"of() takes an entity type. The log has {have}.")
-        types = tuple(sorted(set(entity_types)))
-        return self._with(entity_types=types, recorded=self._selected.recorded.part(types))
+        """:func:`auditlab.selectors.of`: the histories of one entity type, or of several."""
+        return self._of(selectors.of(self._selected, *entity_types))
 
     def entity(self, key: object, entity_type: str | None = None) -> ChangeLog[F]:
-        """The history of one entity.
-
-        Args:
-            key: Its entity id, or its primary key: a single value, or a mapping of the key's columns to values.
-            entity_type: Its type, where the key alone does not tell.
-
-        Raises:
-            UnknownEntity: the log has no change of it.
-            BadOption: several types have such an entity.
-        """
-        log = self if entity_type is None else self.of(entity_type)
-        found = self._known(log.entity_types, key)
-        if not found:
-            types = ", ".join(map(repr, log.entity_types)) or "no types"
-            raise UnknownEntity(f"no entity {key!r} among {types} in this log.")
-        if len(found) > 1:
-            names = ", ".join(repr(name) for name, _ in found)
-            raise BadOption(f"entity {key!r} is in several types: {names}. Say which by entity_type=.")
-        return self._with(entity_types=(found[0][0],), entity_id=found[0][1])
-
-    def _known(self, entity_types: Iterable[str], key: object) -> list[tuple[str, str]]:
-        """Of these types, those that have the entity, each with its entity id."""
-        return [(name, entity_id) for name in entity_types if (entity_id := self._entity_id(name, key)) is not None]
-
-    def _entity_id(self, entity_type: str, key: object) -> str | None:
-        rows = self._selected.recorded.changes
-        known = rows.filter(pl.col("entity_type") == entity_type)["entity_id"]
-        candidates = [] if isinstance(key, dict) else [str(key)]
-        candidates.append(str(entity_uuid(entity_type, key)))
-        return next((candidate for candidate in candidates if (known == candidate).any()), None)
+        """:func:`auditlab.selectors.entity`: the history of one entity, by its id or its primary key."""
+        return self._of(selectors.entity(self._selected, key, entity_type))
 
     def by(self, user: str | None) -> ChangeLog[F]:
-        """The changes of one user; None picks those without a user."""
-        return self._pick(pl.col("changed_by").eq_missing(pl.lit(user, dtype=pl.String)), f"by {user}")
+        """:func:`auditlab.selectors.by`: the changes of one user; None picks those without a user."""
+        return self._of(selectors.by(self._selected, user))
 
     def between(self, start: Moment, end: Moment) -> ChangeLog[F]:
-        """The changes recorded from ``start`` up to, not including, ``end``.
-
-        Raises:
-            BadTime: a time cannot be read.
-            BadOption: end lies before start.
-        """
-        first, last = (instant(moment, self.facts.zone) for moment in (start, end))
-        if last < first:
-            raise BadOption(
-                f"between() goes from the earlier to the later: {first.isoformat()} is after {last.isoformat()}."
-            )
-        when = pl.col(self.facts.clock)
-        inside = (when >= pl.lit(first, dtype=TIME)) & (when < pl.lit(last, dtype=TIME))
-        return self._pick(inside, f"between {first.isoformat()} and {last.isoformat()}")
+        """:func:`auditlab.selectors.between`: the changes recorded from ``start`` up to, not including, ``end``."""
+        return self._of(selectors.between(self._selected, start, end))
 
     def transaction(self, transaction_id: int) -> ChangeLog[F]:
-        """The changes of one transaction."""
-        whole_number("transaction", transaction_id)
-        return self._pick(pl.col("transaction_id") == transaction_id, f"in transaction {transaction_id}")
+        """:func:`auditlab.selectors.transaction`: the changes of one transaction."""
+        return self._of(selectors.transaction(self._selected, transaction_id))
 
     def correlation(self, correlation_id: str) -> ChangeLog[F]:
-        """The changes of one correlation id, across services and transactions."""
-        return self._pick(pl.col("correlation_id") == correlation_id, f"with correlation {correlation_id}")
+        """:func:`auditlab.selectors.correlation`: the changes of one correlation id, across transactions."""
+        return self._of(selectors.correlation(self._selected, correlation_id))
 
     def where(self, *predicates: pl.Expr, **equal: object) -> ChangeLog[F]:
-        """The changes that meet every predicate over the canonical columns, e.g. ``operation="DELETE"``.
-
-        Raises:
-            BadOption: a column that the log does not have, or a value that it cannot hold.
-        """
-        odd = [predicate for predicate in predicates if not isinstance(predicate, pl.Expr)]
-        if odd:
-            raise BadOption(f"where() takes Polars expressions, e.g. pl.col('id') > 5, got {odd[0]!r}.")
-        roots: list[str] = [name for predicate in predicates for name in predicate.meta.root_names()]
-        unknown = [name for name in (*equal, *roots) if name not in CHANGES]
-        if unknown:
-            raise BadOption(f"a log has no column {', '.join(map(repr, unknown))}. It has {', '.join(CHANGES)}.")
-        picks = [*predicates, *(pl.col(name).eq_missing(self._literal(name, value)) for name, value in equal.items())]
-        words = [str(predicate) for predicate in predicates] + [f"{name} = {value}" for name, value in equal.items()]
-        return self._pick(pl.all_horizontal(picks), "where " + " and ".join(words)) if picks else self
-
-    def _literal(self, name: str, value: Any) -> pl.Expr:  # noqa: ANN401 - a column's value
-        """A value as one of a canonical column; times are read in the log's zone."""
-        dtype = CHANGES[name]
-        if value is not None and dtype == TIME:
-            value = instant(value, self.facts.zone)
-        fits = value is None or isinstance(value, {pl.Int64(): int, pl.String(): str}.get(dtype, object))
-        if not fits or isinstance(value, bool):
-            raise BadOption(f"where({name}=) takes a value of {dtype}, got {value!r}.")
-        return pl.lit(value, dtype=dtype)
+        """:func:`auditlab.selectors.where`: the changes that meet every predicate over the canonical columns."""
+        return self._of(selectors.where(self._selected, *predicates, **equal))
 
     # verbs
 
@@ -289,12 +211,12 @@ class ChangeLog(Generic[F]):
 
     def why_not(self, entity: object, at: Moment | None = None, *, entity_type: str | None = None) -> str:
         """:func:`auditlab.temporal.why_not.why_not`: in words, why an entity is absent at an instant."""
-        log = self if entity_type is None else self.of(entity_type)
-        if self._known(log.entity_types, entity):
-            return why_not_.why_not(log.entity(entity)._selected, at)  # noqa: SLF001 - a log of our own
-        others = (name for name in self._selected.recorded.entity_types if name not in log.entity_types)
-        elsewhere = [name for name, _ in self._known(others, entity)]
-        return why_not_.never_seen(log._selected, entity, elsewhere, at)  # noqa: SLF001 - a log of our own
+        selected = self._selected if entity_type is None else selectors.of(self._selected, entity_type)
+        if selectors.known(selected, selected.entity_types, entity):
+            return why_not_.why_not(selectors.entity(selected, entity), at)
+        others = (name for name in selected.recorded.entity_types if name not in selected.entity_types)
+        elsewhere = [name for name, _ in selectors.known(selected, others, entity)]
+        return why_not_.never_seen(selected, entity, elsewhere, at)
 
     def timeline(self, entity: object = None) -> F:
         """:func:`auditlab.temporal.timeline.timeline`: who did what when, field by field."""
@@ -314,7 +236,7 @@ class ChangeLog(Generic[F]):
         key: str | None = None,
     ) -> F:
         """:func:`auditlab.temporal.aggregate.aggregate`: parents with their children, as they were together."""
-        entity_id = None if entity is None else self._entity_id(parent, entity)
+        entity_id = None if entity is None else selectors.entity_id(self._selected, parent, entity)
         if entity is not None and entity_id is None:
             raise UnknownEntity(f"no entity {entity!r} among {parent!r} in this log.")
         return self._out(aggregate_.aggregate(self._selected, parent, items=items, at=at, entity=entity_id, key=key))
@@ -332,35 +254,14 @@ class ChangeLog(Generic[F]):
         return self._out(drift_.drift(self._selected))
 
     def to_archive(self, folder: str | Path) -> ArchiveSummary:
-        """:func:`auditlab.archive.write.to_archive`: the log as an archive in a new folder.
+        """:func:`auditlab.archive.keep.to_archive`: the log as an archive in a new folder."""
+        return keep.to_archive(self._selected, folder)
 
-        Rows that were set apart as malformed go in as they are: an archive keeps what was recorded.
-
-        Raises:
-            BadOption: single changes or one entity are selected; an archive holds whole histories.
-            ArchiveExists: the folder holds an archive, or something else.
-            ArchiveError: the file system refuses; nothing is left.
-        """
-        selected: Selected = self._selected
-        if selected.words or selected.entity_id is not None:
-            raise BadOption("an archive holds whole histories. Write it from the log before the pick.")
-        chosen = pl.col("entity_type").is_in(selected.entity_types)
-        apart = self.malformed.select(*CHANGES, pl.lit(value=False).alias("baseline"))
-        rows = selected.recorded.changes.select(apart.columns)
-        rows = pl.concat([rows, apart]).filter(chosen).sort("id", maintain_order=True)
-        parts = (rows.filter(pl.col("baseline") == early).select(*CHANGES) for early in (True, False))
-        baseline, changes = (source.batches(part) for part in parts)
-        return write.to_archive(changes, folder, facts=self.facts, baseline=baseline)
-
-    def _with(self, **parts: Any) -> ChangeLog[F]:  # noqa: ANN401 - a selection has parts of many types
-        return ChangeLog(replace(self._selected, **parts), lazy=self._lazy)
-
-    def _pick(self, predicate: pl.Expr, words: str) -> ChangeLog[F]:
-        selected: Selected = self._selected
-        return self._with(picks=(*selected.picks, predicate), words=(*selected.words, words))
+    def _of(self, selected: Selected) -> ChangeLog[F]:
+        return ChangeLog(selected, lazy=self._lazy)
 
     def _about(self, entity: object) -> Selected:
-        return self._selected if entity is None else self.entity(entity)._selected  # noqa: SLF001 - a log of our own
+        return self._selected if entity is None else selectors.entity(self._selected, entity)
 
     def _out(self, frame: pl.DataFrame) -> F:
         return cast("F", frame.lazy() if self._lazy else frame)

@@ -36,7 +36,7 @@ LAYERS = (
     {"temporal"},
     {"analytics"},
     {"archive", "capture", "connection", "load"},
-    {"changelog", "sources"},
+    {"changelog", "selectors", "sources"},
     {"", "__main__", "cli", "demo", "report", "testing", "widgets"},
 )
 """The rooms of the package, lower first; each imports from its own layer and below. "" is auditlab itself."""

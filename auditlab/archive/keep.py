@@ -1,0 +1,42 @@
+"""Keep a log that is in memory: write it into an archive."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from auditlab.archive import write
+from auditlab.errors import BadOption
+from auditlab.load import source
+from auditlab.schema import CHANGES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from auditlab.archive.write import ArchiveSummary
+    from auditlab.selection import Selected
+
+__all__ = ["to_archive"]
+
+
+def to_archive(selected: Selected, folder: str | Path) -> ArchiveSummary:
+    """The log as an archive in a new folder.
+
+    Rows that were set apart as malformed go in as they are: an archive keeps what was recorded.
+
+    Raises:
+        BadOption: single changes or one entity are selected; an archive holds whole histories.
+        ArchiveExists: the folder holds an archive, or something else.
+        ArchiveError: the file system refuses; nothing is left.
+    """
+    if selected.words or selected.entity_id is not None:
+        raise BadOption("an archive holds whole histories. Write it from the log before the pick.")
+    recorded = selected.recorded
+    rows = recorded.changes.select(*CHANGES, "baseline")
+    if recorded.malformed is not None:
+        rows = pl.concat([rows, recorded.malformed.select(*CHANGES, pl.lit(value=False).alias("baseline"))])
+    rows = rows.filter(pl.col("entity_type").is_in(selected.entity_types)).sort("id", maintain_order=True)
+    parts = (rows.filter(pl.col("baseline") == early).select(*CHANGES) for early in (True, False))
+    baseline, changes = (source.batches(part) for part in parts)
+    return write.to_archive(changes, folder, facts=recorded.facts, baseline=baseline)

@@ -1,0 +1,144 @@
+"""Selectors: what narrows a log to some entity types, to one entity, or to picked changes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from auditlab.capture.keys import entity_uuid
+from auditlab.clock import instant
+from auditlab.errors import BadOption, UnknownEntity, UnknownEntityType
+from auditlab.schema import CHANGES, TIME
+from auditlab.selection import whole_number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from auditlab.clock import Moment
+    from auditlab.selection import Selected
+
+__all__ = ["between", "by", "correlation", "entity", "entity_id", "known", "of", "transaction", "where"]
+
+
+def of(selected: Selected, *entity_types: str) -> Selected:
+    """The histories of one entity type, or of several.
+
+    Raises:
+        UnknownEntityType: the log has no such type; the message names those it has.
+        BadOption: no type is named.
+    """
+    have = ", ".join(map(repr, selected.entity_types)) or "none"
+    unknown = [name for name in entity_types if name not in selected.entity_types]
+    if unknown:
+        raise UnknownEntityType(f"no entity type {', '.join(map(repr, unknown))} in this log. It has {have}.")
+    if not entity_types:
+        raise BadOption(f"of() takes an entity type. The log has {have}.")
+    types = tuple(sorted(set(entity_types)))
+    return replace(selected, entity_types=types, recorded=selected.recorded.part(types))
+
+
+def entity(selected: Selected, key: object, entity_type: str | None = None) -> Selected:
+    """The history of one entity.
+
+    Args:
+        selected: The log.
+        key: Its entity id, or its primary key: a single value, or a mapping of the key's columns to values.
+        entity_type: Its type, where the key alone does not tell.
+
+    Raises:
+        UnknownEntity: the log has no change of it.
+        BadOption: several types have such an entity.
+    """
+    log = selected if entity_type is None else of(selected, entity_type)
+    found = known(log, log.entity_types, key)
+    if not found:
+        types = ", ".join(map(repr, log.entity_types)) or "no types"
+        raise UnknownEntity(f"no entity {key!r} among {types} in this log.")
+    if len(found) > 1:
+        names = ", ".join(repr(name) for name, _ in found)
+        raise BadOption(f"entity {key!r} is in several types: {names}. Say which by entity_type=.")
+    return replace(selected, entity_types=(found[0][0],), entity_id=found[0][1])
+
+
+def known(selected: Selected, entity_types: Iterable[str], key: object) -> list[tuple[str, str]]:
+    """Of these types, those that have the entity, each with its entity id."""
+    return [(name, found) for name in entity_types if (found := entity_id(selected, name, key)) is not None]
+
+
+def entity_id(selected: Selected, entity_type: str, key: object) -> str | None:
+    """The entity id that an id or a primary key names in one type; None where the log has no change of it."""
+    rows = selected.recorded.changes
+    ids = rows.filter(pl.col("entity_type") == entity_type)["entity_id"]
+    candidates = [] if isinstance(key, dict) else [str(key)]
+    candidates.append(str(entity_uuid(entity_type, key)))
+    return next((candidate for candidate in candidates if (ids == candidate).any()), None)
+
+
+def by(selected: Selected, user: str | None) -> Selected:
+    """The changes of one user; None picks those without a user."""
+    return _pick(selected, pl.col("changed_by").eq_missing(pl.lit(user, dtype=pl.String)), f"by {user}")
+
+
+def between(selected: Selected, start: Moment, end: Moment) -> Selected:
+    """The changes recorded from ``start`` up to, not including, ``end``.
+
+    Raises:
+        BadTime: a time cannot be read.
+        BadOption: end lies before start.
+    """
+    facts = selected.recorded.facts
+    first, last = (instant(moment, facts.zone) for moment in (start, end))
+    if last < first:
+        raise BadOption(
+            f"between() goes from the earlier to the later: {first.isoformat()} is after {last.isoformat()}."
+        )
+    when = pl.col(facts.clock)
+    inside = (when >= pl.lit(first, dtype=TIME)) & (when < pl.lit(last, dtype=TIME))
+    return _pick(selected, inside, f"between {first.isoformat()} and {last.isoformat()}")
+
+
+def transaction(selected: Selected, transaction_id: int) -> Selected:
+    """The changes of one transaction."""
+    whole_number("transaction", transaction_id)
+    return _pick(selected, pl.col("transaction_id") == transaction_id, f"in transaction {transaction_id}")
+
+
+def correlation(selected: Selected, correlation_id: str) -> Selected:
+    """The changes of one correlation id, across services and transactions."""
+    return _pick(selected, pl.col("correlation_id") == correlation_id, f"with correlation {correlation_id}")
+
+
+def where(selected: Selected, *predicates: pl.Expr, **equal: object) -> Selected:
+    """The changes that meet every predicate over the canonical columns, e.g. ``operation="DELETE"``.
+
+    Raises:
+        BadOption: a column that the log does not have, or a value that it cannot hold.
+    """
+    odd = [predicate for predicate in predicates if not isinstance(predicate, pl.Expr)]
+    if odd:
+        raise BadOption(f"where() takes Polars expressions, e.g. pl.col('id') > 5, got {odd[0]!r}.")
+    roots: list[str] = [name for predicate in predicates for name in predicate.meta.root_names()]
+    unknown = [name for name in (*equal, *roots) if name not in CHANGES]
+    if unknown:
+        raise BadOption(f"a log has no column {', '.join(map(repr, unknown))}. It has {', '.join(CHANGES)}.")
+    zone = selected.recorded.facts.zone
+    picks = [*predicates, *(pl.col(name).eq_missing(_literal(name, value, zone)) for name, value in equal.items())]
+    words = [str(predicate) for predicate in predicates] + [f"{name} = {value}" for name, value in equal.items()]
+    return _pick(selected, pl.all_horizontal(picks), "where " + " and ".join(words)) if picks else selected
+
+
+def _literal(name: str, value: Any, zone: str) -> pl.Expr:  # noqa: ANN401 - a column's value
+    """A value as one of a canonical column; times are read in the log's zone."""
+    dtype = CHANGES[name]
+    if value is not None and dtype == TIME:
+        value = instant(value, zone)
+    fits = value is None or isinstance(value, {pl.Int64(): int, pl.String(): str}.get(dtype, object))
+    if not fits or isinstance(value, bool):
+        raise BadOption(f"where({name}=) takes a value of {dtype}, got {value!r}.")
+    return pl.lit(value, dtype=dtype)
+
+
+def _pick(selected: Selected, predicate: pl.Expr, words: str) -> Selected:
+    return replace(selected, picks=(*selected.picks, predicate), words=(*selected.words, words))
