@@ -123,6 +123,8 @@ class LogFacts:
         filters: What was pushed down to the source, in words.
         kinds: Per entity type and field, the kind of value as the source's catalog declares it.
         partial: Entity types that were tracked without a baseline: rows that no change touched are not in the log.
+        snapshot: The transaction snapshot in which a database's log was read (``pg_current_snapshot()`` as text): what
+            was committed then is in the log. None for other sources, and for one read on a standby.
     """
 
     source: str = "memory"
@@ -133,6 +135,7 @@ class LogFacts:
     filters: tuple[str, ...] = ()
     kinds: dict[str, dict[str, str]] = field(default_factory=dict)
     partial: tuple[str, ...] = ()
+    snapshot: str | None = None
 
     @property
     def spans_its_ids(self) -> bool:

@@ -157,6 +157,7 @@ class ChangeStream:
             filters=self.filters.words,
             kinds={name: self._kinds[name] for name in sorted(self._types) if name in self._kinds},
             partial=tuple(name for name in self._partial if name in self._types),
+            snapshot=self._moment["snapshot"],
         )
 
     def expected_bytes(self) -> int:

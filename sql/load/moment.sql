@@ -1,4 +1,5 @@
--- The moment and the place of the snapshot that is read.
+-- The moment and the place of the snapshot that is read; a standby's own snapshot does not tell who is at work.
 SELECT transaction_timestamp() AS now,
        (SELECT system_identifier::text FROM pg_control_system()) AS system,
-       current_database()::text AS database
+       current_database()::text AS database,
+       CASE WHEN NOT pg_is_in_recovery() THEN pg_current_snapshot()::text END AS snapshot

@@ -39,6 +39,13 @@ def recorded(dsn: str) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={name: dtype for name, dtype in CHANGES.items() if name != "committed_at"})
 
 
+def newest_transaction(dsn: str) -> int:
+    """The newest transaction in the log."""
+    with connect(dsn) as connection:
+        newest: int = connection.rows("SELECT max(transaction_id) AS id FROM audit.entity_change_log")[0]["id"]
+        return newest
+
+
 def by_type(loaded: Loaded) -> dict[str, int]:
     return dict(loaded.changes.group_by("entity_type").len().sort("entity_type").iter_rows())
 
@@ -69,6 +76,8 @@ def test_facts_say_where_from_and_what_is_covered(shop: str):
     assert facts.source.endswith(" audit.entity_change_log")
     assert facts.system is not None
     assert facts.system.isdigit()
+    assert facts.snapshot is not None
+    assert newest_transaction(shop) < int(facts.snapshot.split(":")[1])
     assert facts.coverage.start == read_postgres(shop).changes["changed_at"].min()
     assert facts.coverage.end is not None
     assert facts.coverage.end >= before - timedelta(seconds=5)
