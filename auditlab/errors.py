@@ -16,6 +16,9 @@ Each is also the built-in that fits it, so ``except LookupError`` works too::
     ├── IncompleteLog (ValueError)          the log does not hold what the question needs
     ├── LogTooLarge (MemoryError)           a load that would not fit in memory
     ├── BadOption (ValueError)              options that do not go together
+    ├── BadMark (ValueError)                no mark, or no transaction snapshot of a primary
+    │   └── MarkMismatch                    a mark of another system or timeline than the log's
+    ├── UnknownMark (LookupError)           no mark of that name beside the log
     ├── DatabaseError (RuntimeError)        what PostgreSQL answered, in its words
     │   ├── ConnectionFailed (ConnectionError)   could not connect, or the server went away
     │   ├── AccessDenied (PermissionError)
@@ -23,7 +26,8 @@ Each is also the built-in that fits it, so ``except LookupError`` works too::
     │   ├── CannotAudit (ValueError)        a table that cannot be captured, and why
     │   ├── NotInstalled (LookupError)      no change log in this database
     │   ├── IncompleteRead (PermissionError) row security or grants would shorten the result
-    │   └── UnsafeOrder (ValueError)        the log's order cannot be trusted
+    │   ├── UnsafeOrder (ValueError)        the log's order cannot be trusted
+    │   └── OnStandby (ValueError)          a standby does not know which transactions are at work
     ├── ArchiveError (ValueError)
     │   ├── NotAnArchive (LookupError)
     │   ├── ArchiveExists (FileExistsError)
@@ -34,6 +38,7 @@ and warnings, for answers that are not the whole truth::
 
     IncompletePopulation (UserWarning)      rows may be that the log never saw
     UnlinkedKeys (UserWarning)              keys were changed, and the log names only the new ones
+    UncertainTime (UserWarning)             what was committed by then is not known of every change
 """
 
 from __future__ import annotations
@@ -44,6 +49,7 @@ __all__ = [
     "ArchiveError",
     "ArchiveExists",
     "AuditlabError",
+    "BadMark",
     "BadOption",
     "BadTime",
     "CannotAudit",
@@ -54,18 +60,22 @@ __all__ = [
     "IncompleteRead",
     "LogTooLarge",
     "MalformedChange",
+    "MarkMismatch",
     "MissingExtra",
     "NoData",
     "NoSuchTable",
     "NotAnArchive",
     "NotInstalled",
+    "OnStandby",
     "SchemaMismatch",
     "SnapshotTooDeep",
     "SnapshotTooLarge",
+    "UncertainTime",
     "UnknownChange",
     "UnknownEntity",
     "UnknownEntityType",
     "UnknownField",
+    "UnknownMark",
     "UnlinkedKeys",
     "UnsafeOrder",
 ]
@@ -127,6 +137,18 @@ class BadOption(AuditlabError, ValueError):
     """Options that do not go together, or a value that an option does not take."""
 
 
+class BadMark(AuditlabError, ValueError):
+    """No mark, or no text of a transaction snapshot."""
+
+
+class MarkMismatch(BadMark):
+    """A mark of another system or timeline than the log's: transaction ids mean something else there."""
+
+
+class UnknownMark(AuditlabError, LookupError):
+    """There is no mark of that name beside the log, or there are several; the message names those there are."""
+
+
 class DatabaseError(AuditlabError, RuntimeError):
     """PostgreSQL refused a statement; the message keeps its words and its SQLSTATE."""
 
@@ -159,6 +181,10 @@ class UnsafeOrder(DatabaseError, ValueError):
     """The order of the log's rows cannot be trusted."""
 
 
+class OnStandby(DatabaseError, ValueError):
+    """A standby cannot tell which transactions are at work: marks are taken on the primary."""
+
+
 class ArchiveError(AuditlabError, ValueError):
     """Something about an archive folder."""
 
@@ -185,3 +211,7 @@ class IncompletePopulation(UserWarning):
 
 class UnlinkedKeys(UserWarning):
     """Primary keys were changed in a log that names only the new ones: rows stay under their old keys, too."""
+
+
+class UncertainTime(UserWarning):
+    """At that time transactions may have been at work whose changes the answer has, or lacks, without a flag."""

@@ -29,7 +29,7 @@ SQL = sorted((ROOT / "sql").rglob("*.sql"))
 
 LAYERS = (
     {"errors"},
-    {"schema", "clock", "queries"},
+    {"schema", "clock", "marks", "queries"},
     {"engines"},
     {"description", "documents", "layouts", "links", "literals", "malformed", "order", "origins", "placeholders"}
     | {"recorded", "records", "rekeys", "selection", "shape", "spans", "values"},
@@ -56,6 +56,7 @@ IMPORTED_WHERE_USED = {"hypothesis", "pwd"}
 PUBLIC = {
     "ChangeLog",
     "EntityChange",
+    "Mark",
     "archive_postgres",
     "check",
     "create_partitions",
@@ -63,7 +64,9 @@ PUBLIC = {
     "errors",
     "from_arrow",
     "install",
+    "mark",
     "pit_join",
+    "read_marks",
     "read_parquet",
     "read_postgres",
     "scan_archive",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from auditlab.capture.check import Finding, check
 from auditlab.capture.install import Installation, install
 from auditlab.capture.keys import entity_uuid
+from auditlab.capture.mark import mark
 from auditlab.capture.partitions import Partition, create_partitions
 from auditlab.capture.track import Tracked, track, untrack
 
@@ -17,6 +18,7 @@ __all__ = [
     "create_partitions",
     "entity_uuid",
     "install",
+    "mark",
     "track",
     "untrack",
 ]
