@@ -22,7 +22,7 @@ from auditlab.errors import BadMark, UnknownMark
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Mark", "TransactionSnapshot", "append_mark", "in_order", "named", "read_marks"]
+__all__ = ["Mark", "TransactionSnapshot", "append_mark", "frame", "in_order", "named", "read_marks"]
 
 _TEXT = re.compile(r"\s*(\d{1,19}):(\d{1,19}):((?:\d{1,19}(?:,\d{1,19})*)?)\s*", re.ASCII)
 _LARGEST = 2**63
@@ -63,12 +63,14 @@ class TransactionSnapshot:
     def seen(self, transaction_ids: pl.Series) -> pl.Series:
         """Boolean: whether each transaction was visible; false where the id is null."""
         running = pl.Series(self.running, dtype=pl.Int64)
-        seen = (transaction_ids < self.xmin) | ((transaction_ids < self.xmax) & ~transaction_ids.is_in(running.implode()))
+        seen = (transaction_ids < self.xmin) | (
+            (transaction_ids < self.xmax) & ~transaction_ids.is_in(running.implode())
+        )
         return seen.fill_null(value=False)
 
     @property
     def count(self) -> int:
-        """How many ids it sees: of two snapshots of one server the later one sees all that the earlier saw, and more."""
+        """How many ids it sees: of two snapshots of a server the later one sees all that the earlier saw, and more."""
         return self.xmax - len(self.running)
 
     def unseen_of(self, other: TransactionSnapshot) -> int | None:
@@ -145,34 +147,50 @@ class Mark:
         """What was committed."""
         return TransactionSnapshot.of(self.snapshot)
 
-    def line(self) -> str:
-        """The mark as one line of JSON."""
+    def told(self) -> dict[str, Any]:
+        """The mark as JSON takes it; ``of`` reads it."""
         told: dict[str, Any] = {"at": self.at.astimezone(UTC).isoformat(), "snapshot": self.snapshot}
         if self.began is not None:
             told["began"] = self.began.astimezone(UTC).isoformat()
         told |= {name: value for name in _OTHERS if (value := getattr(self, name)) is not None}
-        return json.dumps(told)
+        return told
 
     @classmethod
     def of(cls, told: Any) -> Mark:  # noqa: ANN401 - whatever JSON holds
-        """The mark in the mapping that ``line`` wrote.
+        """The mark in the mapping that ``told`` gave.
 
         Raises:
             BadMark: it is none.
         """
         try:
-            times = {name: datetime.fromisoformat(told[name]) for name in ("at", "began") if name in told}
+            given: dict[str, Any] = {
+                name: datetime.fromisoformat(told[name]) for name in ("at", "began") if name in told
+            }
             others = {name: told[name] for name in ("snapshot", *_OTHERS) if name in told}
-            wrong = [name for name, value in others.items() if not isinstance(value, int if name == "timeline" else str)]
-            unknown = told.keys() - times.keys() - others.keys()
+            wrong = [
+                name for name, value in others.items() if not isinstance(value, int if name == "timeline" else str)
+            ]
+            unknown = told.keys() - given.keys() - others.keys()
             if wrong or unknown:
                 raise BadMark(f"a mark does not have {', '.join(sorted([*wrong, *unknown]))} like that: {told!r}")
-            return cls(**times, **others)
+            return cls(**given, **others)
         except (TypeError, ValueError, AttributeError, KeyError) as exc:
             if isinstance(exc, BadMark):
                 raise
             raise BadMark(f"this is no mark: {told!r}") from exc
 
+
+MARKS: dict[str, pl.DataType] = {
+    "name": pl.String(),
+    "began": pl.Datetime("us", "UTC"),
+    "at": pl.Datetime("us", "UTC"),
+    "snapshot": pl.String(),
+    "lsn": pl.String(),
+    "system": pl.String(),
+    "timeline": pl.Int64(),
+    "database": pl.String(),
+}
+"""The columns of a frame of marks."""
 
 _OTHERS = ("name", "system", "timeline", "database", "lsn")
 
@@ -180,6 +198,12 @@ _OTHERS = ("name", "system", "timeline", "database", "lsn")
 def in_order(marks: Iterable[Mark]) -> tuple[Mark, ...]:
     """The marks as they followed each other, equal ones once: by what they see, not by the clock."""
     return tuple(sorted(dict.fromkeys(marks), key=lambda mark: (mark.sees.count, mark.at)))
+
+
+def frame(marks: Iterable[Mark]) -> pl.DataFrame:
+    """One row a mark, in their order: ``MARKS``' columns."""
+    rows = [[getattr(mark, name) for name in MARKS] for mark in in_order(marks)]
+    return pl.DataFrame(rows, schema=MARKS, orient="row")
 
 
 def named(marks: Iterable[Mark], name: str) -> Mark:
@@ -197,7 +221,9 @@ def named(marks: Iterable[Mark], name: str) -> Mark:
         raise UnknownMark(f"{len(found)} marks are called {name!r} ({times}). Give the one that you mean as a Mark.")
     names = list(dict.fromkeys(mark.name for mark in every if mark.name))
     listed = ", ".join(map(repr, names[-_LISTED:])) + (" and more" if len(names) > _LISTED else "")
-    have = f"There are {listed}." if names else f"{len(every):,} marks, none with a name." if every else "There are none."
+    have = (
+        f"There are {listed}." if names else f"{len(every):,} marks, none with a name." if every else "There are none."
+    )
     raise UnknownMark(f"no mark {name!r} beside this log. {have}")
 
 
@@ -229,7 +255,7 @@ def append_mark(path: str | Path, mark: Mark) -> None:
     """
     try:
         with Path(path).open("ab") as file:
-            file.write(f"{mark.line()}\n".encode())
+            file.write(f"{json.dumps(mark.told())}\n".encode())
             file.flush()
             os.fsync(file.fileno())
     except OSError as exc:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from auditlab import documents, malformed, order, rekeys
+from auditlab import documents, malformed, order, rekeys, visibility
 from auditlab.errors import UnknownChange, UnknownEntityType
 from auditlab.placeholders import carry_forward
 from auditlab.schema import CHANGES, LogFacts, check_columns
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from auditlab.documents import Documents
+    from auditlab.marks import TransactionSnapshot
 
 __all__ = ["Recorded"]
 
@@ -55,6 +57,7 @@ class Recorded:
         self._parts: dict[tuple[str, ...], Recorded] = {}
         self._documents: dict[str, Documents] = {}
         self._shapes: dict[str, Shape] = {}
+        self._doubts: dict[str, pl.DataFrame] = {}
         if isinstance(changes, pl.DataFrame):
             check_columns(changes)
 
@@ -114,7 +117,15 @@ class Recorded:
     @cached_property
     def sequence(self) -> order.Sequence:
         """The log in its order."""
-        return order.sequence(self._rows, clock=self.facts.clock, kinds=self.facts.kinds)
+        return self._in_order(self._rows)
+
+    def _in_order(self, rows: pl.DataFrame) -> order.Sequence:
+        """Rows in their order, dated by the log's clock, and by its marks where those tell of a later time."""
+        facts = self.facts
+        if not facts.marks:
+            return order.sequence(rows, clock=facts.clock, kinds=facts.kinds)
+        found = order.sequence(visibility.dated(rows, facts), clock=visibility.VISIBLE_FROM, kinds=facts.kinds)
+        return replace(found, changes=found.changes.drop(visibility.VISIBLE_FROM))
 
     @cached_property
     def changes(self) -> pl.DataFrame:
@@ -182,7 +193,7 @@ class Recorded:
         """
         if id is not None:
             kept = self._rows.filter(pl.col("id") <= id)
-            sequence = order.sequence(kept, clock=self.facts.clock, kinds=self.facts.kinds)
+            sequence = self._in_order(kept)
             return self._shaped(entity_type, sequence, sequence.changes.with_row_index("position"))
         own = self.changes.filter(pl.col("transaction_id") == transaction)
         if own.is_empty():
@@ -192,13 +203,50 @@ class Recorded:
         last = own["position"].max()
         kept, rest = self.changes.filter(pl.col("position") <= last), self.changes.filter(pl.col("position") > last)
         open_still = kept.join(rest.select("transaction_id"), on="transaction_id", how="semi")
-        sequence = order.sequence(kept.drop("position"), clock=self.facts.clock, kinds=self.facts.kinds)
+        sequence = self._in_order(kept.drop("position"))
         changes = sequence.changes.with_row_index("position")
         touched = changes.join(
             open_still.select("entity_type", "entity_id"), on=["entity_type", "entity_id"], how="semi"
         )
         unordered = pl.concat([sequence.unordered, touched["position"]])
         return self._shaped(entity_type, order.Sequence(sequence.changes, sequence.steps, unordered), changes)
+
+    def shape_seen(self, entity_type: str, seen: TransactionSnapshot, entity_ids: pl.Series | None = None) -> Shape:
+        """The derived tables as the changes make them that were visible in a transaction snapshot, and no others.
+
+        Args:
+            entity_type: The type.
+            seen: The snapshot.
+            entity_ids: Only these entities (and the type's TRUNCATEs).
+        """
+        rows = self._rows.filter(pl.col("entity_type") == entity_type)
+        if entity_ids is not None:
+            rows = rows.filter(pl.col("entity_id").is_in(entity_ids.implode()) | pl.col("entity_id").is_null())
+        sequence = self._in_order(rows.filter(seen.seen(rows["transaction_id"])))
+        return self._shaped(entity_type, sequence, sequence.changes.with_row_index("position"))
+
+    def doubts(self, entity_type: str) -> pl.DataFrame:
+        """``visibility.DOUBTS`` of one entity type: when each change may have been visible or not."""
+        if entity_type not in self._doubts:
+            steps = self.shape(entity_type).images
+            self._doubts[entity_type] = visibility.doubts(steps, self.changes, self.facts)
+        return self._doubts[entity_type]
+
+    def with_facts(self, facts: LogFacts) -> Recorded:
+        """The same rows with other facts beside them."""
+        changes, baseline = self._sources
+        other = Recorded(
+            changes,
+            facts,
+            baseline=baseline,
+            malformed=self._malformed,
+            entity_types=self._entity_types,
+            strict=self._strict,
+        )
+        other.spans_its_ids = self.spans_its_ids
+        if "_read" in self.__dict__:
+            other.__dict__["_read"] = self._read
+        return other
 
     def _shaped(self, entity_type: str, sequence: order.Sequence, changes: pl.DataFrame) -> Shape:
         own = changes.filter(pl.col("entity_type") == entity_type)

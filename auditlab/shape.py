@@ -118,6 +118,34 @@ class Shape:
         )  # fmt: skip
         return self.with_fields(pl.concat([told, unseen]))
 
+    @cached_property
+    def places(self) -> pl.DataFrame:
+        """The changes of each entity by number, from 1: entity, entity_id, place, transaction_id and two versions.
+
+        ``made`` is the row in ``versions`` of the state that the change left, ``found`` of a state that was there
+        before the log began; null where there is none.
+        """
+        own = self.versions.select(
+            "entity", "position", row=pl.int_range(pl.len(), dtype=pl.UInt32), kind=pl.col("origin") == "unknown"
+        )
+        key = ["entity", "position"]
+        old = self.versions["valid_from"].is_null()
+        made = own.filter(~pl.col("kind")).select(*key, made="row")
+        found = own.filter(pl.col("kind") & pl.lit(old)).select(*key, found="row")
+        steps = self._steps.select("entity", "entity_id", "position", "transaction_id")
+        for part in (made, found):
+            steps = steps.join(part, on=key, how="left", maintain_order="left")
+        return steps.with_columns(place=pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("entity"))
+
+    @cached_property
+    def version_places(self) -> pl.Series:
+        """By row of ``versions``: the ``place`` of the change that left it; 0 of one older than the log; else null."""
+        places = self.places
+        made = places.filter(pl.col("made").is_not_null()).select(row="made", place="place")
+        found = places.filter(pl.col("found").is_not_null()).select(row="found", place=pl.lit(0, dtype=pl.Int64))
+        rows = pl.DataFrame({"row": pl.int_range(len(self.versions), dtype=pl.UInt32, eager=True)})
+        return rows.join(pl.concat([made, found]), on="row", how="left", maintain_order="left")["place"]
+
     @property
     def images(self) -> pl.DataFrame:
         """The changes of each entity by position, with ``before`` and ``after``: the numbers of their documents."""

@@ -32,7 +32,7 @@ LAYERS = (
     {"schema", "clock", "marks", "queries"},
     {"engines"},
     {"description", "documents", "layouts", "links", "literals", "malformed", "order", "origins", "placeholders"}
-    | {"recorded", "records", "rekeys", "selection", "shape", "spans", "values"},
+    | {"recorded", "records", "rekeys", "selection", "shape", "spans", "values", "visibility"},
     {"temporal"},
     {"analytics"},
     {"archive", "capture", "connection", "load"},

@@ -38,6 +38,8 @@ def archive_postgres(
     progress: bool | None = None,
     strict: bool = True,
     allow_unsafe_order: bool = False,
+    clock: str | None = None,
+    visible_within: float | None = None,
 ) -> ArchiveSummary:
     """Copy the log of a PostgreSQL database into a new archive, in bounded memory; returns what was written.
 
@@ -57,6 +59,8 @@ def archive_postgres(
         progress: Whether to show progress on stderr; None shows it where that is a terminal.
         strict: Whether rows that are no changes are an error; else they are archived as they are.
         allow_unsafe_order: Whether to take a log whose ids were handed out in batches.
+        clock: Which times date the log.
+        visible_within: Seconds from a change's time to the moment at which others saw it, at the most.
 
     Raises:
         ArchiveExists: the folder holds an archive, or something else.
@@ -75,6 +79,8 @@ def archive_postgres(
             connections=connections,
             progress=progress,
             allow_unsafe_order=allow_unsafe_order,
+            clock=clock,
+            visible_within=visible_within,
             batch_bytes=_BATCH_BYTES,
         ) as stream,
         ArchiveWriter(folder) as writer,

@@ -6,12 +6,13 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from auditlab.archive.files import HashingFile, is_safe_name, sync_folder
 from auditlab.errors import ArchiveCorrupt, ArchiveError, ArchiveExists, NotAnArchive
+from auditlab.marks import Mark
 from auditlab.schema import Coverage, LogFacts
 
 if TYPE_CHECKING:
@@ -95,7 +96,8 @@ def render(manifest: Manifest) -> bytes:
 
 
 def _body(manifest: Manifest) -> dict[str, Any]:
-    body = asdict(manifest)
+    body = asdict(replace(manifest, facts=replace(manifest.facts, marks=())))
+    body["facts"]["marks"] = [mark.told() for mark in manifest.facts.marks]
     coverage = body["facts"]["coverage"]
     for end in ("start", "end"):
         coverage[end] = None if coverage[end] is None else coverage[end].isoformat()
@@ -147,6 +149,7 @@ def _manifest(body: dict[str, Any]) -> Manifest:
         coverage[end] = None if coverage[end] is None else datetime.fromisoformat(coverage[end])
     facts["filters"] = tuple(facts["filters"])
     facts["partial"] = tuple(facts["partial"])
+    facts["marks"] = tuple(Mark.of(one) for one in facts.get("marks", ()))
     return Manifest(**{**body, "segments": segments, "facts": LogFacts(**facts, coverage=Coverage(**coverage))})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from auditlab.connection import Connection, connect
-from auditlab.errors import OnStandby
+from auditlab.errors import AccessDenied, NotInstalled, OnStandby
 from auditlab.marks import Mark, append_mark
 from auditlab.queries import text
 
@@ -39,23 +39,34 @@ def mark(dsn: str, name: str | None = None, *, file: str | Path | None = None) -
     return taken
 
 
-def take(connection: Connection, name: str | None = None) -> tuple[Mark, str]:
-    """A mark, by a connection with autocommit; and why the database does not keep it (empty where it does).
+def take(connection: Connection, name: str | None = None, *, elsewhere: bool = True) -> tuple[Mark, bool]:
+    """A mark, by a connection with autocommit; and whether the database keeps it.
+
+    Args:
+        connection: Where.
+        name: What to call it.
+        elsewhere: Whether the caller keeps it; else it is an error if the database does not.
 
     Raises:
         OnStandby: the server is a standby.
+        NotInstalled, AccessDenied: the database would not keep it, and nobody else does.
     """
     place = connection.rows(text("capture", "mark_place"))[0]
+    label, role = connection.label, place["role"]
     if place["standby"]:
         raise OnStandby(
-            f"{connection.label} is a standby: its snapshots do not tell which transactions are at work on the primary. "
+            f"{label} is a standby: its snapshots do not tell which transactions are at work on the primary. "
             "Take the mark there."
+        )
+    if not elsewhere and not place["there"]:
+        raise NotInstalled(
+            f"{label}: no table for marks is installed here. Run: auditlab init DSN. Or keep it in a file: --file FILE"
+        )
+    if not elsewhere and not place["allowed"]:
+        raise AccessDenied(
+            f"{label}: role {role} may not add marks. Run: GRANT auditlab_archiver TO {role}. "
+            "Or keep it in a file: --file FILE"
         )
     kept = place["there"] and place["allowed"]
     row = connection.rows(text("capture", "keep_mark" if kept else "mark"), (name,))[0]
-    why = ""
-    if not place["there"]:
-        why = "the capture is not installed here (auditlab init DSN installs it)"
-    elif not kept:
-        why = f"role {place['role']} may not add marks here (GRANT auditlab_archiver TO {place['role']} lets it)"
-    return Mark(**row), why
+    return Mark(**row), kept

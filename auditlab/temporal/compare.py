@@ -10,6 +10,7 @@ from auditlab import queries
 from auditlab.engines.base import params_frame
 from auditlab.errors import BadOption
 from auditlab.schema import FIELD_CHANGES, TIME
+from auditlab.temporal import doubt
 
 if TYPE_CHECKING:
     from auditlab.clock import Moment
@@ -48,6 +49,9 @@ def compare(selected: Selected, start: Moment, end: Moment, *, steps: bool = Fal
         BadOption: end lies before start.
         NoData: an instant is outside what the log covers.
         IncompleteLog: the selection or the log does not hold whole histories.
+
+    Warns:
+        UncertainTime: what was visible at an instant is open for some entities (as in ``as_of``).
     """
     selected.require_states("compare")
     start_at, end_at = selected.instant(start), selected.instant(end)
@@ -55,6 +59,7 @@ def compare(selected: Selected, start: Moment, end: Moment, *, steps: bool = Fal
         raise BadOption(
             f"compare() goes from the earlier to the later: {start_at.isoformat()} is after {end_at.isoformat()}."
         )
+    doubt.warn_unflagged(selected, (start_at, end_at), *selected.entity_types)
     params = params_frame(start_at=(start_at, TIME), end_at=(end_at, TIME), entity_id=(selected.entity_id, pl.String()))
     if steps:
         frames = [pl.DataFrame(schema={**FIELD_CHANGES, "position": pl.UInt32()})]
