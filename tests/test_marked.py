@@ -57,7 +57,7 @@ def moments(happened: Schedule, seed: int) -> list[datetime]:
     edges += happened.log["changed_at"].unique().to_list()
     near = [edge + step * TICK for edge in edges for step in (-1, 0, 1)]
     span = (happened.end - START) // TICK
-    random = Random(seed)
+    random = Random(seed)  # noqa: S311 - times, not a secret
     every = [moment for moment in near if START <= moment <= happened.end]
     return random.sample(every, min(12, len(every))) + [START + random.randrange(span) * TICK for _ in range(4)]
 

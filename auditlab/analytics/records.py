@@ -48,7 +48,7 @@ def inversions(selected: Selected, links: pl.DataFrame) -> pl.DataFrame:
     """Changes that carry an earlier time than one before them in their entity: position, previous, field, old, new."""
     clock = selected.recorded.facts.clock
     times = selected.recorded.changes[clock].gather(links["position"])
-    before = links.select(pl.lit(times).cum_max().over("entity")).to_series()
+    before = links.with_columns(times.alias("times")).select(pl.col("times").cum_max().over("entity")).to_series()
     late = links.with_columns(effective=before).filter(times < before)
     return late.select(
         "position",

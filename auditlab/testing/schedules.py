@@ -28,6 +28,12 @@ ABSENT: Any = None
 
 States = dict[str, int]
 
+MIX = {"write": 55, "savepoint": 5, "to savepoint": 5, "truncate": 3, "commit": 26, "roll back": 6}
+"""What an open transaction does next, and how often."""
+
+PAUSES = (1, 1, 2, 50, 1000, 500_000)
+"""Microseconds between two steps."""
+
 
 @dataclass(slots=True)
 class _Transaction:
@@ -109,7 +115,7 @@ class _Simulation:
     def run(self, steps: int) -> Schedule:
         for _ in range(steps):
             self._pass()
-            if self._random.random() < 0.2:
+            if not self._random.randrange(5):
                 self._mark()
             else:
                 self._act(self._random.randrange(len(self._open)))
@@ -132,7 +138,7 @@ class _Simulation:
         )
 
     def _pass(self) -> None:
-        self._tick += self._random.choice([1, 1, 2, 50, 1000, 500_000])
+        self._tick += self._random.choice(PAUSES)
 
     def _act(self, place: int) -> None:
         transaction = self._open[place]
@@ -141,18 +147,18 @@ class _Simulation:
         elif transaction.stamped is not None:
             self._end(place, commit=True)
         else:
-            choice = self._random.random()
-            if choice < 0.55:
+            step = self._random.choices(list(MIX), weights=list(MIX.values()))[0]
+            if step == "write":
                 self._write(transaction)
-            elif choice < 0.6:
+            elif step == "savepoint":
                 transaction.savepoint = (len(transaction.rows), dict(transaction.own))
-            elif choice < 0.65 and transaction.savepoint is not None and not transaction.truncated:
+            elif step == "to savepoint" and transaction.savepoint is not None:
                 kept, transaction.own = transaction.savepoint[0], dict(transaction.savepoint[1])
                 del transaction.rows[kept:]
-            elif choice < 0.68:
+            elif step == "truncate":
                 self._truncate(transaction)
-            else:
-                self._end(place, commit=self._random.random() < 0.8)
+            elif step in ("commit", "roll back"):
+                self._end(place, commit=step == "commit")
 
     def _others(self, transaction: _Transaction) -> list[_Transaction]:
         return [one for one in self._open if one is not None and one is not transaction]
@@ -162,7 +168,8 @@ class _Simulation:
         if any(one.truncated or key in one.own for one in others):
             return  # it waits for the row, and does something else next
         old = transaction.own.get(key, ABSENT if transaction.truncated else self._visible.get(key))
-        new = ABSENT if old is not ABSENT and self._random.random() < 0.25 else self._random.randrange(1000)
+        deletes = old is not ABSENT and not self._random.randrange(4)
+        new = ABSENT if deletes else self._random.randrange(1000)
         operation = "INSERT" if old is ABSENT else "DELETE" if new is ABSENT else "UPDATE"
         self._log(transaction, operation, key, old, new)
         transaction.own[key] = new
@@ -173,7 +180,9 @@ class _Simulation:
         self._log(transaction, "TRUNCATE", None, ABSENT, ABSENT)
         transaction.own, transaction.truncated, transaction.savepoint = {}, True, None
 
-    def _log(self, transaction: _Transaction, operation: str, key: str | None, old: int | None, new: int | None) -> None:
+    def _log(
+        self, transaction: _Transaction, operation: str, key: str | None, old: int | None, new: int | None
+    ) -> None:
         if transaction.number is None:
             transaction.number, self._next = self._next, self._next + 1
         self._id += 1
