@@ -5,24 +5,28 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import takewhile
 from random import Random
 from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
 
 import auditlab as al
-from auditlab.errors import UncertainTime
+from auditlab.errors import BadMark, IncompleteLog, NoData, UncertainTime
+from auditlab.testing import Oracle, assert_states, histories, make_log
 from auditlab.testing.schedules import START, schedule
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Iterator
 
     from auditlab.testing.schedules import Schedule
 
 ENGINES = ("polars", "duckdb")
-SEEDS = range(1000 if os.environ.get("AUDITLAB_HYPOTHESIS") == "nightly" else 12)
+NIGHTLY = os.environ.get("AUDITLAB_HYPOTHESIS") == "nightly"
+SEEDS = range(1000 if NIGHTLY else 12)
 TICK = timedelta(microseconds=1)
 
 
@@ -98,3 +102,69 @@ def test_as_of_a_time_is_never_wrong_without_saying_so(clock: str):
     flagged = {name: count["right, flagged"] + count["wrong, flagged"] for name, count in totals.items()}
     assert flagged["all"] < flagged["few"] < flagged["none"]
     assert totals["all"]["wrong, flagged"] < totals["taken as the truth"]["wrong"]
+
+
+def snapshots(ids: list[int], random: Random) -> Iterator[tuple[str, set[int]]]:
+    """Some snapshots of these transactions, whatever rows they wrote: the text, and those that it sees."""
+    for _ in range(3):
+        xmax = random.choice(ids) + random.randrange(2)
+        running = sorted(one for one in set(ids) if one < xmax and not random.randrange(3))
+        text = f"{running[0] if running else xmax}:{xmax}:{','.join(map(str, running))}"
+        yield text, {one for one in ids if one < xmax and one not in running}
+
+
+@pytest.mark.filterwarnings("ignore::auditlab.errors.IncompletePopulation")
+@settings(max_examples=1000 if NIGHTLY else 25, deadline=None, derandomize=not NIGHTLY, database=None)
+@given(frame=histories())
+def test_any_set_of_transactions_is_answered_as_the_oracle_does(frame: pl.DataFrame):
+    """Also where it is no prefix of an entity's changes, as no server makes it: those entities are ordered anew."""
+    log, oracle = al.from_arrow(frame), Oracle(frame.to_dicts())
+    end = log.facts.coverage.end
+    ids = frame["transaction_id"].to_list()
+    if end is None or not all(one is not None and one > 0 for one in ids):
+        if end is not None:
+            with pytest.raises(IncompleteLog, match="have none"):
+                log.as_of(mark=al.Mark(end, "1:1:"))
+        return
+    for text, seen in snapshots(ids, Random(len(ids))):  # noqa: S311 - sets, not a secret
+        mark, states_ = al.Mark(end, text), oracle.seen(seen)
+        for name in log.entity_types:
+            own = {entity: state for (entity_type, entity), state in states_.items() if entity_type == name}
+            for engine in ENGINES:
+                if begins_unseen(oracle, name, seen):
+                    with pytest.raises(NoData, match="a baseline"):
+                        log.of(name).on(engine).as_of(mark=mark)
+                else:
+                    assert_states(log.of(name).on(engine).as_of(mark=mark), own)
+
+
+def begins_unseen(oracle: Oracle, entity_type: str, seen: set[int]) -> bool:
+    """Whether a type begins with SNAPSHOTs that were read together, and not all of them are seen."""
+    own = [row for row in oracle.rows if row["entity_type"] == entity_type]
+    first = ("SNAPSHOT", own[0]["transaction_id"], own[0]["changed_at"])
+    read = takewhile(lambda row: (row["operation"], row["transaction_id"], row["changed_at"]) == first, own)
+    return any(row["transaction_id"] not in seen for row in read)
+
+
+def test_one_entity_as_of_a_mark_and_a_torn_order():
+    steps = [("INSERT", "a", {"x": 1}), ("UPDATE", "a", {"x": 2}), ("UPDATE", "a", {"x": 3}), ("INSERT", "b", {"x": 9})]
+    log = al.from_arrow(make_log(steps))
+    end = log.facts.coverage.end
+    assert end is not None
+    for engine in ENGINES:
+        one = log.on(engine).entity("a")
+        for text, x in (("2:2:", [1]), ("2:4:2,3", [1]), ("3:3:", [2]), ("2:5:2", [3]), ("1:2:1", [])):
+            assert one.as_of(mark=al.Mark(end, text))["x"].to_list() == x, text
+    assert log.as_of(mark=al.Mark(end, "2:5:2"))["x"].to_list() == [3, 9]
+
+
+def test_a_snapshot_without_its_time_needs_to_know_what_the_log_has():
+    log = al.from_arrow(make_log([("INSERT", "a", {"x": 1}), ("UPDATE", "a", {"x": 2})]))
+    with pytest.raises(IncompleteLog, match="Give a Mark"):
+        log.as_of(snapshot="2:2:")
+    with pytest.raises(NoData, match="asked for the mark"):
+        log.as_of(mark=al.Mark(START + timedelta(days=1), "2:2:"))
+    with pytest.raises(NoData, match="asked for the mark"):
+        log.as_of(mark=al.Mark(START - TICK, "2:2:"))
+    with pytest.raises(BadMark, match="aware datetime"):
+        al.Mark(datetime(2024, 1, 1), "2:2:")  # noqa: DTZ001 - that is the fault

@@ -20,7 +20,7 @@ from auditlab.testing.repair import ABSENT, ENDS, UNKNOWN, Known, Written, repai
 from auditlab.testing.settings import Blamed, Settings, settings_after, settings_found
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from datetime import datetime
 
     from auditlab.testing.equality import Exact, State
@@ -160,6 +160,20 @@ class Oracle:
             for version in self._versions
             if (version.valid_to is None if at is None else version.holds_at(at))
         }
+
+    def seen(self, transactions: Collection[int]) -> dict[Entity, State]:
+        """The state of each entity that is there after the changes of some transactions alone, put in order anew.
+
+        An entity that none of them changed is there if it was before the log began.
+        """
+        own = {row["id"] for row in self.rows if row["transaction_id"] in transactions}
+        states = Oracle(row for row in self.rows if row["id"] in own).as_of()
+        changed = {(entity_type, entity_id) for change, entity_type, entity_id in self._touched if change in own}
+        for version in self._versions:
+            entity = (version.entity_type, version.entity_id)
+            if entity not in changed and version.origin == "unknown" and version.valid_from is None:
+                states[entity] = version.state
+        return states
 
     def diffs(self) -> list[FieldChange]:
         """What each change did, by id, entity and field. A SNAPSHOT did nothing: it was read."""

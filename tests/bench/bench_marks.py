@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-COPIES = int(os.environ.get("AUDITLAB_BENCH_COPIES", "420"))
+COPIES = int(os.environ.get("AUDITLAB_BENCH_COPIES", "520"))
 ENTITIES = 250
 
 
