@@ -11,7 +11,7 @@ import pytest
 import auditlab as al
 from auditlab.connection import connect
 from auditlab.demo.server import start_server
-from auditlab.errors import BadOption, IncompleteLog, UncertainTime
+from auditlab.errors import BadOption, IncompleteLog, MarkMismatch, UncertainTime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,7 +139,10 @@ def test_an_id_of_an_older_epoch_does_not_get_a_newer_one_s_time(dsn: str, db: C
         "INSERT INTO audit.entity_change_log (entity_type, entity_id, operation, after_snapshot, transaction_id)"
         f" SELECT 's.t', gen_random_uuid(), 'INSERT', '{{}}', pg_current_xact_id()::text::bigint + {2**32}"
     )
-    assert read(dsn).changes()["committed_at"].to_list() == [None]
+    log = read(dsn)
+    assert log.changes()["committed_at"].to_list() == [None]
+    with pytest.raises(MarkMismatch, match="1 changes have transaction ids .* of another system"):
+        log.as_of(mark=al.mark(dsn))
 
 
 def test_a_view_and_a_log_with_its_own_commit_times_are_left_alone(dsn: str, db: Connection):
