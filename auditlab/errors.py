@@ -23,10 +23,13 @@ Each is also the built-in that fits it, so ``except LookupError`` works too::
     │   ├── CannotAudit (ValueError)        a table that cannot be captured, and why
     │   ├── NotInstalled (LookupError)      no change log in this database
     │   ├── IncompleteRead (PermissionError) row security or grants would shorten the result
-    │   └── UnsafeOrder (ValueError)        the log's order cannot be trusted
+    │   ├── UnsafeOrder (ValueError)        the log's order cannot be trusted
+    │   ├── UntrackableChanges (ValueError) changes that no reader by transaction would see
+    │   └── NotDurable (TimeoutError)       what was read is not on the server's disk yet
     ├── ArchiveError (ValueError)
     │   ├── NotAnArchive (LookupError)
     │   ├── ArchiveExists (FileExistsError)
+    │   ├── CursorMismatch                  the archive goes on from another database, timeline or table
     │   └── ArchiveCorrupt                  nothing of the damaged file is returned
     └── MissingExtra (ImportError)          the exact ``pip install`` that brings the part
 
@@ -48,6 +51,7 @@ __all__ = [
     "BadTime",
     "CannotAudit",
     "ConnectionFailed",
+    "CursorMismatch",
     "DatabaseError",
     "IncompleteLog",
     "IncompletePopulation",
@@ -58,6 +62,7 @@ __all__ = [
     "NoData",
     "NoSuchTable",
     "NotAnArchive",
+    "NotDurable",
     "NotInstalled",
     "SchemaMismatch",
     "SnapshotTooDeep",
@@ -68,6 +73,7 @@ __all__ = [
     "UnknownField",
     "UnlinkedKeys",
     "UnsafeOrder",
+    "UntrackableChanges",
 ]
 
 
@@ -159,6 +165,14 @@ class UnsafeOrder(DatabaseError, ValueError):
     """The order of the log's rows cannot be trusted."""
 
 
+class UntrackableChanges(DatabaseError, ValueError):
+    """Changes have no transaction id, or one that cannot be: a reader by transaction would never see them."""
+
+
+class NotDurable(DatabaseError, TimeoutError):
+    """What was read is not on the server's disk yet: a crash there could still undo it."""
+
+
 class ArchiveError(AuditlabError, ValueError):
     """Something about an archive folder."""
 
@@ -173,6 +187,10 @@ class ArchiveExists(ArchiveError, FileExistsError):
 
 class ArchiveCorrupt(ArchiveError):
     """A file differs from what the manifest says; none of its rows are returned."""
+
+
+class CursorMismatch(ArchiveError):
+    """An archive's cursor is a place in another database, timeline or table than the one that is read."""
 
 
 class MissingExtra(AuditlabError, ImportError):
