@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -66,11 +66,30 @@ class ArchiveSummary:
             f"{self.rows:,} changes of {len(self.by_type)} entity types in {self.files} files, "
             f"{self.bytes / 1e6:,.1f} MB, in {self.folder}"
         )
+        if not self.rows:
+            text = f"nothing new for {self.folder}" if self.total else f"no changes yet for {self.folder}"
         if self.total > self.rows:
-            text += f", which holds {self.total:,} by now"
+            text += f", which holds {self.total:,} changes by now"
         return f"{text}\n{self.left}" if self.left is not None and str(self.left) else text
 
     __repr__ = __str__
+
+    def as_dict(self) -> dict[str, Any]:
+        """The summary as plain values, for JSON: times are ISO 8601 in UTC."""
+        coverage, left = self.facts.coverage, self.left
+        return {
+            "folder": str(self.folder),
+            "rows": self.rows,
+            "by_type": self.by_type,
+            "files": self.files,
+            "bytes": self.bytes,
+            "total_rows": self.total,
+            "covers": [None if end is None else end.isoformat() for end in (coverage.start, coverage.end)],
+            "up_to_transaction": self.cursor.transaction if self.cursor else None,
+            "rows_waiting": left.rows if left else 0,
+            "held_by": left.holder if left else None,
+            "held_since": left.since.isoformat() if left and left.since else None,
+        }
 
 
 @dataclass(slots=True)
