@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import pytest
@@ -20,7 +24,6 @@ from auditlab.load.postgres import read_postgres
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     import polars as pl
 
@@ -250,3 +253,20 @@ def test_an_archive_that_was_fed_answers_as_the_log(tracked: str, db: Connection
     assert_frame_equal(kept.of("s.t").as_of().collect(), log.of("s.t").as_of())
     assert kept.facts.kinds == log.facts.kinds
     assert kept.facts.coverage.start == log.facts.coverage.start
+
+
+@pytest.mark.parametrize("drawn", [[], ["7"]], ids=["at every step", "at random steps"])
+def test_a_puller_that_is_killed_is_resumed_by_the_next_one(
+    tracked: str, db: Connection, tmp_path: Path, drawn: list[str]
+):
+    folder, program = tmp_path / "a", Path(__file__).parent / "killed_puller.py"
+    stride = "1" if os.environ.get("AUDITLAB_SOAK") else "5"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(program.parent), *sys.path])}
+    command = [sys.executable, str(program), tracked, str(folder), stride, *drawn]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    killed, lived = map(int, done.stdout.split())
+    assert killed > 5
+    assert lived > 0, "the last steps must be after the end"
+    archive_postgres(tracked, folder)
+    assert ids(folder) == [row["id"] for row in db.rows(IDS)]
+    assert verify(folder) == []
