@@ -170,7 +170,7 @@ def view(
     """
     if list_keys is not None and not (isinstance(list_keys, Mapping) and all(map(_is_text, list_keys.values()))):
         raise BadOption(f"list_keys= takes a mapping such as {{'lines': 'id'}}, got {list_keys!r}.")
-    if isinstance(ignore, tuple) and not ignore and tolerance is None and not list_keys:
+    if isinstance(ignore, tuple | list) and not ignore and tolerance is None and not list_keys:
         return View(bool(paths), {}, (), (), selected.recorded.facts.kinds)
     fields = {shape.entity_type: [column.name for column in shape.columns] for shape in selected.shapes()}
     keys = zip(patterns(list_keys or (), fields, "list_keys"), (list_keys or {}).values(), strict=True)
