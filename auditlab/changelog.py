@@ -17,6 +17,7 @@ from auditlab.capture.keys import entity_uuid
 from auditlab.description import description
 from auditlab.engines import engine as engine_named
 from auditlab.errors import BadOption, UnknownEntity
+from auditlab.lazy import lazy
 from auditlab.records import records
 from auditlab.schema import CHANGES, EntityChange, LogFacts
 from auditlab.temporal import aggregate as aggregate_
@@ -290,7 +291,7 @@ class ChangeLog(Generic[F]):
         return self._selected if entity is None else selectors.entity(self._selected, entity)
 
     def _out(self, frame: pl.DataFrame) -> F:
-        return cast("F", frame.lazy() if self._lazy else frame)
+        return cast("F", lazy(frame) if self._lazy else frame)
 
 
 def pit_join(
