@@ -17,6 +17,7 @@ from auditlab.capture.keys import entity_uuid
 from auditlab.description import description
 from auditlab.engines import engine as engine_named
 from auditlab.errors import BadOption, UnknownEntity
+from auditlab.lazy import lazy
 from auditlab.records import records
 from auditlab.schema import CHANGES, EntityChange, LogFacts
 from auditlab.temporal import aggregate as aggregate_
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
     from auditlab.archive.write import ArchiveSummary
     from auditlab.clock import Moment
     from auditlab.selection import Selected
+    from auditlab.temporal.patterns import Patterns
     from auditlab.temporal.pit import Spine
+    from auditlab.temporal.tolerance import Tolerance
 
 __all__ = ["ChangeLog", "pit_join"]
 
@@ -178,13 +181,37 @@ class ChangeLog(Generic[F]):
         """:func:`auditlab.temporal.history.history`: every version, with the time that it held."""
         return self._out(history_.history(self._about(entity)))
 
-    def diffs(self, entity: object = None) -> F:
-        """:func:`auditlab.temporal.diff.diffs`: what each change did, one row a changed field."""
-        return self._out(diff.diffs(self._about(entity)))
+    def diffs(
+        self,
+        entity: object = None,
+        *,
+        paths: bool = False,
+        ignore: Patterns = (),
+        tolerance: Tolerance | None = None,
+        list_keys: Mapping[str, str] | None = None,
+    ) -> F:
+        """:func:`auditlab.temporal.diff.diffs`: what each change did, one row a changed field, or part of one."""
+        return self._out(
+            diff.diffs(self._about(entity), paths=paths, ignore=ignore, tolerance=tolerance, list_keys=list_keys)
+        )
 
-    def compare(self, start: Moment, end: Moment, *, steps: bool = False) -> F:
+    def compare(
+        self,
+        start: Moment,
+        end: Moment,
+        *,
+        steps: bool = False,
+        paths: bool = False,
+        ignore: Patterns = (),
+        tolerance: Tolerance | None = None,
+        list_keys: Mapping[str, str] | None = None,
+    ) -> F:
         """:func:`auditlab.temporal.compare.compare`: what differs between two instants."""
-        return self._out(compare_.compare(self._selected, start, end, steps=steps))
+        found = compare_.compare(
+            self._selected, start, end, steps=steps, paths=paths, ignore=ignore, tolerance=tolerance,
+            list_keys=list_keys,
+        )  # fmt: skip
+        return self._out(found)
 
     def blame(self, entity: object = None, at: Moment | None = None) -> F:
         """:func:`auditlab.temporal.blame.blame`: who last set each field of each live entity, when, from what."""
@@ -264,7 +291,7 @@ class ChangeLog(Generic[F]):
         return self._selected if entity is None else selectors.entity(self._selected, entity)
 
     def _out(self, frame: pl.DataFrame) -> F:
-        return cast("F", frame.lazy() if self._lazy else frame)
+        return cast("F", lazy(frame) if self._lazy else frame)
 
 
 def pit_join(

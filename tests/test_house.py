@@ -31,7 +31,18 @@ LAYERS = (
     {"errors"},
     {"schema", "clock", "queries"},
     {"engines"},
-    {"description", "documents", "layouts", "links", "literals", "malformed", "order", "origins", "placeholders"}
+    {
+        "description",
+        "documents",
+        "layouts",
+        "lazy",
+        "links",
+        "literals",
+        "malformed",
+        "order",
+        "origins",
+        "placeholders",
+    }
     | {"recorded", "records", "rekeys", "selection", "shape", "spans", "values"},
     {"temporal"},
     {"analytics"},
