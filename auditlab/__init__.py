@@ -13,7 +13,7 @@ from auditlab.archive.export import archive_postgres
 from auditlab.archive.verify import verify
 from auditlab.capture.check import check
 from auditlab.capture.install import install
-from auditlab.capture.keys import entity_uuid
+from auditlab.keys import entity_uuid
 from auditlab.capture.partitions import create_partitions
 from auditlab.capture.track import track, untrack
 from auditlab.changelog import ChangeLog, pit_join

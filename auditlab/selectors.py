@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from auditlab.capture.keys import entity_uuid
+from auditlab.keys import entity_uuid
 from auditlab.clock import instant
 from auditlab.errors import BadOption, UnknownEntity, UnknownEntityType
 from auditlab.schema import CHANGES, TIME

@@ -147,6 +147,7 @@ def _manifest(body: dict[str, Any]) -> Manifest:
         coverage[end] = None if coverage[end] is None else datetime.fromisoformat(coverage[end])
     facts["filters"] = tuple(facts["filters"])
     facts["partial"] = tuple(facts["partial"])
+    facts["keys"] = {name: tuple(columns) for name, columns in facts.get("keys", {}).items()}
     return Manifest(**{**body, "segments": segments, "facts": LogFacts(**facts, coverage=Coverage(**coverage))})
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from auditlab.connection import Connection
 
-__all__ = ["DEFAULT_TABLE", "Column", "Leaf", "LogTable", "describe", "folds", "kinds", "without_baseline"]
+__all__ = ["DEFAULT_TABLE", "Column", "Leaf", "LogTable", "describe", "folds", "keys", "kinds", "without_baseline"]
 
 DEFAULT_TABLE = "audit.entity_change_log"
 
@@ -133,7 +133,7 @@ class LogTable:
     def inner(self, leaf: Leaf | None = None) -> str:
         """The SELECT of all rows under canonical names, of the whole log or of one leaf."""
         kind = self.kind if leaf is None else leaf.kind
-        places = ["tableoid AS partition", "ctid AS place"] if kind in (*_PLACED, "p") else []
+        places = ["tableoid AS leaf", "ctid AS place"] if kind in (*_PLACED, "p") else []
         names = ", ".join([column.inner for column in self.columns] + places)
         return f"SELECT {names} FROM {self.relation if leaf is None else leaf.relation}"
 
@@ -220,6 +220,11 @@ def kinds(connection: Connection) -> dict[str, dict[str, str]]:
     for row in connection.rows(text("load", "kinds")):
         found.setdefault(row["entity_type"], {})[row["field"]] = row["kind"]
     return found
+
+
+def keys(connection: Connection) -> dict[str, tuple[str, ...]]:
+    """Per table of the source, the columns of its primary key, in the key's order."""
+    return {row["entity_type"]: tuple(row["columns"]) for row in connection.rows(text("load", "keys"))}
 
 
 def without_baseline(connection: Connection, log: LogTable) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditlab.capture.keys import entity_uuid
+from auditlab.keys import entity_uuid
 from auditlab.errors import BadOption
 
 if TYPE_CHECKING:
