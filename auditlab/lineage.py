@@ -21,9 +21,11 @@ def lineage(steps: pl.DataFrame) -> pl.DataFrame | None:
     began = links.filter(~pl.col("ends")).select("link", "entity", "life")
     ended = links.filter("ends").select("link", from_entity="entity", from_life="life")
     edges = began.join(ended, on="link", how="inner")
-    lives = pl.concat(
-        [edges.select("entity", "life"), edges.select(entity="from_entity", life="from_life")]
-    ).unique().with_row_index("number")
+    lives = (
+        pl.concat([edges.select("entity", "life"), edges.select(entity="from_entity", life="from_life")])
+        .unique()
+        .with_row_index("number")
+    )
     told = edges.join(lives, on=["entity", "life"]).join(
         lives.select(from_entity="entity", from_life="life", parent="number"), on=["from_entity", "from_life"]
     )

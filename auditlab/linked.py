@@ -29,8 +29,8 @@ class Reordered(NamedTuple):
 
     Args:
         rows: The rows with ``link`` (the number of the link, UInt32), ``leaves`` (it ends its entity by that link) and
-            ``turn``, the order inside of an entity. A change that stands in two entities has two rows with one slot; the
-            one in the entity that it is not named after is not ``own``.
+            ``turn``, the order inside of an entity. A change that stands in two entities has two rows with one slot;
+            the one in the entity that it is not named after is not ``own``.
         unordered: Slots of changes whose order in their transaction is ambiguous.
         doubtful: Numbers of links of which the images do not tell whether the key was free before it was taken.
     """
@@ -80,7 +80,7 @@ def reordered(
 
 
 def _items(rows: pl.DataFrame, links: pl.DataFrame, free: int) -> pl.DataFrame:
-    """The rows with ``link``, ``leaves`` and ``own``; beside them (not ``own``) the ends that no row of its own tells."""
+    """The rows with ``link``, ``leaves`` and ``own``; beside them, not ``own``, the ends that have no row themselves."""
     ended = links.filter(pl.col("left") != pl.col("came")).select(slot="left", ended="link")
     own = rows.join(links.select(slot="came", begun="link"), on="slot", how="left", maintain_order="left")
     own = own.join(ended, on="slot", how="left", maintain_order="left").with_columns(
@@ -146,7 +146,9 @@ def _repaired(
         last = numbers[-1]
         found.turns.update({numbers[number]: slots[place] for place, number in enumerate(order)})
         own = [number for number in order if group["own"][number]]
-        found.positions.update(zip((slots[number] for number in own), sorted(slots[number] for number in own), strict=True))
+        found.positions.update(
+            zip((slots[number] for number in own), sorted(slots[number] for number in own), strict=True)
+        )
         passing = [number for number in order if group["link"][number] is not None]
         if start is None and len(passing) > 1 and links_otherwise(steps):
             circles = _circles(links, items) if circles is None else circles
@@ -176,7 +178,7 @@ def _circles(links: pl.DataFrame, items: pl.DataFrame) -> set[int]:
         for row in told.select("link", "entity_type", "transaction", "old", "new").iter_rows()
     }
     for here, there in ((0, 1), (1, 0)):  # what nothing leads to, or what leads nowhere, is in no circle
-        leaving: dict[object, list[int]] = defaultdict(list)
+        leaving: dict[tuple[object, ...], list[int]] = defaultdict(list)
         arriving = Counter(edge[there] for edge in edges.values())
         for passed, edge in edges.items():
             leaving[edge[here]].append(passed)

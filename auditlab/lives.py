@@ -24,11 +24,13 @@ STEPS: dict[str, pl.DataType] = {
     "link": pl.UInt32(),
     "before_at": pl.UInt32(),
 }
-"""One row a change of one entity, by entity and ``turn`` (the order inside an entity). ``ends``: the entity is absent
-after it. ``unseen``: the state before it was never logged; ``since_ever``: that state may be as old as the log. ``link``
-is the same number where a change of a key ended one entity (``ends``) and where it began another; there the first life
-goes on in the second. ``before_at`` is the position of the change whose before image counts, where that is another's:
-of the INSERT of a DELETE and an INSERT that are one UPDATE, of which the DELETE then has no step of its own."""
+"""One row a change of one entity, by entity and ``turn`` (the order inside an entity).
+
+``ends``: the entity is absent after it. ``unseen``: the state before it was never logged; ``since_ever``: that state may
+be as old as the log. ``link`` is the same number where a change of a key ended one entity (``ends``) and where it began
+another; there the first life goes on in the second. ``before_at`` is the position of the change whose before image
+counts, where that is another's: of the INSERT of a DELETE and an INSERT that are one UPDATE, of which the DELETE then
+has no step of its own."""
 
 
 def lives(rows: pl.DataFrame, by_id: pl.DataFrame, links: pl.DataFrame) -> pl.DataFrame:
@@ -81,7 +83,7 @@ def _dealt(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _carried(steps: pl.DataFrame) -> pl.DataFrame:
-    """The steps with the effective time carried on from each entity that a change of a key ended to the one it began."""
+    """The steps with the effective time carried on from each entity that a link ended to the one that it began."""
     while True:
         ended = steps.filter("leaves").select("link", since="effective")
         later = steps.join(ended, on="link", how="left", maintain_order="left")
@@ -118,7 +120,7 @@ def _folded(steps: pl.DataFrame, by_id: pl.DataFrame) -> pl.DataFrame:
     moved = places.filter((sides[0] != sides[1]).fill_null(value=False))
     if moved.is_empty():
         return steps
-    number = pl.int_range(pl.len(), dtype=moved.dtype)
+    number = pl.int_range(pl.len(), dtype=pl.UInt32)
     comes, goes = number.is_in(moved.implode()), number.is_in((moved - 1).implode())
     return steps.with_columns(
         before_at=pl.when(comes).then(pl.col("position").shift()).otherwise("before_at"),

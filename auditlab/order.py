@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from auditlab.linked import reordered
-from auditlab.lives import lives
 from auditlab.links import ABSENT, Step, canonical_document, link
+from auditlab.lives import lives
 from auditlab.rekeys import LINKS, rekeys
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _relinked(
     links: pl.DataFrame,
     told: pl.DataFrame,
 ) -> tuple[pl.DataFrame, pl.Series, pl.DataFrame]:
-    """The rows with the changes of keys in both of their entities; positions in doubt; the links, those in doubt not."""
+    """The rows with each change of a key in both its entities, positions in doubt, and the links with ``certain``."""
     names = pl.concat([told.select("entity_type", entity_id=name) for name in ("old", "new")]).unique()
     touched = rows.join(names, on=["entity_type", "entity_id"], how="semi", maintain_order="left")
     plain = rows.join(names, on=["entity_type", "entity_id"], how="anti", maintain_order="left")
@@ -202,5 +202,3 @@ def _step(operation: str, before: str | None, after: str | None, kinds: Mapping[
         ABSENT if absent_before else canonical_document(before, kinds),
         ABSENT if absent_after else canonical_document(after, kinds),
     )
-
-

@@ -164,8 +164,11 @@ class Recorded:
 
     @cached_property
     def key_changes(self) -> pl.DataFrame:
-        """Changes of a primary key that are linked: position (of the change that began the new one), id, entity_type,
-        old and new (entity ids), and how: ``images``, ``metadata`` or ``partition move``."""
+        """Changes of a primary key that are linked: position, id, entity_type, old, new and how.
+
+        Position and id are of the change that began the new key, old and new are entity ids, and how is ``images``,
+        ``metadata`` or ``partition move``.
+        """
         return self._keys_changed.filter("linked").drop("linked", "certain")
 
     @cached_property

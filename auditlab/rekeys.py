@@ -55,7 +55,7 @@ def rekeys(by_id: pl.DataFrame, rows: pl.DataFrame, keys: Mapping[str, tuple[str
 
 
 def _by_images(by_id: pl.DataFrame, rows: pl.DataFrame, keys: Mapping[str, tuple[str, ...]]) -> pl.DataFrame | None:
-    """UPDATEs whose before image has another key: none of those begins where the change before it in its entity ended."""
+    """UPDATEs whose before image has another key: none of them begins where the change before it in its entity ends."""
     same = pl.col("entity") == pl.col("entity").shift()
     updates = rows.select("slot", "operation", previous=pl.when(same).then(pl.col("slot").shift())).filter(
         pl.col("operation") == "UPDATE"
@@ -70,9 +70,7 @@ def _by_images(by_id: pl.DataFrame, rows: pl.DataFrame, keys: Mapping[str, tuple
     for (name,), group in suspects.group_by("entity_type", maintain_order=True):
         entity_type = str(name)
         own = by_id.lazy().filter(pl.col("entity_type") == entity_type)
-        fields = KeyFields(
-            entity_type, own.select("entity_id", "after_snapshot").collect(), keys.get(entity_type, ())
-        )
+        fields = KeyFields(entity_type, own.select("entity_id", "after_snapshot").collect(), keys.get(entity_type, ()))
         usual = fields.usual()
         if usual is not None:
             group = group.filter(~shows_key("before_snapshot", usual))  # noqa: PLW2901 - fewer of the same
@@ -84,7 +82,7 @@ def _by_images(by_id: pl.DataFrame, rows: pl.DataFrame, keys: Mapping[str, tuple
 
 
 def _by_metadata(by_id: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame | None:
-    """DELETEs and INSERTs that our capture linked; of several alike in one transaction the first goes with the first."""
+    """DELETEs and INSERTs that our capture linked; of several alike in a transaction the first goes with the first."""
     told = told.filter(pl.col("metadata").str.contains('"rekeyed_', literal=True))
     if told.is_empty():
         return None
@@ -92,8 +90,10 @@ def _by_metadata(by_id: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame | None
     sides = []
     for operation, word in (("DELETE", "rekeyed_to"), ("INSERT", "rekeyed_from")):
         other = pl.col("metadata").str.extract(rf'"{word}": ?"([^"]*)"')
-        side = told.hstack(facts).with_columns(other=other).filter(
-            (pl.col("operation") == operation) & pl.col("other").is_not_null()
+        side = (
+            told.hstack(facts)
+            .with_columns(other=other)
+            .filter((pl.col("operation") == operation) & pl.col("other").is_not_null())
         )
         ids = ("entity_id", "other") if operation == "DELETE" else ("other", "entity_id")
         sides.append(side.select("slot", "entity_type", "transaction_id", old=ids[0], new=ids[1]))
@@ -112,15 +112,17 @@ def _by_metadata(by_id: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame | None
 
 
 def _by_partition(by_id: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame | None:
-    """Rows that left a partition and came to another under a key that differs in one column, as such a move leaves them.
+    """Rows that left a partition and came to another under a key that differs in one column, as such moves do.
 
     PostgreSQL fires the DELETE and the INSERT of a row that moves one right after the other.
     """
     if not told["metadata"].str.contains('"partition"', literal=True).any():
         return None
     facts = by_id.select("entity_type", "entity_id", "transaction_id", "partition")
-    placed = told.hstack(facts[told["slot"]]).with_columns(place=partition()).filter(
-        pl.col("place").is_not_null() & pl.col("transaction_id").is_not_null()
+    placed = (
+        told.hstack(facts[told["slot"]])
+        .with_columns(place=partition())
+        .filter(pl.col("place").is_not_null() & pl.col("transaction_id").is_not_null())
     )
     placed = placed.sort("entity_type", "transaction_id", "slot")
     same = pl.all_horizontal(pl.col(name) == pl.col(name).shift() for name in ("entity_type", "transaction_id"))

@@ -62,7 +62,7 @@ class Shape:
 
     @cached_property
     def versions(self) -> pl.DataFrame:
-        """``HISTORY``'s columns with ``position``, ``turn`` and ``doc`` (UInt32, the version's document), without the fields."""
+        """``HISTORY``'s columns with ``position``, ``turn`` and ``doc`` (UInt32, its document), without the fields."""
         return _versions(self._steps, self.columns, self._unordered)
 
     @cached_property
@@ -130,19 +130,18 @@ class Shape:
     def entity_changes(self) -> pl.DataFrame:
         """The changes as the entities saw them: a TRUNCATE stands once for each entity that it ended.
 
-        One that ended none that the log knows of stands once, without an entity.
+        One that ended none that the log knows of stands once, without an entity. A change of a key stands in the entity
+        that it ended and in the one that it began.
         """
         seen = [
             "position", "changed_at", "changed_by", "operation", pl.lit(self.entity_type).alias("entity_type"),
-            "entity_id", "id", "transaction_id", "effective", "ends",
+            "entity_id", "id", "transaction_id", "effective", "ends", "turn", "link",
         ]  # fmt: skip
         idle = self._truncates.with_columns(effective=pl.col("changed_at"), ends=pl.lit(value=True)).join(
             self._steps, on="position", how="anti"
         )
-        idle = idle.with_columns(turn="position")
-        return pl.concat([self._steps.select(*seen, "turn"), idle.select(*seen, "turn")]).sort(
-            "position", maintain_order=True
-        )
+        idle = idle.with_columns(turn="position", link=pl.lit(None, dtype=pl.UInt32))
+        return pl.concat([self._steps.select(seen), idle.select(seen)]).sort("position", maintain_order=True)
 
     def public(self, frame: pl.DataFrame, taken: Iterable[str]) -> pl.DataFrame:
         """``frame`` with the fields' real names; a name that is among ``taken`` becomes ``field.<name>``."""
@@ -169,9 +168,11 @@ def _with_documents(changes: pl.DataFrame, steps: pl.DataFrame, documents: Docum
     rows = joined["row"]
     if joined["before_at"].null_count() < len(joined):
         places = facts.select(pl.col("position").alias("before_at"), pl.col("row").alias("image"))
-        rows = joined.join(places, on="before_at", how="left", maintain_order="left").select(
-            pl.coalesce("image", "row")
-        ).to_series()
+        rows = (
+            joined.join(places, on="before_at", how="left", maintain_order="left")
+            .select(pl.coalesce("image", "row"))
+            .to_series()
+        )
     after = documents.after.gather(joined["row"])
     return joined.with_columns(
         before=documents.before.gather(rows).rename("before"),

@@ -18,7 +18,7 @@ from auditlab.errors import (
 )
 from auditlab.load.canonical import source_names
 from auditlab.queries import quote_identifier, text
-from auditlab.schema import REQUIRED
+from auditlab.schema import CHANGES, REQUIRED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -264,7 +264,7 @@ def _columns(connection: Connection, oid: int, label: str, mapping: Mapping[str,
     columns, faults = [], []
     for name, theirs in source_names(mapping).items():
         shown = name if name == theirs else f"{name} (from {theirs!r})"
-        if theirs not in there:
+        if theirs not in there or (name == theirs == "partition" and there[theirs]["type"] not in _TEXT):
             if name in REQUIRED or name != theirs:
                 faults.append(f"{shown}: missing")
             columns.append(Column(name=name, theirs=None, type="text", declared="text"))
@@ -282,7 +282,7 @@ def _columns(connection: Connection, oid: int, label: str, mapping: Mapping[str,
     return (*columns, *(Column(name=name, theirs=None, type="text", declared="text") for name in missing))
 
 
-_ALL = (*REQUIRED, "changed_by", "changed_fields", "metadata", "transaction_id", "correlation_id", "committed_at")
+_ALL = (*REQUIRED, *(name for name in CHANGES if name not in REQUIRED))
 
 
 def _takes(column: Column) -> bool:
