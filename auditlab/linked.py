@@ -80,7 +80,7 @@ def reordered(
 
 
 def _items(rows: pl.DataFrame, links: pl.DataFrame, free: int) -> pl.DataFrame:
-    """The rows with ``link``, ``leaves`` and ``own``; beside them, not ``own``, the ends that have no row themselves."""
+    """The rows with ``link``, ``leaves`` and ``own``; beside them, not ``own``, the ends without a row."""
     ended = links.filter(pl.col("left") != pl.col("came")).select(slot="left", ended="link")
     own = rows.join(links.select(slot="came", begun="link"), on="slot", how="left", maintain_order="left")
     own = own.join(ended, on="slot", how="left", maintain_order="left").with_columns(

@@ -26,7 +26,7 @@ STEPS: dict[str, pl.DataType] = {
 }
 """One row a change of one entity, by entity and ``turn`` (the order inside an entity).
 
-``ends``: the entity is absent after it. ``unseen``: the state before it was never logged; ``since_ever``: that state may
+``ends``: the entity is absent after it. ``unseen``: the state before it was never logged; ``since_ever``: it may
 be as old as the log. ``link`` is the same number where a change of a key ended one entity (``ends``) and where it began
 another; there the first life goes on in the second. ``before_at`` is the position of the change whose before image
 counts, where that is another's: of the INSERT of a DELETE and an INSERT that are one UPDATE, of which the DELETE then

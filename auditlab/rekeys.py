@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from auditlab.keyfields import KeyFields, shows_key
+from auditlab.values import recorded_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,13 +32,22 @@ LINKS: dict[str, pl.DataType] = {
 """One row a change of a key: the slots (rows by id) of the change that ended the old one and of the one that began the
 new one, the two entity ids, ``how`` it is told (``images``, ``metadata``, ``partition move``), and whether it is."""
 
-PARTITION = r'"partition": ?"((?:[^"\\]|\\.)*)"'
+_TEXT = r'("(?:[^"\\]|\\.)*")'
 
 
 def partition() -> pl.Expr:
     """The partition in which a change was made, as the log's loader or our capture wrote it down; null for none."""
-    named = pl.col("metadata").str.extract(PARTITION)
-    return pl.coalesce("partition", pl.when(pl.col("metadata").str.contains('"partition"', literal=True)).then(named))
+    return pl.coalesce("partition", _word("partition"))
+
+
+def _word(name: str) -> pl.Expr:
+    """The text that the metadata, as our capture writes it, has under a name; null for none."""
+    key = f'"{name}":'
+    raw = pl.col("metadata").str.extract(rf"{key} ?{_TEXT}")
+    plain = raw.str.slice(1, raw.str.len_chars() - 2)
+    escaped = pl.when(raw.str.contains("\\", literal=True)).then(raw)
+    decoded = escaped.map_elements(recorded_text, return_dtype=pl.String)
+    return pl.when(pl.col("metadata").str.contains(key, literal=True)).then(pl.coalesce(decoded, plain))
 
 
 def rekeys(by_id: pl.DataFrame, rows: pl.DataFrame, keys: Mapping[str, tuple[str, ...]]) -> pl.DataFrame:
@@ -89,10 +99,9 @@ def _by_metadata(by_id: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame | None
     facts = by_id.select("entity_type", "entity_id", "transaction_id")[told["slot"]]
     sides = []
     for operation, word in (("DELETE", "rekeyed_to"), ("INSERT", "rekeyed_from")):
-        other = pl.col("metadata").str.extract(rf'"{word}": ?"([^"]*)"')
         side = (
             told.hstack(facts)
-            .with_columns(other=other)
+            .with_columns(other=_word(word))
             .filter((pl.col("operation") == operation) & pl.col("other").is_not_null())
         )
         ids = ("entity_id", "other") if operation == "DELETE" else ("other", "entity_id")
