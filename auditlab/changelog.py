@@ -13,10 +13,10 @@ from auditlab.analytics import drift as drift_
 from auditlab.analytics import evidence as evidence_
 from auditlab.analytics import summary as summary_
 from auditlab.archive import keep
-from auditlab.capture.keys import entity_uuid
 from auditlab.description import description
 from auditlab.engines import engine as engine_named
 from auditlab.errors import BadOption, UnknownEntity
+from auditlab.keys import entity_uuid
 from auditlab.lazy import lazy
 from auditlab.records import records
 from auditlab.schema import CHANGES, EntityChange, LogFacts
@@ -25,6 +25,7 @@ from auditlab.temporal import asof, diff, pit
 from auditlab.temporal import blame as blame_
 from auditlab.temporal import compare as compare_
 from auditlab.temporal import history as history_
+from auditlab.temporal import key_changes as key_changes_
 from auditlab.temporal import replay as replay_
 from auditlab.temporal import timeline as timeline_
 from auditlab.temporal import why_not as why_not_
@@ -248,6 +249,10 @@ class ChangeLog(Generic[F]):
     def timeline(self, entity: object = None) -> F:
         """:func:`auditlab.temporal.timeline.timeline`: who did what when, field by field."""
         return self._out(timeline_.timeline(self._about(entity)))
+
+    def key_changes(self) -> F:
+        """:func:`auditlab.temporal.key_changes.key_changes`: which rows got another primary key, when, by whom."""
+        return self._out(key_changes_.key_changes(self._selected))
 
     def replay(self, at: Moment | None = None, *, steps: bool = False) -> F:
         """:func:`auditlab.temporal.replay.replay`: the changes folded into a state, at once or step by step."""

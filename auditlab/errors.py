@@ -36,7 +36,7 @@ Each is also the built-in that fits it, so ``except LookupError`` works too::
 and warnings, for answers that are not the whole truth::
 
     IncompletePopulation (UserWarning)      rows may be that the log never saw
-    UnlinkedKeys (UserWarning)              keys were changed, and the log names only the new ones
+    UnlinkedKeys (UserWarning)              keys were changed, and how the log does not tell
 """
 
 from __future__ import annotations
@@ -202,4 +202,4 @@ class IncompletePopulation(UserWarning):
 
 
 class UnlinkedKeys(UserWarning):
-    """Primary keys were changed in a log that names only the new ones: rows stay under their old keys, too."""
+    """Primary keys were changed, and the log does not tell for certain which row had which key from then on."""

@@ -31,19 +31,9 @@ LAYERS = (
     {"errors"},
     {"schema", "clock", "queries"},
     {"engines"},
-    {
-        "description",
-        "documents",
-        "layouts",
-        "lazy",
-        "links",
-        "literals",
-        "malformed",
-        "order",
-        "origins",
-        "placeholders",
-    }
-    | {"recorded", "records", "rekeys", "selection", "shape", "spans", "values"},
+    {"description", "documents", "keyfields", "keys", "layouts", "lazy", "lineage", "linked", "links", "literals"}
+    | {"lives", "malformed", "order", "origins", "placeholders", "recorded", "records", "rekeys", "selection"}
+    | {"shape", "spans", "values"},
     {"temporal"},
     {"analytics"},
     {"archive", "capture", "connection", "load"},

@@ -151,6 +151,7 @@ def _manifest(body: dict[str, Any]) -> Manifest:
     cursor = body.get("cursor")  # format 1 had none
     facts["filters"] = tuple(facts["filters"])
     facts["partial"] = tuple(facts["partial"])
+    facts["keys"] = {name: tuple(columns) for name, columns in facts.get("keys", {}).items()}
     read = {
         "segments": segments,
         "facts": LogFacts(**facts, coverage=Coverage(**coverage)),

@@ -19,6 +19,7 @@ from auditlab.load.canonical import Canonical
 from auditlab.load.cursor import Cursor
 from auditlab.load.filters import Entity, check_types, compose, narrowed, select
 from auditlab.load.parallel import batches
+from auditlab.load.partitions import folded
 from auditlab.load.progress import counted
 from auditlab.load.snapshot import Snapshot
 from auditlab.load.times import UnrepresentableTime
@@ -91,6 +92,7 @@ class ChangeStream:
             self.log = catalog.describe(holder, table, columns=columns, allow_unsafe_order=allow_unsafe_order)
             self._folds = catalog.folds(holder)
             self._kinds = catalog.kinds(holder)
+            self._keys = catalog.keys(holder)
             self._partial = catalog.without_baseline(holder, self.log)
             self._moment = holder.rows(text("load", "moment"))[0]
             wanted = [entity_types] if isinstance(entity_types, str) else entity_types
@@ -168,6 +170,7 @@ class ChangeStream:
             coverage=coverage,
             filters=self.filters.words,
             kinds={name: self._kinds[name] for name in sorted(self._types) if name in self._kinds},
+            keys={name: self._keys[name] for name in sorted(self._types) if name in self._keys},
             partial=tuple(name for name in self._partial if name in self._types),
             snapshot=self._seen(),
         )
@@ -277,13 +280,7 @@ class ChangeStream:
         batch = Canonical(batch.schema, zone=self._zone, what=self.log.label).batch(batch)
         if self._overtaken is not None:
             batch = batch.filter(pc.invert(pc.is_in(batch.column("id"), value_set=self._overtaken)))
-        if self._folds:
-            coded = batch.column("entity_type").dictionary_encode()
-            names = pa.array([self._folds.get(name, name) for name in coded.dictionary.to_pylist()], pa.string())
-            folded = pa.DictionaryArray.from_arrays(coded.indices, names).cast(pa.string())
-            place = batch.schema.get_field_index("entity_type")
-            batch = batch.set_column(place, batch.schema.field(place), folded)
-        return batch
+        return folded(batch, self._folds)
 
     def _see(self, batch: pa.RecordBatch) -> None:
         if not batch.num_rows:
