@@ -27,17 +27,20 @@ Each is also the built-in that fits it, so ``except LookupError`` works too::
     │   ├── NotInstalled (LookupError)      no change log in this database
     │   ├── IncompleteRead (PermissionError) row security or grants would shorten the result
     │   ├── UnsafeOrder (ValueError)        the log's order cannot be trusted
+    │   ├── UntrackableChanges (ValueError) changes that no reader by transaction would see
+    │   ├── NotDurable (TimeoutError)       what was read is not on the server's disk yet
     │   └── OnStandby (ValueError)          a standby does not know which transactions are at work
     ├── ArchiveError (ValueError)
     │   ├── NotAnArchive (LookupError)
     │   ├── ArchiveExists (FileExistsError)
+    │   ├── CursorMismatch                  the archive goes on from another database, timeline or table
     │   └── ArchiveCorrupt                  nothing of the damaged file is returned
     └── MissingExtra (ImportError)          the exact ``pip install`` that brings the part
 
 and warnings, for answers that are not the whole truth::
 
     IncompletePopulation (UserWarning)      rows may be that the log never saw
-    UnlinkedKeys (UserWarning)              keys were changed, and the log names only the new ones
+    UnlinkedKeys (UserWarning)              keys were changed, and how the log does not tell
     UncertainTime (UserWarning)             what was committed by then is not known of every change
 """
 
@@ -54,6 +57,7 @@ __all__ = [
     "BadTime",
     "CannotAudit",
     "ConnectionFailed",
+    "CursorMismatch",
     "DatabaseError",
     "IncompleteLog",
     "IncompletePopulation",
@@ -65,6 +69,7 @@ __all__ = [
     "NoData",
     "NoSuchTable",
     "NotAnArchive",
+    "NotDurable",
     "NotInstalled",
     "OnStandby",
     "SchemaMismatch",
@@ -78,6 +83,7 @@ __all__ = [
     "UnknownMark",
     "UnlinkedKeys",
     "UnsafeOrder",
+    "UntrackableChanges",
 ]
 
 
@@ -185,6 +191,14 @@ class OnStandby(DatabaseError, ValueError):
     """A standby cannot tell which transactions are at work: marks are taken on the primary."""
 
 
+class UntrackableChanges(DatabaseError, ValueError):
+    """Changes have no transaction id, or one that cannot be: a reader by transaction would never see them."""
+
+
+class NotDurable(DatabaseError, TimeoutError):
+    """What was read is not on the server's disk yet: a crash there could still undo it."""
+
+
 class ArchiveError(AuditlabError, ValueError):
     """Something about an archive folder."""
 
@@ -201,6 +215,10 @@ class ArchiveCorrupt(ArchiveError):
     """A file differs from what the manifest says; none of its rows are returned."""
 
 
+class CursorMismatch(ArchiveError):
+    """An archive's cursor is a place in another database, timeline or table than the one that is read."""
+
+
 class MissingExtra(AuditlabError, ImportError):
     """An optional part is not installed; the message is the exact command that installs it."""
 
@@ -210,7 +228,7 @@ class IncompletePopulation(UserWarning):
 
 
 class UnlinkedKeys(UserWarning):
-    """Primary keys were changed in a log that names only the new ones: rows stay under their old keys, too."""
+    """Primary keys were changed, and the log does not tell for certain which row had which key from then on."""
 
 
 class UncertainTime(UserWarning):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from auditlab import documents, malformed, order, rekeys, visibility
+from auditlab import documents, malformed, order, visibility
 from auditlab.errors import UnknownChange, UnknownEntityType
 from auditlab.placeholders import carry_forward
 from auditlab.schema import CHANGES, LogFacts, check_columns
@@ -119,13 +119,13 @@ class Recorded:
         """The log in its order."""
         return self._in_order(self._rows)
 
-    def _in_order(self, rows: pl.DataFrame) -> order.Sequence:
+    def _in_order(self, rows: pl.DataFrame, links: pl.DataFrame | None = None) -> order.Sequence:
         """Rows in their order, dated by the log's clock, and by its marks where those tell of a later time."""
-        facts = self.facts
-        if not facts.marks:
-            return order.sequence(rows, clock=facts.clock, kinds=facts.kinds)
-        found = order.sequence(visibility.dated(rows, facts), clock=visibility.VISIBLE_FROM, kinds=facts.kinds)
-        return replace(found, changes=found.changes.drop(visibility.VISIBLE_FROM))
+        facts, clock = self.facts, self.facts.clock
+        if facts.marks:
+            rows, clock = visibility.dated(rows, facts), visibility.VISIBLE_FROM
+        found = order.sequence(rows, clock=clock, kinds=facts.kinds, keys=facts.keys, links=links)
+        return replace(found, changes=found.changes.drop(visibility.VISIBLE_FROM, strict=False))
 
     @cached_property
     def changes(self) -> pl.DataFrame:
@@ -173,9 +173,29 @@ class Recorded:
         return {name: seen.get(name, 0) for name in self.entity_types if name in seen or name in self.facts.partial}
 
     @cached_property
+    def key_changes(self) -> pl.DataFrame:
+        """Changes of a primary key that are linked: position, id, entity_type, old, new and how.
+
+        Position and id are of the change that began the new key, old and new are entity ids, and how is ``images``,
+        ``metadata`` or ``partition move``.
+        """
+        return self._keys_changed.filter("linked").drop("linked", "certain")
+
+    @cached_property
     def unlinked_keys(self) -> pl.DataFrame:
-        """Changes of a primary key that the log has under the new key alone: id, entity_type, old and new."""
-        return rekeys.unlinked_keys(self.changes)
+        """Changes of a primary key that cannot be linked, or not without doubt: as ``key_changes``.
+
+        Those of which a filter left the other half out are not meant.
+        """
+        told = self._keys_changed.filter(~pl.col("linked") | ~pl.col("certain")).drop("linked", "certain")
+        whole = pl.col("how") == "images" if self.facts.filters else pl.lit(value=True)
+        return told.filter(whole & ~self.changes["baseline"].gather(told["position"]))
+
+    @cached_property
+    def _keys_changed(self) -> pl.DataFrame:
+        links = self.sequence.links.with_columns(self.changes["id"].gather(self.sequence.links["position"]))
+        columns = ("position", "id", "entity_type", "old", "new", "how", "linked", "certain")
+        return links.select(columns).sort("position", maintain_order=True)
 
     def shape(self, entity_type: str) -> Shape:
         """The derived tables of one entity type."""
@@ -193,7 +213,7 @@ class Recorded:
         """
         if id is not None:
             kept = self._rows.filter(pl.col("id") <= id)
-            sequence = self._in_order(kept)
+            sequence = self._sequence_of(kept)
             return self._shaped(entity_type, sequence, sequence.changes.with_row_index("position"))
         own = self.changes.filter(pl.col("transaction_id") == transaction)
         if own.is_empty():
@@ -203,26 +223,22 @@ class Recorded:
         last = own["position"].max()
         kept, rest = self.changes.filter(pl.col("position") <= last), self.changes.filter(pl.col("position") > last)
         open_still = kept.join(rest.select("transaction_id"), on="transaction_id", how="semi")
-        sequence = self._in_order(kept.drop("position"))
+        sequence = self._sequence_of(kept.drop("position"))
         changes = sequence.changes.with_row_index("position")
         touched = changes.join(
             open_still.select("entity_type", "entity_id"), on=["entity_type", "entity_id"], how="semi"
         )
         unordered = pl.concat([sequence.unordered, touched["position"]])
-        return self._shaped(entity_type, order.Sequence(sequence.changes, sequence.steps, unordered), changes)
+        return self._shaped(entity_type, replace(sequence, unordered=unordered), changes)
 
-    def shape_seen(self, entity_type: str, seen: TransactionSnapshot, entity_ids: pl.Series | None = None) -> Shape:
-        """The derived tables as the changes make them that were visible in a transaction snapshot, and no others.
+    def _sequence_of(self, rows: pl.DataFrame) -> order.Sequence:
+        """The order of a part of the rows."""
+        return self._in_order(rows, self.sequence.links)
 
-        Args:
-            entity_type: The type.
-            seen: The snapshot.
-            entity_ids: Only these entities (and the type's TRUNCATEs).
-        """
+    def shape_seen(self, entity_type: str, seen: TransactionSnapshot) -> Shape:
+        """The derived tables of a type as the changes make them that a transaction snapshot saw, and no others."""
         rows = self._rows.filter(pl.col("entity_type") == entity_type)
-        if entity_ids is not None:
-            rows = rows.filter(pl.col("entity_id").is_in(entity_ids.implode()) | pl.col("entity_id").is_null())
-        sequence = self._in_order(rows.filter(seen.seen(rows["transaction_id"])))
+        sequence = self._sequence_of(rows.filter(seen.seen(rows["transaction_id"])))
         return self._shaped(entity_type, sequence, sequence.changes.with_row_index("position"))
 
     def doubts(self, entity_type: str) -> pl.DataFrame:

@@ -31,8 +31,9 @@ LAYERS = (
     {"errors"},
     {"schema", "clock", "marks", "queries"},
     {"engines"},
-    {"description", "documents", "layouts", "links", "literals", "malformed", "order", "origins", "placeholders"}
-    | {"recorded", "records", "rekeys", "selection", "shape", "spans", "values", "visibility"},
+    {"description", "documents", "keyfields", "keys", "layouts", "lazy", "lineage", "linked", "links", "literals"}
+    | {"lives", "malformed", "order", "origins", "placeholders", "places", "recorded", "records", "rekeys", "selection"}
+    | {"shape", "spans", "values", "visibility"},
     {"temporal"},
     {"analytics"},
     {"archive", "capture", "connection", "load"},

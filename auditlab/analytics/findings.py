@@ -85,7 +85,7 @@ KINDS: dict[str, tuple[str, str]] = {
     ),
     "half-logged key change": (
         "warning",
-        "A row got another key and the log names only the new one: under the old key the row seems to be still there.",
+        "A row got another key, and the log does not tell it for certain: it may seem to be there under the old one.",
     ),
     "changes only": (
         "warning",

@@ -63,7 +63,7 @@ def live_seen(selected: Selected, shape: Shape, seen: TransactionSnapshot) -> pl
         torn = torn.filter(pl.col("entity_id") == selected.entity_id)
     parts = []
     if len(torn):
-        anew = selected.recorded.shape_seen(shape.entity_type, seen, torn["entity_id"].unique())
+        anew = selected.recorded.shape_seen(shape.entity_type, seen)
         parts.append(_answer(selected, anew, seen, only=torn["entity_id"]))
     parts.append(_answer(selected, shape, seen, without=torn["entity_id"]))
     return pl.concat(parts).sort("entity_id", maintain_order=True) if len(parts) > 1 else parts[0]
@@ -139,8 +139,8 @@ def _covered(selected: Selected, mark: Mark | None, seen: TransactionSnapshot) -
         missing = TransactionSnapshot.of(facts.snapshot).unseen_of(seen)
         if missing is not None:
             raise NoData(
-                f"the mark is younger than the log: it may have seen transaction {missing}, which was not committed "
-                "when the log was read. Load the log again."
+                f"the mark is younger than the log: it may have seen transaction {missing}, which was at work when the "
+                "log was read, or begun later. Load the log again."
             )
     cut = facts.snapshot is None or any(UPPER in words for words in facts.filters)
     if mark is None:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from auditlab.capture.keys import entity_uuid
 from auditlab.connection import connect
+from auditlab.keys import entity_uuid
 from auditlab.marks import Mark
 from auditlab.queries import quote_identifier, text
 from auditlab.testing.equality import State, read_document

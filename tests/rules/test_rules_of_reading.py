@@ -9,11 +9,12 @@ import pytest
 
 import auditlab as al
 from auditlab.connection import connect
-from auditlab.errors import AccessDenied, IncompleteRead
+from auditlab.errors import AccessDenied, CursorMismatch, IncompleteRead
 from auditlab.load.postgres import ChangeStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     LogOf = Callable[..., al.ChangeLog[Any]]
 
@@ -88,3 +89,35 @@ def test_rule_25_changes_and_transactions_are_counted_apart_and_cascades_log_the
     assert log.where(operation="DELETE").changes()["entity_type"].to_list() == ["orders.orders"] + 3 * [
         "orders.order_items"
     ]
+
+
+def test_rule_21_a_row_that_commits_late_is_not_lost(captured: str, tmp_path: Path):
+    with connect(captured, autocommit=True) as db:
+        db.execute("CREATE SCHEMA s; CREATE TABLE s.t (id int PRIMARY KEY)")
+        al.track(captured, ["s.t"])
+        with connect(captured) as late:
+            late.execute("INSERT INTO s.t VALUES (1)")
+            db.execute("INSERT INTO s.t VALUES (2)")
+            (newest,) = db.rows("SELECT id, changed_at FROM audit.entity_change_log ORDER BY id DESC LIMIT 1")
+            first = al.archive_postgres(captured, tmp_path / "kept")
+            late.commit()
+        beyond = "SELECT FROM audit.entity_change_log WHERE id > $1 OR changed_at > $2"
+        assert db.rows(beyond, (newest["id"], newest["changed_at"])) == [], "reading on by id or by time loses it"
+    assert first.left is not None
+    assert (first.rows, first.left.rows) == (0, 1), "what is above the oldest open transaction waits, and is told"
+    assert "pid " in str(first.left)
+    second = al.archive_postgres(captured, tmp_path / "kept")
+    assert second.rows == 2
+    assert al.scan_archive(tmp_path / "kept").changes().collect()["id"].to_list() == [1, 2]
+
+
+def test_rule_24_transaction_ids_of_another_source_are_not_taken_for_this_one_s(
+    captured: str, make_database: Callable[..., str], captured_template: str, tmp_path: Path
+):
+    with connect(captured, autocommit=True) as db:
+        db.execute("CREATE SCHEMA s; CREATE TABLE s.t (id int PRIMARY KEY)")
+        al.track(captured, ["s.t"])
+        db.execute("INSERT INTO s.t VALUES (1)")
+    al.archive_postgres(captured, tmp_path / "kept")
+    with pytest.raises(CursorMismatch, match="the cursor is for database"):
+        al.archive_postgres(make_database(captured_template), tmp_path / "kept")
