@@ -246,3 +246,31 @@ def test_a_standby_takes_no_marks_and_its_log_has_those_of_the_primary(folder: P
         assert log.facts.snapshot is None
         assert log.facts.marks == (taken,)
         assert log.as_of(mark="kept")["n"].to_list() == [1]
+
+
+def test_an_archive_that_grows_keeps_its_marks_and_one_clock(tracked: str, tmp_path: Path):
+    folder = tmp_path / "archive"
+    first = al.mark(tracked, "first")
+    one = al.archive_postgres(tracked, folder, progress=False)
+    assert one.facts.marks == (first,)
+    with connect(tracked, autocommit=True) as connection:
+        connection.execute("UPDATE s.t SET n = 2")
+    second = al.mark(tracked, "second")
+    with connect(tracked, autocommit=True) as connection:
+        connection.execute("UPDATE s.t SET n = 3")
+    al.archive_postgres(tracked, folder, progress=False, clock="changed_at", visible_within=7)
+    archive = al.scan_archive(folder)
+    assert (archive.facts.clock, archive.facts.visible_within) == ("changed_at", 7)
+    assert archive.facts.marks == (first, second)
+    for name, n in (("first", 1), ("second", 2)):
+        assert archive.of("s.t").as_of(mark=name).collect()["n"].to_list() == [n]
+    with connect(tracked, autocommit=True) as connection:
+        connection.execute("UPDATE s.t SET n = 4")
+    al.archive_postgres(tracked, folder, progress=False)
+    assert al.scan_archive(folder).facts.clock == "changed_at", "what has had one clock keeps it"
+    younger = al.mark(tracked)
+    with connect(tracked, autocommit=True) as connection:
+        connection.execute("UPDATE s.t SET n = 5")
+    with pytest.raises(NoData, match="younger than the log"):
+        al.scan_archive(folder).of("s.t").as_of(mark=al.mark(tracked))
+    assert al.scan_archive(folder).of("s.t").as_of(mark=younger).collect()["n"].to_list() == [4]
