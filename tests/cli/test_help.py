@@ -31,6 +31,7 @@ COMMANDS = {
     "evidence",
     "history",
     "init",
+    "mark",
     "partitions",
     "summary",
     "timeline",
