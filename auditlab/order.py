@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Sequence", "sequence"]
 
+SLOTS = 2**32
+"""More than the rows of any frame: two numbers below it go into one UInt64."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
@@ -48,14 +51,16 @@ def sequence(changes: pl.DataFrame, *, clock: str, kinds: Mapping[str, Mapping[s
     by_id = changes.sort("id", maintain_order=True)
     rows = _rows(by_id, clock)
     rows, unordered = _repair(rows, by_id, kinds)
-    unordered = pl.concat([unordered, _doubled(rows)])
-    order = rows.sort("position")["slot"]
-    ordered = by_id if rows["slot"].equals(rows["position"].rename("slot")) else by_id[order]
-    return Sequence(ordered, _steps(rows), unordered)
+    unordered = pl.concat([unordered, _doubled(rows, by_id)])
+    if not rows["slot"].equals(rows["position"]):
+        by_id = by_id[rows.sort("position")["slot"]]
+    return Sequence(by_id, _steps(rows), unordered)
 
 
 def _rows(by_id: pl.DataFrame, clock: str) -> pl.DataFrame:
     """The narrow columns that order needs, by entity and id; ``epoch`` counts the TRUNCATEs up to a row."""
+    truncates = (pl.col("operation") == "TRUNCATE").cast(pl.UInt32).cum_sum().over("entity_type")
+    truncated = (by_id["operation"] == "TRUNCATE").any()
     narrow = by_id.select(
         "id",
         "entity_type",
@@ -63,11 +68,27 @@ def _rows(by_id: pl.DataFrame, clock: str) -> pl.DataFrame:
         "operation",
         "transaction_id",
         pl.col(clock).alias("clock"),
-        epoch=(pl.col("operation") == "TRUNCATE").cast(pl.UInt32).cum_sum().over("entity_type"),
-    ).with_row_index("slot")
-    entities = narrow.select("entity_type", "entity_id").unique(maintain_order=True).with_row_index("entity")
-    rows = narrow.join(entities, on=["entity_type", "entity_id"], how="left", nulls_equal=True, maintain_order="left")
-    return rows.with_columns(position=pl.col("slot")).sort("entity", "slot")
+        epoch=truncates if truncated else pl.lit(0, dtype=pl.UInt32),
+        entity=_entities(by_id),
+    )
+    # Entity and slot in one integer: sorting that one column costs a third of a sort by two.
+    key = narrow.select(pl.col("entity").cast(pl.UInt64) * SLOTS + pl.int_range(pl.len(), dtype=pl.UInt64))
+    slot = (key.to_series().sort() % SLOTS).cast(pl.UInt32)
+    return narrow[slot].with_columns(slot=slot, position=slot)
+
+
+def _entities(by_id: pl.DataFrame) -> pl.Series:
+    """The number of each row's entity (UInt32): of its type and id; rows without an id are one entity a type."""
+    # Dictionary codes of the texts take half the time of a join with the distinct texts.
+    ids, types = (
+        by_id[name].cast(pl.Categorical(pl.Categories.random())).to_physical() for name in ("entity_id", "entity_type")
+    )
+    ids = (ids.fill_null(ids.n_unique() - 1) if ids.null_count() else ids).alias("entity")
+    if (types.gather(ids.arg_unique()).gather(ids) == types).all():
+        return ids  # no id is in two types, as ever with uuids: the id alone tells the entity
+    pairs = pl.DataFrame({"pair": ids.cast(pl.UInt64) * SLOTS + types})
+    known = pairs.unique(maintain_order=True).with_row_index("entity")
+    return pairs.join(known, on="pair", how="left", maintain_order="left")["entity"]
 
 
 def _repair(
@@ -106,8 +127,10 @@ def _repair(
     return rows.drop("moved").sort("entity", "position"), pl.Series("position", unordered, dtype=pl.UInt32)
 
 
-def _doubled(rows: pl.DataFrame) -> pl.Series:
+def _doubled(rows: pl.DataFrame, by_id: pl.DataFrame) -> pl.Series:
     """Positions of different changes of one entity that have one id: which came first cannot be told."""
+    if not (by_id["id"] == by_id["id"].shift()).any():
+        return rows["position"].clear()
     entity = rows.filter(pl.col("entity_id").is_not_null())
     return entity.filter(pl.struct("entity", "id").is_duplicated())["position"]
 
@@ -117,11 +140,15 @@ def _suspects(rows: pl.DataFrame, by_id: pl.DataFrame) -> pl.DataFrame:
 
     Columns: entity_type, epoch, slots (list, by id) and previous (the slot of the entity's change before the group).
     """
-    tied = rows.filter(pl.col("entity_id").is_not_null() & pl.col("transaction_id").is_not_null())
-    same = pl.all_horizontal(pl.col(name) == pl.col(name).shift() for name in ("entity", "epoch"))
-    neighbour = pl.when(same).then(pl.col("slot").shift())
     key = ["entity", "epoch", "transaction_id"]
-    crowded = rows.with_columns(previous=neighbour).join(
+    same = pl.all_horizontal(pl.col(name) == pl.col(name).shift() for name in ("entity", "epoch"))
+    # Where an entity's transaction ids only grow, none comes twice: only the others are worth the grouping.
+    grows = (pl.col("transaction_id") > pl.col("transaction_id").shift()).fill_null(value=False)
+    again = (pl.col("entity") == pl.col("entity").shift()) & pl.col("transaction_id").is_not_null() & ~grows
+    entities = rows.filter(again & pl.col("entity_id").is_not_null())["entity"].unique()
+    mixed = rows.filter(pl.col("entity").is_in(entities.implode()))
+    tied = mixed.filter(pl.col("transaction_id").is_not_null())
+    crowded = mixed.with_columns(previous=pl.when(same).then(pl.col("slot").shift())).join(
         tied.group_by(key).len().filter(pl.col("len") > 1).drop("len"), on=key, how="semi", maintain_order="left"
     )
     if crowded.is_empty():
@@ -165,17 +192,28 @@ def _steps(rows: pl.DataFrame) -> pl.DataFrame:
     ends = pl.col("operation").is_in(["DELETE", "TRUNCATE"])
     steps = steps.with_columns(first=first, ends=ends)
     opens = pl.col("first") | (pl.col("operation") == "INSERT") | pl.col("ends").shift()
-    steps = steps.with_columns(opens=opens)
+    steps = steps.with_columns(opens=opens, opened=opens.cast(pl.Int64).cum_sum())
     unseen = pl.col("opens") & pl.col("operation").is_in(["UPDATE", "DELETE"])
+    # A window over the entities takes ten times as long as the count over all rows less that before the entity.
+    before = pl.when("first").then(pl.col("opened") - 1).forward_fill()
     return steps.select(
         "entity",
         "entity_type",
         "entity_id",
         "position",
         "operation",
-        pl.col("clock").cum_max().over("entity").alias("effective"),
-        pl.col("opens").cast(pl.Int64).cum_sum().over("entity").alias("life"),
+        _effective(steps).alias("effective"),
+        (pl.col("opened") - before).alias("life"),
         "ends",
         unseen.alias("unseen"),
         (unseen & pl.col("first") & (pl.col("epoch") == 0)).alias("since_ever"),
     )
+
+
+def _effective(steps: pl.DataFrame) -> pl.Series:
+    """The running maximum of each entity's clock; where no clock runs backwards, that is the clock itself."""
+    clock = steps["clock"]
+    forward = (clock >= clock.shift()).fill_null(value=False) | steps["first"]
+    if forward.all():
+        return clock
+    return steps.select(pl.col("clock").cum_max().over("entity")).to_series()
