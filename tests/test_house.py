@@ -32,7 +32,7 @@ LAYERS = (
     {"schema", "clock", "queries"},
     {"engines"},
     {"description", "documents", "layouts", "links", "literals", "malformed", "order", "origins", "placeholders"}
-    | {"recorded", "records", "rekeys", "selection", "shape", "spans", "values"},
+    | {"dictionary", "recorded", "records", "rekeys", "selection", "shape", "spans", "values"},
     {"temporal"},
     {"analytics"},
     {"archive", "capture", "connection", "load"},
