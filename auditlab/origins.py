@@ -43,7 +43,8 @@ FIELD_ORIGINS: dict[str, pl.DataType] = {
 
 _CARRIED, _SET, _UNLOGGED, _UNKNOWN = 0, 1, 2, 3
 _FACTS = (
-    "entity_id", "life", "changed_by", "changed_at", "id", "transaction_id", "operation", "seen_in", "sure",
+    "entity_id", "life", "changed_by", "changed_at", "id", "transaction_id", "operation", "seen_in", "sure", "was",
+    "prior",
 )  # fmt: skip
 _WORDS = {_SET: "observed", _UNLOGGED: "unlogged", _UNKNOWN: "unknown"}
 
@@ -53,7 +54,7 @@ class Settings:
     """Which change set each field of each version: numbers alone, so that it is made and kept cheaply.
 
     Args:
-        rows: The versions, by entity and version, with what :func:`_told` says of each.
+        rows: The versions, by entity and version, with what :func:`_told` says of the change that made each.
         columns: The type's fields over its documents.
         fields: For each field a frame, by version: setting (UInt32: the number of the version that its value was set
             in, by the change that made that version or by something before it) and kind (Int32: how it was set there).
@@ -87,10 +88,10 @@ def settings(
 def field_origins(known: Settings) -> pl.DataFrame:
     """Every field of every version with the change that set it, run by run: ``FIELD_ORIGINS``' columns."""
     parts = [
-        _valued(known.rows, _runs(known.rows, column, of_field), column, place)
+        _told(known.rows, _runs(known.rows, column, of_field), column, place)
         for place, (column, of_field) in enumerate(zip(known.columns, known.fields, strict=True))
     ]
-    return _told(known.rows, pl.concat(parts)) if parts else pl.DataFrame(schema=FIELD_ORIGINS)
+    return pl.concat([pl.DataFrame(schema=FIELD_ORIGINS), *parts])
 
 
 def held(known: Settings, at: datetime | None, entity_id: str | None) -> pl.DataFrame:
@@ -108,11 +109,13 @@ def held(known: Settings, at: datetime | None, entity_id: str | None) -> pl.Data
     live = rows.lazy().filter(holds).select("row", "doc", "entity_id").collect().sort("entity_id")
     parts = []
     for place, (column, of_field) in enumerate(zip(known.columns, known.fields, strict=True)):
-        runs = of_field[live["row"]].with_columns(live["row"], last=live["row"]).with_row_index("turn")
-        runs = runs.filter(column.code.gather(live["doc"]).is_not_null())
-        parts.append(_valued(rows, runs, column, place))
-    # Put in order while they are narrow: the facts of each change are then fetched once, in their final place.
-    return _told(rows, pl.concat(parts).sort("turn", "place")) if parts else pl.DataFrame(schema=FIELD_ORIGINS)
+        runs = of_field[live["row"]].with_columns(live["row"], last=live["row"])
+        present = column.code.gather(live["doc"]).is_not_null()
+        turn = (pl.int_range(len(live), dtype=pl.Int64, eager=True) * len(known.columns) + place).alias("turn")
+        told = _told(rows, runs.filter(present), column, place)
+        parts.append(told.with_columns(turn.filter(present)))
+    none = pl.DataFrame(schema={**FIELD_ORIGINS, "turn": pl.Int64()})
+    return pl.concat([none, *parts]).sort("turn").drop("turn")
 
 
 def _rows(versions: pl.DataFrame, steps: pl.DataFrame, unordered: pl.Series, truncated: int | None) -> pl.DataFrame:
@@ -181,44 +184,30 @@ def _runs(rows: pl.DataFrame, column: Column, of_field: pl.DataFrame) -> pl.Data
     return runs.with_columns(last).filter(column.code.gather(rows["doc"].gather(runs["row"])).is_not_null())
 
 
-def _valued(rows: pl.DataFrame, runs: pl.DataFrame, column: Column, place: int) -> pl.DataFrame:
-    """The runs of one field with the value in each and the one before it."""
-    was, prior = (rows[name].gather(runs["setting"]) for name in ("was", "prior"))
-    by = pl.col("kind")
-    before = runs.select(pl.when(by == _SET).then(was).when(by == _UNLOGGED).then(prior)).to_series()
-    return runs.with_columns(
+def _told(rows: pl.DataFrame, runs: pl.DataFrame, column: Column, place: int) -> pl.DataFrame:
+    """The runs with the facts of the change that set each."""
+    setting = rows.select(_FACTS)[runs["setting"]]
+    kind = runs["kind"]
+    was = setting.select(
+        pl.when(pl.lit(kind) == _SET).then("was").when(pl.lit(kind) == _UNLOGGED).then("prior")
+    ).to_series()
+    by = pl.lit(kind) == _SET
+    return setting.select(
+        "entity_id",
         pl.lit(column.name).alias("field"),
         pl.lit(place, dtype=pl.Int64).alias("place"),
-        column.text.gather(rows["doc"].gather(runs["row"])).alias("value"),
-        column.text.gather(before).alias("old"),
-        old_present=pl.when(by != _UNKNOWN).then(column.code.gather(before).is_not_null()),
-    )
-
-
-def _told(rows: pl.DataFrame, runs: pl.DataFrame) -> pl.DataFrame:
-    """The runs with the facts of the change that set each."""
-    by = pl.col("kind") == _SET
-    setting = rows.select(_FACTS)[runs["setting"]]
-    told = runs.hstack(setting).with_columns(
-        rows["valid_from"].gather(runs["row"]).alias("valid_from"),
-        rows["valid_to"].gather(runs["last"]).alias("valid_to"),
-    )
-    return told.select(
-        "entity_id",
-        "field",
-        "place",
-        "value",
+        pl.lit(column.text.gather(rows["doc"].gather(runs["row"]))).alias("value"),
         pl.when(by).then("changed_by").alias("set_by"),
         pl.when(by).then("changed_at").alias("set_at"),
         pl.when(by).then("id").alias("id"),
         pl.when(by).then("transaction_id").alias("transaction_id"),
         pl.when(by).then("operation").alias("operation"),
-        "old",
-        "old_present",
+        pl.lit(column.text.gather(was)).alias("old"),
+        pl.when(pl.lit(kind) != _UNKNOWN).then(pl.lit(column.code.gather(was).is_not_null())).alias("old_present"),
         "life",
-        pl.col("kind").replace_strict(_WORDS, return_dtype=pl.String).alias("origin"),
+        pl.lit(kind).replace_strict(_WORDS, return_dtype=pl.String).alias("origin"),
         "seen_in",
         pl.col("sure").alias("certain"),
-        "valid_from",
-        "valid_to",
+        pl.lit(rows["valid_from"].gather(runs["row"])).alias("valid_from"),
+        pl.lit(rows["valid_to"].gather(runs["last"])).alias("valid_to"),
     )

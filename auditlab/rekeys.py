@@ -35,13 +35,11 @@ def unlinked_keys(changes: pl.DataFrame) -> pl.DataFrame:
     """
     images = pl.col("before_snapshot"), pl.col("after_snapshot")
     within = [image.str.contains(pl.col("entity_id"), literal=True) for image in images]
-    # A look into a sample tells most types without a key in their documents from those worth a search in every image.
-    keyed = {name: keys for name in changes["entity_type"].unique() if (keys := _key_fields(changes, name))}
-    updates = (pl.col("operation") == "UPDATE") & pl.col("entity_type").is_in(list(keyed))
-    suspects = changes.filter(updates).filter(~within[0] & within[1]) if keyed else changes.clear()
+    suspects = changes.filter((pl.col("operation") == "UPDATE") & ~within[0] & within[1])
     rows = []
     for (entity_type,), group in suspects.group_by("entity_type", maintain_order=True):
-        keys = keyed[str(entity_type)]
+        own = changes.filter((pl.col("entity_type") == entity_type) & pl.col("after_snapshot").is_not_null())
+        keys = _key_fields(own)
         for change in group.iter_rows(named=True):
             before, after = (_fields(change[name]) for name in ("before_snapshot", "after_snapshot"))
             for key in keys & before.keys() & after.keys():
@@ -51,13 +49,9 @@ def unlinked_keys(changes: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=CHANGED_KEYS, orient="row")
 
 
-def _key_fields(changes: pl.DataFrame, entity_type: str) -> set[str]:
-    """The fields that hold the entity id in every image of a sample of the type's."""
-    typed = pl.col("entity_type") == entity_type
-    own = changes.select("entity_id", "after_snapshot").filter(
-        changes.select(typed & pl.col("after_snapshot").is_not_null()).to_series()
-    )
-    sample = own.gather_every(max(1, len(own) // SAMPLE))
+def _key_fields(own: pl.DataFrame) -> set[str]:
+    """The fields that hold the entity id in every image of a sample."""
+    sample = own.gather_every(max(1, len(own) // SAMPLE)).select("entity_id", "after_snapshot")
     keys: set[str] | None = None
     for entity_id, image in sample.iter_rows():
         holding = {name for name, raw in _fields(image).items() if recorded_text(raw) == entity_id}
