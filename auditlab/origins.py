@@ -6,7 +6,6 @@ it left, something that was not logged did the difference: that change merely ca
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -14,11 +13,9 @@ import polars as pl
 from auditlab.schema import TIME
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from auditlab.values import Column
 
-__all__ = ["FIELD_ORIGINS", "Settings", "field_origins", "held", "settings"]
+__all__ = ["FIELD_ORIGINS", "field_origins"]
 
 FIELD_ORIGINS: dict[str, pl.DataType] = {
     "entity_id": pl.String(),
@@ -49,30 +46,14 @@ _FACTS = (
 _WORDS = {_SET: "observed", _UNLOGGED: "unlogged", _UNKNOWN: "unknown"}
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Which change set each field of each version: numbers alone, so that it is made and kept cheaply.
-
-    Args:
-        rows: The versions, by entity and version, with what :func:`_told` says of the change that made each.
-        columns: The type's fields over its documents.
-        fields: For each field a frame, by version: setting (UInt32: the number of the version that its value was set
-            in, by the change that made that version or by something before it) and kind (Int32: how it was set there).
-    """
-
-    rows: pl.DataFrame
-    columns: tuple[Column, ...]
-    fields: tuple[pl.DataFrame, ...]
-
-
-def settings(
+def field_origins(
     versions: pl.DataFrame,
     steps: pl.DataFrame,
     columns: tuple[Column, ...],
     unordered: pl.Series,
     truncated: int | None,
-) -> Settings:
-    """Which change set each field of each version.
+) -> pl.DataFrame:
+    """Every field of every version with the change that set it, run by run: ``FIELD_ORIGINS``' columns.
 
     Args:
         versions: :attr:`auditlab.shape.Shape.versions`, by entity and version.
@@ -82,40 +63,8 @@ def settings(
         truncated: The position of the type's first TRUNCATE: an entity first seen after it was absent before.
     """
     rows = _rows(versions, steps, unordered, truncated)
-    return Settings(rows, columns, tuple(_of_field(rows, column) for column in columns))
-
-
-def field_origins(known: Settings) -> pl.DataFrame:
-    """Every field of every version with the change that set it, run by run: ``FIELD_ORIGINS``' columns."""
-    parts = [
-        _told(known.rows, _runs(known.rows, column, of_field), column, place)
-        for place, (column, of_field) in enumerate(zip(known.columns, known.fields, strict=True))
-    ]
+    parts = [_of_field(rows, column, place) for place, column in enumerate(columns)]
     return pl.concat([pl.DataFrame(schema=FIELD_ORIGINS), *parts])
-
-
-def held(known: Settings, at: datetime | None, entity_id: str | None) -> pl.DataFrame:
-    """The rows of ``field_origins`` that hold at an instant (None: now), by entity_id and field: ``blame.sql``'s rows.
-
-    The runs are not made for it: what every version says of its fields is looked up for the versions that hold.
-    """
-    rows = known.rows
-    holds = pl.col("valid_to").is_null()
-    if at is not None:
-        begun = pl.col("valid_from").is_null() | (pl.col("valid_from") <= at)
-        holds = begun & (holds | (pl.col("valid_to") > at))
-    if entity_id is not None:
-        holds &= pl.col("entity_id") == entity_id
-    live = rows.lazy().filter(holds).select("row", "doc", "entity_id").collect().sort("entity_id")
-    parts = []
-    for place, (column, of_field) in enumerate(zip(known.columns, known.fields, strict=True)):
-        runs = of_field[live["row"]].with_columns(live["row"], last=live["row"])
-        present = column.code.gather(live["doc"]).is_not_null()
-        turn = (pl.int_range(len(live), dtype=pl.Int64, eager=True) * len(known.columns) + place).alias("turn")
-        told = _told(rows, runs.filter(present), column, place)
-        parts.append(told.with_columns(turn.filter(present)))
-    none = pl.DataFrame(schema={**FIELD_ORIGINS, "turn": pl.Int64()})
-    return pl.concat([none, *parts]).sort("turn").drop("turn")
 
 
 def _rows(versions: pl.DataFrame, steps: pl.DataFrame, unordered: pl.Series, truncated: int | None) -> pl.DataFrame:
@@ -153,35 +102,35 @@ def _rows(versions: pl.DataFrame, steps: pl.DataFrame, unordered: pl.Series, tru
     return rows.with_row_index("row")
 
 
-def _of_field(rows: pl.DataFrame, column: Column) -> pl.DataFrame:
-    """For each version where its value of one field was set, and how: ``Settings.fields``' columns."""
+def _of_field(rows: pl.DataFrame, column: Column, place: int) -> pl.DataFrame:
+    """The runs of one field: a run begins with a life, a setting or other recorded text."""
     code = column.code
     after, prior, was, found = (code.gather(rows[name]) for name in ("doc", "prior", "was", "found"))
+    text = column.text.gather(rows["doc"])
     broken = prior.ne_missing(found) & rows["found"].is_not_null() & rows["same"]
     changed = was.ne_missing(after) & rows["was"].is_not_null() & rows["same"]
-    kind = (
-        pl.when(~pl.col("same"))
+    cells = rows.select(
+        "row",
+        "same",
+        kind=pl.when(~pl.col("same"))
         .then("begun")
         .when(pl.lit(changed))
         .then(_SET)
         .when(pl.lit(broken))
         .then(_UNLOGGED)
-        .otherwise(_CARRIED)
+        .otherwise(_CARRIED),
     )
     event = pl.col("kind") != _CARRIED
-    return rows.select("row", kind=kind).select(
+    reworded = pl.lit(text.ne_missing(text.shift()))
+    runs = cells.select(
+        "row",
+        begins=~pl.col("same") | event | reworded,
         setting=pl.when(event).then("row").forward_fill(),
         kind=pl.when(event).then("kind").forward_fill(),
-    )
-
-
-def _runs(rows: pl.DataFrame, column: Column, of_field: pl.DataFrame) -> pl.DataFrame:
-    """The runs of one field: a run begins with a life, a setting or other recorded text."""
-    text = column.text.gather(rows["doc"])
-    begins = ~rows["same"] | (of_field["setting"] == rows["row"]) | text.ne_missing(text.shift())
-    runs = of_field.with_columns(rows["row"]).filter(begins)
+    ).filter("begins")
     last = (runs["row"].shift(-1, fill_value=len(rows)) - 1).alias("last")
-    return runs.with_columns(last).filter(column.code.gather(rows["doc"].gather(runs["row"])).is_not_null())
+    runs = runs.with_columns(last).filter(after.gather(runs["row"]).is_not_null())
+    return _told(rows, runs, column, place)
 
 
 def _told(rows: pl.DataFrame, runs: pl.DataFrame, column: Column, place: int) -> pl.DataFrame:

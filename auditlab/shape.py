@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from auditlab.origins import Settings, field_origins, settings
+from auditlab.origins import field_origins
 from auditlab.schema import FIELD_CHANGES, HISTORY, TIME
 from auditlab.spans import SpanIndex, spans
 
@@ -90,12 +90,7 @@ class Shape:
     @cached_property
     def field_origins(self) -> pl.DataFrame:
         """``auditlab.origins.FIELD_ORIGINS``: each field's values with the change that set each."""
-        return field_origins(self.settings)
-
-    @cached_property
-    def settings(self) -> Settings:
-        """Which change set each field of each version, in numbers."""
-        return settings(self.versions, self._steps, self.columns, self._unordered, self._truncated)
+        return field_origins(self.versions, self._steps, self.columns, self._unordered, self._truncated)
 
     @cached_property
     def spans(self) -> pl.DataFrame:

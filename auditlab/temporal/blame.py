@@ -7,17 +7,13 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from auditlab import queries
-from auditlab.engines import PolarsEngine
 from auditlab.engines.base import params_frame
-from auditlab.origins import FIELD_ORIGINS, held
+from auditlab.origins import FIELD_ORIGINS
 from auditlab.schema import TIME
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from auditlab.clock import Moment
     from auditlab.selection import Selected
-    from auditlab.shape import Shape
 
 __all__ = ["BLAME", "blame"]
 
@@ -63,17 +59,10 @@ def blame(selected: Selected, at: Moment | None = None) -> pl.DataFrame:
     selected.require_states("blame")
     when = selected.instant(at) if at is not None else None
     selected.warn_partial(*selected.entity_types)
+    params = params_frame(at=(when, TIME), entity_id=(selected.entity_id, pl.String()))
     frames = [pl.DataFrame(schema=BLAME)]
     for shape in selected.shapes():
-        rows = _held(selected, shape, when)
+        tables = {"field_origins": shape.field_origins, "params": params}
+        rows = selected.engine.run(queries.text("analysis", "blame"), tables, {})
         frames.append(rows.select(pl.lit(shape.entity_type).alias("entity_type"), *list(BLAME)[1:]))
     return pl.concat(frames)
-
-
-def _held(selected: Selected, shape: Shape, at: datetime | None) -> pl.DataFrame:
-    """Rows of the type's ``field_origins`` that hold at an instant (None: now), by entity_id and field."""
-    if isinstance(selected.engine, PolarsEngine):
-        return held(shape.settings, at, selected.entity_id)
-    params = params_frame(at=(at, TIME), entity_id=(selected.entity_id, pl.String()))
-    tables = {"field_origins": shape.field_origins, "params": params}
-    return selected.engine.run(queries.text("analysis", "blame"), tables, {})
