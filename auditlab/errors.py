@@ -23,7 +23,8 @@ Each is also the built-in that fits it, so ``except LookupError`` works too::
     │   ├── CannotAudit (ValueError)        a table that cannot be captured, and why
     │   ├── NotInstalled (LookupError)      no change log in this database
     │   ├── IncompleteRead (PermissionError) row security or grants would shorten the result
-    │   └── UnsafeOrder (ValueError)        the log's order cannot be trusted
+    │   ├── UnsafeOrder (ValueError)        the log's order cannot be trusted
+    │   └── SystemMismatch (ValueError)     the log is another database's
     ├── ArchiveError (ValueError)
     │   ├── NotAnArchive (LookupError)
     │   ├── ArchiveExists (FileExistsError)
@@ -62,6 +63,7 @@ __all__ = [
     "SchemaMismatch",
     "SnapshotTooDeep",
     "SnapshotTooLarge",
+    "SystemMismatch",
     "UnknownChange",
     "UnknownEntity",
     "UnknownEntityType",
@@ -157,6 +159,10 @@ class IncompleteRead(DatabaseError, PermissionError):
 
 class UnsafeOrder(DatabaseError, ValueError):
     """The order of the log's rows cannot be trusted."""
+
+
+class SystemMismatch(DatabaseError, ValueError):
+    """The log was written in another database than the one that it is held against."""
 
 
 class ArchiveError(AuditlabError, ValueError):

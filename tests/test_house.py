@@ -66,6 +66,7 @@ PUBLIC = {
     "pit_join",
     "read_parquet",
     "read_postgres",
+    "reconcile",
     "scan_archive",
     "track",
     "untrack",

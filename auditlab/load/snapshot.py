@@ -57,3 +57,6 @@ def _pin(connection: Connection) -> None:
     connection.set_local("row_security", "off")
     connection.set_local("TimeZone", "UTC")
     connection.set_local("IntervalStyle", "postgres")
+    connection.set_local("DateStyle", "ISO, MDY")
+    connection.set_local("bytea_output", "hex")
+    connection.set_local("extra_float_digits", "1")

@@ -43,12 +43,12 @@ class ChangeStream:
     A context manager, and an iterator that may be used once. ``facts`` are whole when it is exhausted.
 
     Args:
-        dsn: Where; see ``read_postgres`` for this and all other options.
+        dsn: Where, or the snapshot to read in, which then stays open; see ``read_postgres`` for all other options.
     """
 
     def __init__(
         self,
-        dsn: str,
+        dsn: str | Snapshot,
         *,
         table: str = catalog.DEFAULT_TABLE,
         entity_types: str | Sequence[str] | None = None,
@@ -75,12 +75,12 @@ class ChangeStream:
         self._last: datetime | None = None
         self._types: set[str] = set()
         with ExitStack() as undo:
-            self._snapshot = undo.enter_context(Snapshot(dsn))
+            self._snapshot = dsn if isinstance(dsn, Snapshot) else undo.enter_context(Snapshot(dsn))
             holder = self._snapshot.holder
             self.log = catalog.describe(holder, table, columns=columns, allow_unsafe_order=allow_unsafe_order)
             self._folds = catalog.folds(holder)
             self._kinds = catalog.kinds(holder)
-            self._partial = catalog.without_baseline(holder, self.log)
+            self.tracked = catalog.tracked(holder, self.log)
             self._moment = holder.rows(text("load", "moment"))[0]
             wanted = [entity_types] if isinstance(entity_types, str) else entity_types
             self.filters = select(
@@ -156,7 +156,7 @@ class ChangeStream:
             coverage=coverage,
             filters=self.filters.words,
             kinds={name: self._kinds[name] for name in sorted(self._types) if name in self._kinds},
-            partial=tuple(name for name in self._partial if name in self._types),
+            partial=tuple(name for name, whole in self.tracked.items() if not whole and name in self._types),
             snapshot=self._moment["snapshot"],
         )
 
