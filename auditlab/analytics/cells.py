@@ -12,7 +12,7 @@ import polars as pl
 from auditlab import documents, literals
 from auditlab.analytics.breaks import UNREADABLE
 from auditlab.analytics.columns import value_shape
-from auditlab.values import canonical, recorded_text
+from auditlab.values import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -108,14 +108,12 @@ def _of_field(
     )
     kind = fields.kinds.get(column.name)
     filled = fields.missing.get(column.name)
-    if filled is not None and column.kind != "mixed":
-        filled = recorded_text(filled)
-    by_ddl = pl.lit(value=True) if column.name not in fields.missing else pl.col("live").eq_missing(pl.lit(filled))
+    by_ddl = None if filled is None else _is(column, cells["live"], filled, kind)
     retyped = _retyped(column, cells, kind)
     cells = cells.select(
         "row",
         "field",
-        pl.when(~pl.lit(was) & by_ddl)
+        pl.when(~pl.lit(was if by_ddl is None else was | ~by_ddl))
         .then(pl.lit("appeared"))
         .when(~pl.lit(now))
         .then(pl.lit("vanished"))
@@ -135,6 +133,17 @@ def _of_field(
         return cells.with_columns(kind=pl.when(pl.lit(fewer)).then(pl.lit("digits")).otherwise("kind"))
     same = _same_again(column.name, type_, pairs.filter(open_), fields)
     return cells.filter(~open_.scatter(open_.arg_true(), same)) if same.any() else cells
+
+
+def _is(column: Column, texts: pl.Series, raw: str, kind: str | None) -> pl.Series:
+    """Whether each of a field's texts is the value of a JSON text."""
+    strings = column.kind != "mixed" and raw[0] == '"'
+    wanted, distinct = canonical(raw, kind), texts.unique()
+    same = [
+        raw == "null" if text is None else canonical(json.dumps(text) if strings else text, kind) == wanted
+        for text in distinct
+    ]
+    return texts.replace_strict(distinct, pl.Series(same), return_dtype=pl.Boolean)
 
 
 def _retyped(column: Column, cells: pl.DataFrame, kind: str | None) -> pl.Series:

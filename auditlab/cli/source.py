@@ -15,7 +15,7 @@ from auditlab.errors import BadOption
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["entity_key", "is_dsn", "open_log"]
+__all__ = ["entity_key", "is_dsn", "mapping", "open_log"]
 
 _URL = re.compile(r"postgres(ql)?://", re.IGNORECASE)
 _PAIRS = re.compile(r"\s*\w+\s*=")
@@ -41,7 +41,7 @@ def open_log(
     Raises:
         BadOption: SOURCE is none of the three, or does not exist.
     """
-    names = _mapping(columns)
+    names = mapping(columns)
     if is_dsn(source):
         return al.read_postgres(
             source, table=table, entity_types=list(types) if types else None, columns=names, zone=zone, strict=strict
@@ -69,7 +69,8 @@ def entity_key(text: str) -> Any:  # noqa: ANN401 - a key is a text or a mapping
         raise BadOption(f'cannot read the key {text!r}: {exc}. Write e.g. --entity \'{{"a": 1, "b": 2}}\'.') from exc
 
 
-def _mapping(columns: Sequence[str] | None) -> dict[str, str] | None:
+def mapping(columns: Sequence[str] | None) -> dict[str, str] | None:
+    """What ``--column OURS=THEIRS`` says; None where it was not given."""
     pairs = [column.partition("=") for column in columns or ()]
     wrong = [name for name, equals, theirs in pairs if not (name and equals and theirs)]
     if wrong:

@@ -223,7 +223,7 @@ def kinds(connection: Connection) -> dict[str, dict[str, str]]:
 
 
 def tracked(connection: Connection, log: LogTable) -> dict[str, bool]:
-    """Entity types that our capture tracks, and whether their rows of before were written; none where it is not there."""
+    """Entity types that our capture tracks, and whether their rows of before were written; none without it."""
     beside = f"{quote_identifier(log.schema)}.tracked_table"
     found = connection.rows(text("load", "relation"), (beside,))
     if not found or not found[0]["readable"] or found[0]["row_security"]:
