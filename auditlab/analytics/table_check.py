@@ -122,12 +122,22 @@ class TableCheck:
             pairs.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"), "logged", "live"), self._fields
         )
         told = pairs.select("at", "written", "unsure", image="live")[cells["row"]]
+        cells = cells.with_columns(kind=self._every_digit(cells["kind"], told["at"]))
         self._cells.append(pl.concat([cells.drop("row"), told.select("at", "written")], how="horizontal"))
         self._unsure.append(told.filter("unsure").select("at", "image").unique("at"))
         self.equal += len(found) - told.filter(~cells["kind"].is_in(["digits"]))["at"].n_unique()
         changed = told.filter(cells["kind"] == "modified")["at"]
         same = found.filter((pl.col("written") != pl.col("transaction")) & ~pl.col("at").is_in(changed.implode()))
         self._rewrites.update(same["written"].unique())
+
+    def _every_digit(self, kinds: pl.Series, at: pl.Series) -> pl.Series:
+        """``kinds``, digits that are missing taken for a change where our capture wrote: it records every digit."""
+        missing = kinds == "digits"
+        if not missing.any():
+            return kinds
+        context = self._selected.recorded.changes["metadata"].gather(self._states["position"].gather(at))
+        ours = context.str.contains('"session_user"', literal=True).fill_null(value=False)
+        return kinds.set(missing & ours, "modified")
 
     def _never_seen(self, rows: pl.DataFrame) -> None:
         shown = max(0, SHOWN - self._shown)
