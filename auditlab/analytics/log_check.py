@@ -127,7 +127,7 @@ class LogCheck:
             kinds = self._facts.kinds.get(str(entity_type), {})
             numbered = own.with_columns(row=pl.int_range(pl.len(), dtype=pl.UInt32))
             cells = differing(numbered.select("row", "logged", "live"), LiveFields(kinds))
-            field = pl.concat_str(pl.lit(name), pl.lit("."), pl.col("field").fill_null(""))
+            field = pl.format("{}.{}", pl.lit(name), pl.col("field").fill_null("")).alias("field")
             parts.append(cells.select(pl.lit(own["held"].gather(cells["row"])).alias("held"), field, "logged", "live"))
         return pl.concat(parts)
 
