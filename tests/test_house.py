@@ -67,6 +67,7 @@ PUBLIC = {
     "pit_join",
     "read_parquet",
     "read_postgres",
+    "reconcile",
     "scan_archive",
     "track",
     "untrack",
