@@ -17,6 +17,8 @@ from auditlab.capture.keys import entity_uuid
 from auditlab.description import description
 from auditlab.engines import engine as engine_named
 from auditlab.errors import BadOption, UnknownEntity
+from auditlab.reading import renames
+from auditlab.reading import upcasters as upcasters_
 from auditlab.records import records
 from auditlab.schema import CHANGES, EntityChange, LogFacts
 from auditlab.temporal import aggregate as aggregate_
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
     from auditlab.archive.write import ArchiveSummary
     from auditlab.clock import Moment
+    from auditlab.reading.renames import Names
+    from auditlab.reading.upcasters import Upcasters
     from auditlab.selection import Selected
     from auditlab.temporal.pit import Spine
 
@@ -163,6 +167,18 @@ class ChangeLog(Generic[F]):
     def where(self, *predicates: pl.Expr, **equal: object) -> ChangeLog[F]:
         """:func:`auditlab.selectors.where`: the changes that meet every predicate over the canonical columns."""
         return self._of(selectors.where(self._selected, *predicates, **equal))
+
+    # readings
+
+    def renamed(
+        self, names: Names, *, before: int | None = None, before_transaction: int | None = None
+    ) -> ChangeLog[F]:
+        """:func:`auditlab.reading.renames.renamed`: the log with fields read under their later names."""
+        return self._of(renames.renamed(self._selected, names, before=before, before_transaction=before_transaction))
+
+    def upcast(self, upcasters: Upcasters) -> ChangeLog[F]:
+        """:func:`auditlab.reading.upcasters.upcast`: the same log, every document read as of the current version."""
+        return self._of(upcasters_.upcast(self._selected, upcasters))
 
     # verbs
 

@@ -32,7 +32,8 @@ LAYERS = (
     {"schema", "clock", "queries"},
     {"engines"},
     {"description", "documents", "layouts", "links", "literals", "malformed", "order", "origins", "placeholders"}
-    | {"recorded", "records", "rekeys", "selection", "shape", "spans", "values"},
+    | {"recorded", "records", "rekeys", "selection", "shape", "spans", "values"}
+    | {"encoding", "reading"},
     {"temporal"},
     {"analytics"},
     {"archive", "capture", "connection", "load"},
@@ -56,6 +57,7 @@ IMPORTED_WHERE_USED = {"hypothesis", "pwd"}
 PUBLIC = {
     "ChangeLog",
     "EntityChange",
+    "Upcasters",
     "archive_postgres",
     "check",
     "create_partitions",

@@ -52,7 +52,8 @@ def drift(selected: Selected) -> pl.DataFrame:
     """Which fields appeared, vanished, changed their type or were likely renamed, in the log's order.
 
     A field counts where it turned for a table as a whole. A key that comes and goes from row to row is no column, and
-    neither is one that a single change has between others that have not: that is a finding of the evidence.
+    neither is one that a single change has between others that have not: that is a finding of the evidence. The report
+    is about the log as it was recorded, whatever renames and upcasters it is read with.
 
     Args:
         selected: The log, or some of its types.
@@ -78,6 +79,7 @@ def drift(selected: Selected) -> pl.DataFrame:
             f"drift() needs whole histories, and this selection picked single changes ({', '.join(selected.words)}). "
             "Ask drift() of the log before the pick."
         )
+    selected = selected.as_recorded()
     found = [_told(row, selected, shape) for shape in selected.shapes() for row in _of_type(shape)]
     rows = sorted(found, key=lambda one: (one["position"], one["entity_type"]))
     for row in rows:
