@@ -269,6 +269,10 @@ class ChangeLog(Generic[F]):
         """:func:`auditlab.analytics.drift.drift`: which fields appeared, vanished, changed type or name, and when."""
         return self._out(drift_.drift(self._selected))
 
+    def likely_renames(self, *, share: float = 0.9) -> dict[str, dict[str, str]]:
+        """:func:`auditlab.analytics.drift.likely_renames`: the drift report's renamings, as ``renamed`` takes them."""
+        return drift_.likely_renames(self._selected, share=share)
+
     def to_archive(self, folder: str | Path) -> ArchiveSummary:
         """:func:`auditlab.archive.keep.to_archive`: the log as an archive in a new folder."""
         return keep.to_archive(self._selected, folder)
