@@ -11,6 +11,7 @@ It shares no code with the engines, keeps to the rules as they are written, and 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from auditlab.testing.repair import ABSENT, ENDS, UNKNOWN, Known, Written, repai
 from auditlab.testing.settings import Blamed, Settings, settings_after, settings_found
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from auditlab.testing.equality import Exact, State
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["FieldChange", "NetChange", "Oracle", "Version"]
 
 Entity = tuple[str, str]
+Reader = Callable[[Iterable[Written]], Iterable[Written]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +95,12 @@ class Oracle:
 
     Args:
         rows: The canonical change rows, each a mapping of column to value; the snapshots are JSON text.
+        read: How the images are read, where not as they were recorded: makes of one entity's changes in their order
+            the same changes with other images.
     """
 
-    def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
+    def __init__(self, rows: Iterable[Mapping[str, Any]], read: Reader = list) -> None:
+        self._read = read
         self.rows = sorted((dict(row) for row in rows), key=lambda row: row["id"])
         every = all(row.get("committed_at") is not None for row in self.rows)
         self.clock = "committed_at" if self.rows and every else "changed_at"
@@ -104,11 +109,14 @@ class Oracle:
         self._touched: list[tuple[int, str, str]] = []
         self._settings: dict[tuple[str, str, int], Settings] = {}
         self._presences: dict[Entity, list[tuple[datetime | None, str]]] = {}
+        self.images: list[tuple[str, State]] = []
         for entity, written in self._entities().items():
             entity_type, entity_id = entity
             walk = _Walk(entity_type, entity_id, self.clock)
-            for change in in_order(written):
+            for change in read(in_order(written)):
                 walk.take(change)
+                shown = (change.before, change.after)
+                self.images += [(entity_type, image) for image in shown if isinstance(image, dict)]
             self._versions += walk.versions
             self._diffs += walk.diffs
             self._settings |= {(*entity, place): found for place, found in enumerate(walk.settled, 1)}
@@ -154,7 +162,7 @@ class Oracle:
         if transaction is not None:
             id = max(row["id"] for row in self.rows if row["transaction_id"] == transaction)  # noqa: A001 - as above
         if id is not None:
-            return Oracle(row for row in self.rows if row["id"] <= id).as_of()
+            return Oracle((row for row in self.rows if row["id"] <= id), self._read).as_of()
         return {
             (version.entity_type, version.entity_id): version.state
             for version in self._versions
@@ -225,11 +233,8 @@ class Oracle:
     def fields(self) -> dict[str, set[str]]:
         """The fields that each entity type ever had in any image."""
         found: dict[str, set[str]] = defaultdict(set)
-        for row in self.rows:
-            change = Written.of(row)
-            for image in (change.before, change.after):
-                if isinstance(image, dict):
-                    found[row["entity_type"]] |= image.keys()
+        for entity_type, image in self.images:
+            found[entity_type] |= image.keys()
         return dict(found)
 
 
