@@ -154,8 +154,11 @@ def _split(texts: pl.Series) -> tuple[dict[str, pl.Series], dict[str, list[int]]
     if not parts:
         return {}, faults
     whole = pl.concat(parts, how="diagonal")
-    return {name: whole[name] for name in names}, faults
+    return {name: whole[name].alias(_RAW) for name in names}, faults
 
+
+_RAW = "raw"
+"""What a field's texts are called on the way: Polars takes a column's name like ``^a.*$`` or ``*`` for a pattern."""
 
 _DOC = f"\x00doc {uuid4().hex}"
 """The helper column's name; a key may be anything, also NUL, but not what nobody can know."""

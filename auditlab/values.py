@@ -86,6 +86,7 @@ def column(name: str, raw: pl.Series, declared: str | None = None) -> Column:
         raw: String; the raw JSON text by document.
         declared: The kind that the source's catalog declares, trusted only where every value fits it.
     """
+    raw = raw.alias("raw")  # Polars takes a name like ^a.*$ for a pattern
     head = pl.col("raw").str.head(1)
     cells = pl.DataFrame({"raw": raw}).with_columns(
         shape=pl.when(pl.col("raw").is_null() | (pl.col("raw") == "null"))
@@ -106,13 +107,13 @@ def column(name: str, raw: pl.Series, declared: str | None = None) -> Column:
         special = literals.with_specials(text, cells["shape"] == "string", declared)
         if special is not None:
             typed, kind, note = special
-            return Column(name, kind, note, typed.alias(name), text, code)
+            return Column(name, kind, note, typed, text, code)
     if len(shapes) > 1:
         as_json = cells.select(pl.when(pl.col("shape").is_not_null()).then(pl.col("raw")))["raw"]
         note = f"holds {' and '.join(sorted(shapes))} values: shown as JSON text"
-        return Column(name, "mixed", note, as_json.alias(name), as_json, code)
+        return Column(name, "mixed", note, as_json, as_json, code)
     typed, kind, note = _typed(text, shapes.pop() if shapes else None, declared, instants)
-    return Column(name, kind, note, typed.alias(name), text, code)
+    return Column(name, kind, note, typed, text, code)
 
 
 def _typed(

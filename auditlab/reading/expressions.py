@@ -26,6 +26,8 @@ __all__ = ["ExpressionStep", "Expressions", "expression_step"]
 Expressions = Sequence[pl.Expr] | Mapping[str, pl.Expr | None]
 """Expressions named after the fields that they set; or field -> its expression, None where it goes."""
 
+EMPTY: tuple[pl.DataType, ...] = (pl.Null(), pl.String(), pl.Int64(), pl.Boolean())
+"""The types in which a field without any value is tried: what it holds elsewhere, these documents do not tell."""
 FINER = 6
 """Digits after the point that the second evaluation has more."""
 SURROGATE = r"\\u[dD][89a-fA-F]"
@@ -126,6 +128,7 @@ class _Input:
     def of(cls, name: str, raw: pl.Series) -> _Input:
         found = column(name, raw)
         values = found.typed if found.kind in ("int", "decimal", "bool") else found.text
+        values = values.cast(pl.Null) if found.kind == "empty" else values
         exact = found.kind not in ("json", "mixed") and not found.note
         escaped = raw.filter(raw.str.contains(SURROGATE)).unique() if exact else raw.clear()
         halved = any(LONE_SURROGATE.search(json.loads(text, strict=False)) for text in escaped)
@@ -178,13 +181,19 @@ def _evaluated(name: str, part: pl.Expr, inputs: Sequence[_Input], height: int) 
 
 
 def _run(name: str, part: pl.Expr, values: Sequence[pl.Series], height: int) -> pl.Series:
-    """An expression's column over the documents."""
+    """An expression's column over the documents; fields without any value take a type that it can do with."""
     frame = pl.DataFrame({each.name: each for each in values} or {"": pl.repeat(None, height, eager=True)})
-    try:
-        found = frame.select(part.alias("made")).to_series()
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as exc:
+    empty = [each.name for each in values if each.dtype == pl.Null]
+    failed: pl.exceptions.PolarsError | None = None
+    for dtype in EMPTY if empty else EMPTY[:1]:
+        try:
+            found = frame.cast(dict.fromkeys(empty, dtype)).select(part.alias("made")).to_series()
+            break
+        except pl.exceptions.PolarsError as exc:
+            failed = failed or exc
+    else:
         have = ", ".join(f"{each.name!r} ({each.dtype})" for each in values) or "nothing"
-        raise StepFault(f"failed for {name!r}, made of {have}: {exc}.", cause=exc) from exc
+        raise StepFault(f"failed for {name!r}, made of {have}: {failed}.", cause=failed) from failed
     if len(found) == 1 and height != 1:
         found = found.new_from_index(0, height)
     if len(found) != height:

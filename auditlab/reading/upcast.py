@@ -111,7 +111,7 @@ class Upcast:
                 raise UpcastError(
                     f"the step of {images.entity_type} from version {version} makes {len(made):,} fields."
                 )
-            waiting.setdefault(step.to, []).append(_held(new))
+            waiting.setdefault(step.to, []).insert(0, _held(new))  # fields come as the older documents have them
         done = pl.concat([docs.clear(), *waiting.get(chain.current, [])], how="diagonal").sort(DOC)
         fields = {name: done[name] for name in done.columns if name != DOC}
         return images.made(fields, found != chain.current)
@@ -135,4 +135,4 @@ class Upcast:
 
 def _held(rows: pl.DataFrame) -> pl.DataFrame:
     """The rows without the fields that none of them has."""
-    return rows.select(name for name in rows.columns if name == DOC or rows[name].null_count() < len(rows))
+    return pl.DataFrame({raw.name: raw for raw in rows if raw.name == DOC or raw.null_count() < len(rows)})

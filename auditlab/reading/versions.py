@@ -120,7 +120,7 @@ def _of_document(text: str, key: str) -> str | None:
 
 def _of_rows(images: Images, source: pl.Expr) -> pl.Series:
     try:
-        frame = images.changes.select(CHANGES).select(source.alias("version"))
+        frame = images.changes.select(*CHANGES).select(source.alias("version"))
     except pl.exceptions.PolarsError as exc:
         raise BadOption(f"the expression for the version failed: {exc}") from exc
     found = frame.to_series()
