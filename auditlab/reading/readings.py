@@ -176,8 +176,9 @@ def _previous(own: pl.DataFrame, steps: pl.DataFrame) -> pl.Series:
     told = steps.join(rows, on="position", how="left", maintain_order="left")
     same = (pl.col("entity") == pl.col("entity").shift()) & ~pl.col("ends").shift()
     told = told.select("row", "operation", previous=pl.when(same).then(pl.col("row").shift()))
-    changes = told.filter(pl.col("operation") != "TRUNCATE").select("row", "previous")
-    return rows.select("row").join(changes, on="row", how="left", maintain_order="left")["previous"]
+    known = told.filter((pl.col("operation") != "TRUNCATE") & pl.col("previous").is_not_null())
+    left = known.unique("row", keep="first", maintain_order=True).select("row", "previous")
+    return rows.select("row").join(left, on="row", how="left", maintain_order="left")["previous"]
 
 
 def staged(images: Images, own: pl.Series) -> tuple[Images, pl.Series]:
