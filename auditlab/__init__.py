@@ -13,10 +13,10 @@ from auditlab.archive.export import archive_postgres
 from auditlab.archive.verify import verify
 from auditlab.capture.check import check
 from auditlab.capture.install import install
-from auditlab.capture.keys import entity_uuid
 from auditlab.capture.partitions import create_partitions
 from auditlab.capture.track import track, untrack
 from auditlab.changelog import ChangeLog, pit_join
+from auditlab.keys import entity_uuid
 from auditlab.reading.upcasters import Upcasters
 from auditlab.schema import EntityChange
 from auditlab.sources import from_arrow, read_parquet, read_postgres, scan_archive

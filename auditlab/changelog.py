@@ -13,10 +13,11 @@ from auditlab.analytics import drift as drift_
 from auditlab.analytics import evidence as evidence_
 from auditlab.analytics import summary as summary_
 from auditlab.archive import keep
-from auditlab.capture.keys import entity_uuid
 from auditlab.description import description
 from auditlab.engines import engine as engine_named
 from auditlab.errors import BadOption, UnknownEntity
+from auditlab.keys import entity_uuid
+from auditlab.lazy import lazy
 from auditlab.reading import renames
 from auditlab.reading import upcasters as upcasters_
 from auditlab.records import records
@@ -26,6 +27,7 @@ from auditlab.temporal import asof, diff, pit
 from auditlab.temporal import blame as blame_
 from auditlab.temporal import compare as compare_
 from auditlab.temporal import history as history_
+from auditlab.temporal import key_changes as key_changes_
 from auditlab.temporal import replay as replay_
 from auditlab.temporal import timeline as timeline_
 from auditlab.temporal import why_not as why_not_
@@ -39,7 +41,9 @@ if TYPE_CHECKING:
     from auditlab.reading.renames import Names
     from auditlab.reading.upcasters import Upcasters
     from auditlab.selection import Selected
+    from auditlab.temporal.patterns import Patterns
     from auditlab.temporal.pit import Spine
+    from auditlab.temporal.tolerance import Tolerance
 
 __all__ = ["ChangeLog", "pit_join"]
 
@@ -194,13 +198,37 @@ class ChangeLog(Generic[F]):
         """:func:`auditlab.temporal.history.history`: every version, with the time that it held."""
         return self._out(history_.history(self._about(entity)))
 
-    def diffs(self, entity: object = None) -> F:
-        """:func:`auditlab.temporal.diff.diffs`: what each change did, one row a changed field."""
-        return self._out(diff.diffs(self._about(entity)))
+    def diffs(
+        self,
+        entity: object = None,
+        *,
+        paths: bool = False,
+        ignore: Patterns = (),
+        tolerance: Tolerance | None = None,
+        list_keys: Mapping[str, str] | None = None,
+    ) -> F:
+        """:func:`auditlab.temporal.diff.diffs`: what each change did, one row a changed field, or part of one."""
+        return self._out(
+            diff.diffs(self._about(entity), paths=paths, ignore=ignore, tolerance=tolerance, list_keys=list_keys)
+        )
 
-    def compare(self, start: Moment, end: Moment, *, steps: bool = False) -> F:
+    def compare(
+        self,
+        start: Moment,
+        end: Moment,
+        *,
+        steps: bool = False,
+        paths: bool = False,
+        ignore: Patterns = (),
+        tolerance: Tolerance | None = None,
+        list_keys: Mapping[str, str] | None = None,
+    ) -> F:
         """:func:`auditlab.temporal.compare.compare`: what differs between two instants."""
-        return self._out(compare_.compare(self._selected, start, end, steps=steps))
+        found = compare_.compare(
+            self._selected, start, end, steps=steps, paths=paths, ignore=ignore, tolerance=tolerance,
+            list_keys=list_keys,
+        )  # fmt: skip
+        return self._out(found)
 
     def blame(self, entity: object = None, at: Moment | None = None) -> F:
         """:func:`auditlab.temporal.blame.blame`: who last set each field of each live entity, when, from what."""
@@ -237,6 +265,10 @@ class ChangeLog(Generic[F]):
     def timeline(self, entity: object = None) -> F:
         """:func:`auditlab.temporal.timeline.timeline`: who did what when, field by field."""
         return self._out(timeline_.timeline(self._about(entity)))
+
+    def key_changes(self) -> F:
+        """:func:`auditlab.temporal.key_changes.key_changes`: which rows got another primary key, when, by whom."""
+        return self._out(key_changes_.key_changes(self._selected))
 
     def replay(self, at: Moment | None = None, *, steps: bool = False) -> F:
         """:func:`auditlab.temporal.replay.replay`: the changes folded into a state, at once or step by step."""
@@ -284,7 +316,7 @@ class ChangeLog(Generic[F]):
         return self._selected if entity is None else selectors.entity(self._selected, entity)
 
     def _out(self, frame: pl.DataFrame) -> F:
-        return cast("F", frame.lazy() if self._lazy else frame)
+        return cast("F", lazy(frame) if self._lazy else frame)
 
 
 def pit_join(

@@ -103,9 +103,9 @@ class Selected:
         if len(moved):
             first = moved.row(0, named=True)
             warnings.warn(
-                f"primary keys were changed, and this log names only the new ones: {len(moved):,} times, first from "
-                f"{first['old']} to {first['new']} of {first['entity_type']} by change {first['id']}. "
-                "The old keys are still in this answer as if their rows were there.",
+                f"primary keys were changed {len(moved):,} times in a way that this log does not tell for certain, "
+                f"first from {first['old']} to {first['new']} of {first['entity_type']} by change {first['id']}. "
+                "Rows may be in this answer under keys that they no longer had, or be missing from it.",
                 UnlinkedKeys,
                 stacklevel=4,
             )

@@ -31,9 +31,9 @@ LAYERS = (
     {"errors"},
     {"schema", "clock", "queries"},
     {"engines"},
-    {"description", "documents", "layouts", "links", "literals", "malformed", "order", "origins", "placeholders"}
-    | {"recorded", "records", "rekeys", "selection", "shape", "spans", "values"}
-    | {"encoding", "reading"},
+    {"description", "documents", "keyfields", "keys", "layouts", "lazy", "lineage", "linked", "links", "literals"}
+    | {"lives", "malformed", "order", "origins", "placeholders", "recorded", "records", "rekeys", "selection"}
+    | {"encoding", "reading", "shape", "spans", "values"},
     {"temporal"},
     {"analytics"},
     {"archive", "capture", "connection", "load"},

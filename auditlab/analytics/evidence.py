@@ -151,7 +151,7 @@ def _faults(selected: Selected, *, documents: bool) -> dict[str, pl.DataFrame]:
         faults[kind] = faults[kind].join(half, on="position", how="anti", maintain_order="left")
     faults["half-logged key change"] = half
     pairs = replaced(selected)
-    faults["key change"] = key_changes(*pairs)
+    faults["key change"] = key_changes(selected, *pairs)
     faults["partition move"] = partition_moves(*pairs)
     faults["time inversions"] = records.inversions(selected, links)
     faults["no-op updates"] = idle_by_text(selected)

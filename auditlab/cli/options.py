@@ -26,8 +26,11 @@ __all__ = [
     "First",
     "Form",
     "From",
+    "Ignore",
     "Limit",
+    "ListKey",
     "LogTable",
+    "Paths",
     "Raw",
     "Renames",
     "Second",
@@ -35,6 +38,7 @@ __all__ = [
     "Sql",
     "Steps",
     "To",
+    "Tolerance",
     "Transaction",
     "Types",
     "Wide",
@@ -112,6 +116,39 @@ Correlation = Annotated[
 Field = Annotated[
     list[str] | None,
     typer.Option("--field", metavar="NAME", rich_help_panel=_WHICH, help="Only changes of this field. Repeatable."),
+]
+Paths = Annotated[
+    bool,
+    typer.Option(
+        "--paths", rich_help_panel=_WHICH, help="Tell changes inside JSON objects and arrays part by part, with path."
+    ),
+]
+Ignore = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--ignore",
+        metavar="FIELD",
+        rich_help_panel=_WHICH,
+        help="Leave out this field, or part of one: payload/meta, lines/*/seen_at, */etag. Repeatable.",
+    ),
+]
+Tolerance = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tolerance",
+        metavar="[FIELD=]NUMBER",
+        rich_help_panel=_WHICH,
+        help="Leave out JSON numbers that differ by this at the most: 0.01, total=0.01. Repeatable.",
+    ),
+]
+ListKey = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--list-key",
+        metavar="FIELD=KEY",
+        rich_help_panel=_WHICH,
+        help="With --paths: match the objects in this list by a key of theirs: lines=id. Repeatable.",
+    ),
 ]
 At = Annotated[
     str | None,

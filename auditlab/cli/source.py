@@ -15,7 +15,7 @@ from auditlab.errors import BadOption
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["entity_key", "is_dsn", "name_pairs", "open_log"]
+__all__ = ["entity_key", "is_dsn", "mapping", "name_pairs", "open_log"]
 
 _URL = re.compile(r"postgres(ql)?://", re.IGNORECASE)
 _PAIRS = re.compile(r"\s*\w+\s*=")
@@ -41,7 +41,7 @@ def open_log(
     Raises:
         BadOption: SOURCE is none of the three, or does not exist.
     """
-    names = name_pairs("--column", columns, "OURS=THEIRS, e.g. --column changed_by=actor")
+    names = mapping(columns)
     if is_dsn(source):
         return al.read_postgres(
             source, table=table, entity_types=list(types) if types else None, columns=names, zone=zone, strict=strict
@@ -67,6 +67,15 @@ def entity_key(text: str) -> Any:  # noqa: ANN401 - a key is a text or a mapping
         return json.loads(text, parse_float=Decimal)
     except ValueError as exc:
         raise BadOption(f'cannot read the key {text!r}: {exc}. Write e.g. --entity \'{{"a": 1, "b": 2}}\'.') from exc
+
+
+def mapping(columns: Sequence[str] | None) -> dict[str, str] | None:
+    """What ``--column OURS=THEIRS`` says, by our names.
+
+    Raises:
+        BadOption: one that is no such pair.
+    """
+    return name_pairs("--column", columns, "OURS=THEIRS, e.g. --column changed_by=actor")
 
 
 def name_pairs(option: str, given: Sequence[str] | None, takes: str) -> dict[str, str] | None:

@@ -171,11 +171,17 @@ class Read(Recorded):
 
 
 def _previous(own: pl.DataFrame, steps: pl.DataFrame) -> pl.Series:
-    """By row of ``own``: the row of the entity's change before it, where the entity was there after that."""
+    """By row of ``own``: the row of the change that left what its before image shows; null where none is known.
+
+    A change of a key stands in two entities: what it found was left by the last change of the one that it ended.
+    """
     rows = own.select("position").with_row_index("row")
-    told = steps.join(rows, on="position", how="left", maintain_order="left")
+    told = steps.select("entity", "ends", "operation", "position", image=pl.coalesce("before_at", "position"))
+    for at, name in (("position", "row"), ("image", "shown")):
+        places = rows.select(pl.col("position").alias(at), pl.col("row").alias(name))
+        told = told.join(places, on=at, how="left", maintain_order="left")
     same = (pl.col("entity") == pl.col("entity").shift()) & ~pl.col("ends").shift()
-    told = told.select("row", "operation", previous=pl.when(same).then(pl.col("row").shift()))
+    told = told.select("operation", row="shown", previous=pl.when(same).then(pl.col("row").shift()))
     known = told.filter((pl.col("operation") != "TRUNCATE") & pl.col("previous").is_not_null())
     left = known.unique("row", keep="first", maintain_order=True).select("row", "previous")
     return rows.select("row").join(left, on="row", how="left", maintain_order="left")["previous"]

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from auditlab.testing.equality import Exact, State, canonical
 from auditlab.testing.logs import json_text
 from auditlab.testing.repair import UNKNOWN, Known, Written, resolved
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-
-__all__ = ["BothNames", "NoPath", "by_document", "renaming", "upcasting"]
+__all__ = ["BothNames", "NoPath", "Reading", "by_document", "one_after_another", "renaming", "upcasting"]
 
 Document = dict[str, Any]
 
@@ -25,10 +23,12 @@ class NoPath(Exception):
     """An image is of a version from which no steps lead to the current one."""
 
 
-def renaming(
-    names: Mapping[str, str], entity_type: str, before: int | None = None
-) -> Callable[[Iterable[Written]], Iterator[Written]]:
-    """A reader of one entity's changes under other names.
+Reader = Callable[[str, str, Written], Written]
+Reading = Callable[[], Reader]
+
+
+def renaming(names: Mapping[str, str], entity_type: str, before: int | None = None) -> Reading:
+    """A reading under other names.
 
     Args:
         names: Old name -> new name.
@@ -50,10 +50,7 @@ def renaming(
                 found[new] = value
         return found
 
-    def read(changes: Iterable[Written]) -> Iterator[Written]:
-        return _read(changes, entity_type, lambda row, _: before is None or row["id"] < before, renamed)
-
-    return read
+    return lambda: _Stages(entity_type, lambda row, _: before is None or row["id"] < before, renamed).read
 
 
 def upcasting(
@@ -61,8 +58,8 @@ def upcasting(
     entity_type: str,
     current: int,
     version_of: Callable[[Mapping[str, Any], State], Any],
-) -> Callable[[Iterable[Written]], Iterator[Written]]:
-    """A reader of one entity's changes in the current version.
+) -> Reading:
+    """A reading in the current version.
 
     Args:
         steps: version -> what makes a document of the next version.
@@ -79,10 +76,23 @@ def upcasting(
             version += 1
         return state
 
-    def read(changes: Iterable[Written]) -> Iterator[Written]:
-        return _read(changes, entity_type, version_of, upcast)
+    return lambda: _Stages(entity_type, version_of, upcast).read
 
-    return read
+
+def one_after_another(*readings: Reading) -> Reading:
+    """A reading of what another reading gives."""
+
+    def started() -> Reader:
+        readers = [reading() for reading in readings]
+
+        def read(entity_type: str, entity_id: str, change: Written) -> Written:
+            for reader in readers:
+                change = reader(entity_type, entity_id, change)
+            return change
+
+        return read
+
+    return started
 
 
 def by_document(function: Callable[[Document], Document]) -> Callable[[State], State]:
@@ -101,30 +111,42 @@ def _exact(value: Any, old: Exact | None) -> Exact:  # noqa: ANN401 - a JSON val
     return old if old is not None and same else Exact(json_text(value), canonical(value))
 
 
-def _read(
-    changes: Iterable[Written],
-    entity_type: str,
-    stage_of: Callable[[Mapping[str, Any], State], Any],
-    made: Callable[[State, Any], State],
-) -> Iterator[Written]:
-    """Each change with both images made of those of their stages.
+class _Stages:
+    """Reads each image by its stage.
 
-    A before image is of the stage of the change that left it, if it shows what that change left.
+    A before image is of the stage of the change that left it, if it shows what that change left; a row whose key was
+    changed was left by the last change under its old key.
     """
-    state: Known = UNKNOWN
-    left: Any = None
-    for change in changes:
-        if change.row["entity_type"] != entity_type:
-            yield change
-            continue
-        before = resolved(change.before, state)
-        after = change.leaves(state)
-        new_left = None
+
+    def __init__(
+        self,
+        entity_type: str,
+        stage_of: Callable[[Mapping[str, Any], State], Any],
+        made: Callable[[State, Any], State],
+    ) -> None:
+        self._entity_type, self._stage_of, self._made = entity_type, stage_of, made
+        self._left: dict[str, tuple[Known, Any]] = {}
+        self._passed_on: dict[Any, tuple[Known, Any]] = {}
+
+    def read(self, entity_type: str, entity_id: str, change: Written) -> Written:
+        """The change with its images read."""
+        if entity_type != self._entity_type:
+            return change
+        comes = change.link is not None and not change.ends
+        own = self._left.get(entity_id, (UNKNOWN, None))
+        state, stage = self._passed_on.get(change.link, (UNKNOWN, None)) if comes else own
+        image = change.goes_on_from if comes else change.before
+        before = resolved(image, state)
+        after = resolved(change.after, before, state)
         if isinstance(before, dict):
-            shown = left if before == state else stage_of(change.row, before)
-            change = replace(change, before=made(before, shown))  # noqa: PLW2901 - the same change, read
+            shown = stage if before == state else self._stage_of(change.row, before)
+            told = self._made(before, shown)
+            change = replace(change, goes_on_from=told) if comes else replace(change, before=told)
+        if change.ends:
+            self._passed_on[change.link] = own
+        self._left[entity_id] = after, None
         if isinstance(after, dict):
-            new_left = stage_of(change.row, after)
-            change = replace(change, after=made(after, new_left))  # noqa: PLW2901 - the same change, read
-        state, left = after, new_left
-        yield change
+            left = self._stage_of(change.row, after)
+            self._left[entity_id] = after, left
+            change = replace(change, after=self._made(after, left))
+        return change
