@@ -18,12 +18,14 @@ from auditlab.capture.partitions import create_partitions
 from auditlab.capture.track import track, untrack
 from auditlab.changelog import ChangeLog, pit_join, reconcile
 from auditlab.keys import entity_uuid
+from auditlab.reading.upcasters import Upcasters
 from auditlab.schema import EntityChange
 from auditlab.sources import from_arrow, read_parquet, read_postgres, scan_archive
 
 __all__ = [
     "ChangeLog",
     "EntityChange",
+    "Upcasters",
     "archive_postgres",
     "check",
     "create_partitions",

@@ -19,6 +19,8 @@ from auditlab.errors import BadOption, UnknownEntity
 from auditlab.keys import entity_uuid
 from auditlab.lazy import lazy
 from auditlab.load import reconcile as reconcile_
+from auditlab.reading import renames
+from auditlab.reading import upcasters as upcasters_
 from auditlab.records import records
 from auditlab.schema import CHANGES, EntityChange, LogFacts
 from auditlab.temporal import aggregate as aggregate_
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from auditlab.analytics.reconciliation import Reconciliation
     from auditlab.archive.write import ArchiveSummary
     from auditlab.clock import Moment
+    from auditlab.reading.renames import Names
+    from auditlab.reading.upcasters import Upcasters
     from auditlab.selection import Selected
     from auditlab.temporal.patterns import Patterns
     from auditlab.temporal.pit import Spine
@@ -170,6 +174,18 @@ class ChangeLog(Generic[F]):
         """:func:`auditlab.selectors.where`: the changes that meet every predicate over the canonical columns."""
         return self._of(selectors.where(self._selected, *predicates, **equal))
 
+    # readings
+
+    def renamed(
+        self, names: Names, *, before: int | None = None, before_transaction: int | None = None
+    ) -> ChangeLog[F]:
+        """:func:`auditlab.reading.renames.renamed`: the log with fields read under their later names."""
+        return self._of(renames.renamed(self._selected, names, before=before, before_transaction=before_transaction))
+
+    def upcast(self, upcasters: Upcasters) -> ChangeLog[F]:
+        """:func:`auditlab.reading.upcasters.upcast`: the same log, every document read as of the current version."""
+        return self._of(upcasters_.upcast(self._selected, upcasters))
+
     # verbs
 
     def changes(self) -> F:
@@ -297,6 +313,10 @@ class ChangeLog(Generic[F]):
     def drift(self) -> F:
         """:func:`auditlab.analytics.drift.drift`: which fields appeared, vanished, changed type or name, and when."""
         return self._out(drift_.drift(self._selected))
+
+    def likely_renames(self, *, share: float = 0.9) -> dict[str, dict[str, str]]:
+        """:func:`auditlab.analytics.drift.likely_renames`: the drift report's renamings, as ``renamed`` takes them."""
+        return drift_.likely_renames(self._selected, share=share)
 
     def to_archive(self, folder: str | Path) -> ArchiveSummary:
         """:func:`auditlab.archive.keep.to_archive`: the log as an archive in a new folder."""

@@ -12,6 +12,8 @@ Each is also the built-in that fits it, so ``except LookupError`` works too::
     ├── MalformedChange (ValueError)        rows that are no changes, by kind
     │   ├── SnapshotTooDeep
     │   └── SnapshotTooLarge
+    ├── ReadingError (ValueError)           documents that declared renames do not fit
+    │   └── UpcastError                     documents that the upcasters cannot bring to the current version
     ├── NoData (LookupError)                outside the log's coverage
     ├── IncompleteLog (ValueError)          the log does not hold what the question needs
     ├── LogTooLarge (MemoryError)           a load that would not fit in memory
@@ -65,6 +67,7 @@ __all__ = [
     "NotAnArchive",
     "NotDurable",
     "NotInstalled",
+    "ReadingError",
     "SchemaMismatch",
     "SnapshotTooDeep",
     "SnapshotTooLarge",
@@ -76,6 +79,7 @@ __all__ = [
     "UnlinkedKeys",
     "UnsafeOrder",
     "UntrackableChanges",
+    "UpcastError",
 ]
 
 
@@ -117,6 +121,14 @@ class SnapshotTooDeep(MalformedChange):
 
 class SnapshotTooLarge(MalformedChange):
     """A snapshot is larger, or has more fields, than the limit."""
+
+
+class ReadingError(AuditlabError, ValueError):
+    """Documents do not fit the renames with which the log is read; the message counts them and names the changes."""
+
+
+class UpcastError(ReadingError):
+    """Documents cannot be brought to the current version; the message says which, of which changes, and why."""
 
 
 class NoData(AuditlabError, LookupError):

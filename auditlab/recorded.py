@@ -17,7 +17,7 @@ from auditlab.shape import Shape
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from auditlab.documents import Documents
+    from auditlab.documents import Documents, Split
 
 __all__ = ["Recorded"]
 
@@ -86,6 +86,16 @@ class Recorded:
     def malformed(self) -> pl.DataFrame | None:
         """Rows that are no changes, set apart by a load that is not strict, with their ``kind``."""
         return self._read[1]
+
+    @property
+    def original(self) -> Recorded:
+        """The log as recorded: itself, unless this is a reading of it."""
+        return self
+
+    @property
+    def readings(self) -> tuple[str, ...]:
+        """How the documents are read, in words; nothing where they are read as recorded."""
+        return ()
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -247,7 +257,10 @@ class Recorded:
             if not kinds:  # a table beside its log is logged by a trigger, which sees every value
                 own = carry_forward(own, steps)
             own = own.sort("row")
-            self._documents[entity_type] = documents.read(
-                own["before_snapshot"], own["after_snapshot"], kinds, own["id"]
-            )
+            parts = documents.split(own["before_snapshot"], own["after_snapshot"], own["id"])
+            self._documents[entity_type] = self._typed(entity_type, parts, own, steps)
         return self._documents[entity_type]
+
+    def _typed(self, entity_type: str, parts: Split, own: pl.DataFrame, steps: pl.DataFrame) -> Documents:  # noqa: ARG002
+        """The split documents with their types; ``own`` (the type's changes by row) and ``steps`` are for readings."""
+        return documents.typed(parts, self.facts.kinds.get(entity_type, {}))

@@ -99,6 +99,7 @@ def column(name: str, raw: pl.Series, declared: str | None = None) -> Column:
         raw: String; the raw JSON text by document.
         declared: The kind that the source's catalog declares, trusted only where every value fits it.
     """
+    raw = raw.alias("raw")  # Polars takes a name like ^a.*$ for a pattern
     head = pl.col("raw").str.head(1)
     cells = pl.DataFrame({"raw": raw}).with_columns(
         shape=pl.when(pl.col("raw").is_null() | (pl.col("raw") == "null"))
@@ -119,14 +120,14 @@ def column(name: str, raw: pl.Series, declared: str | None = None) -> Column:
         special = literals.with_specials(text, cells["shape"] == "string", declared)
         if special is not None:
             typed, kind, note = special
-            return Column(name, kind, note, typed.alias(name), text, code, strings=False)
+            return Column(name, kind, note, typed, text, code, strings=False)
     if len(shapes) > 1:
         as_json = cells.select(pl.when(pl.col("shape").is_not_null()).then(pl.col("raw")))["raw"]
         note = f"holds {' and '.join(sorted(shapes))} values: shown as JSON text"
-        return Column(name, "mixed", note, as_json.alias(name), as_json, code, strings=False)
+        return Column(name, "mixed", note, as_json, as_json, code, strings=False)
     strings = shapes == {"string"}
     typed, kind, note = _typed(text, shapes.pop() if shapes else None, declared, instants)
-    return Column(name, kind, note, typed.alias(name), text, code, strings=strings)
+    return Column(name, kind, note, typed, text, code, strings=strings)
 
 
 def _typed(

@@ -33,7 +33,7 @@ LAYERS = (
     {"engines"},
     {"description", "documents", "keyfields", "keys", "layouts", "lazy", "lineage", "linked", "links", "literals"}
     | {"lives", "malformed", "order", "origins", "placeholders", "recorded", "records", "rekeys", "selection"}
-    | {"shape", "spans", "values"},
+    | {"encoding", "reading", "shape", "spans", "values"},
     {"temporal"},
     {"analytics"},
     {"archive", "capture", "connection", "load"},
@@ -57,6 +57,7 @@ IMPORTED_WHERE_USED = {"hypothesis", "pwd"}
 PUBLIC = {
     "ChangeLog",
     "EntityChange",
+    "Upcasters",
     "archive_postgres",
     "check",
     "create_partitions",

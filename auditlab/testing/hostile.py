@@ -25,6 +25,8 @@ NAMES = (
     "certain",
     "state",
     "-- x",
+    "^.*$",
+    "*",
 )
 """Field names: ordinary, differing in case alone, empty, with signs that SQL, HTML and paths read, and our own."""
 
