@@ -118,7 +118,7 @@ def versioned(data: st.DataObject, frame: pl.DataFrame, versions: list[int | Non
         if data.draw(st.sampled_from((False,) * 7 + (True,))):
             version = data.draw(st.sampled_from(versions))
         word = {None: [], 1: [("schema_version", "1")], 2: [("schema_version", '"2"')]}
-        own = [(name, json.dumps(value)) for name, value in json.loads(given or '{"app": 1}').items()]
+        own = [(name, json.dumps(value)) for name, value in json.loads(told or '{"app": 1}').items()]
         pairs = own + word.get(version, [("schema_version", f"{version}.0")])
         metadata.append("{" + ", ".join(f'"{name}": {text}' for name, text in pairs) + "}")
     return frame.with_columns(pl.Series("metadata", metadata, dtype=pl.String))
