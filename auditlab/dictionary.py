@@ -17,7 +17,8 @@ def codes(texts: pl.Series) -> pl.Series:
 
 def repeated(texts: pl.Series) -> tuple[pl.Series, pl.Series] | None:
     """The texts' :func:`codes` and the distinct texts by code; None where most texts stand there once or twice."""
-    if texts.approx_n_unique() * OFTEN > len(texts):
+    few: int = texts.approx_n_unique()  # type: ignore[assignment]  # a count
+    if few * OFTEN > len(texts):
         return None
     numbers = codes(texts)
     firsts = numbers.arg_unique()

@@ -24,7 +24,7 @@ from auditlab.values import Column, column
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["Documents", "raw_fields", "read"]
+__all__ = ["MOST_FIELDS", "Documents", "Split", "encodable", "raw_fields", "read", "split", "typed"]
 
 DEEPEST = 512
 """Levels of nesting that a snapshot may have."""
@@ -36,6 +36,23 @@ BATCH = 50_000
 
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _NESTING = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The distinct documents of one entity type as raw text, before any field has a type.
+
+    Args:
+        texts: String; each distinct document as recorded.
+        fields: field -> String, its raw JSON text by document (null where it is missing), by first appearance.
+        flags: As in :class:`Documents`, and so are ``before`` and ``after``.
+    """
+
+    texts: pl.Series
+    fields: dict[str, pl.Series]
+    flags: pl.DataFrame
+    before: pl.Series
+    after: pl.Series
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +75,16 @@ class Documents:
 
 
 def read(before: pl.Series, after: pl.Series, kinds: Mapping[str, str], ids: pl.Series) -> Documents:
+    """The images of one entity type's changes, split and typed: :func:`split`, then :func:`typed`."""
+    return typed(split(before, after, ids), kinds)
+
+
+def split(before: pl.Series, after: pl.Series, ids: pl.Series) -> Split:
     """Split the images of one entity type's changes.
 
     Args:
         before: String, JSON text by row, null where there is no image.
         after: the same for the after images.
-        kinds: field -> kind, as the source's catalog declares them.
         ids: the changes' ids, for messages.
 
     Raises:
@@ -75,8 +96,18 @@ def read(before: pl.Series, after: pl.Series, kinds: Mapping[str, str], ids: pl.
     fields, faults = _split(texts)
     if faults:
         _refuse(faults, codes, pl.concat([ids, ids]))
-    columns = tuple(column(name, raw, kinds.get(name)) for name, raw in fields.items())
-    return Documents(texts, columns, _flags(texts, fields), codes[len(after) :], codes[: len(after)])
+    return Split(texts, fields, _flags(texts, fields), codes[len(after) :], codes[: len(after)])
+
+
+def typed(parts: Split, kinds: Mapping[str, str]) -> Documents:
+    """The documents with one typed column a field.
+
+    Args:
+        parts: The split documents.
+        kinds: field -> kind, as the source's catalog declares them.
+    """
+    columns = tuple(column(name, raw, kinds.get(name)) for name, raw in parts.fields.items())
+    return Documents(parts.texts, columns, parts.flags, parts.before, parts.after)
 
 
 def raw_fields(text: str) -> dict[str, str]:
@@ -139,8 +170,11 @@ def _split(texts: pl.Series) -> tuple[dict[str, pl.Series], dict[str, list[int]]
     if not parts:
         return {}, faults
     whole = pl.concat(parts, how="diagonal")
-    return {name: whole[name] for name in names}, faults
+    return {name: whole[name].alias(_RAW) for name in names}, faults
 
+
+_RAW = "raw"
+"""What a field's texts are called on the way: Polars takes a column's name like ``^a.*$`` or ``*`` for a pattern."""
 
 _DOC = f"\x00doc {uuid4().hex}"
 """The helper column's name; a key may be anything, also NUL, but not what nobody can know."""
@@ -219,7 +253,7 @@ def _pairs(text: str) -> list[tuple[str, str]]:
             key, at = decoder.raw_decode(text, at)
             start = blank.match(text, blank.match(text, at).end() + 1).end()  # type: ignore[union-attr]
             _, end = decoder.raw_decode(text, start)
-            pairs.append((_encodable(key), text[start:end]))
+            pairs.append((encodable(key), text[start:end]))
             at = blank.match(text, end).end()  # type: ignore[union-attr]
             if text[at] == ",":
                 at = blank.match(text, at + 1).end()  # type: ignore[union-attr]
@@ -232,7 +266,7 @@ def _pairs(text: str) -> list[tuple[str, str]]:
     return pairs
 
 
-def _encodable(key: str) -> str:
+def encodable(key: str) -> str:
     """The key; a lone surrogate, which no text column can hold, as its escape."""
     return key.encode("utf-8", "backslashreplace").decode()
 

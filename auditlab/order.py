@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from auditlab.dictionary import codes
+from auditlab.linked import reordered
 from auditlab.links import ABSENT, Step, canonical_document, link
+from auditlab.lives import lives
+from auditlab.rekeys import LINKS, rekeys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,33 +32,87 @@ class Sequence:
 
     Args:
         changes: The canonical columns, one row a change, in the log's order; a row's number is its position.
-        steps: One row a change of one entity (a TRUNCATE stands once for each entity that it ended), by entity and
-            position: entity, entity_type, entity_id, position, operation, effective, life, ends (the entity is absent
-            after it), unseen (the state before it was never logged) and since_ever (that state may be as old as the
-            log).
+        steps: One row a change of one entity, by entity and turn: :data:`auditlab.lives.STEPS`. A TRUNCATE stands once
+            for each entity that it ended, a change of a key in the entity that it ended and in the one that it began.
         unordered: Positions (UInt32) of changes whose order inside their transaction is ambiguous: id decided.
+        links: :data:`auditlab.rekeys.LINKS`, the slots as row numbers of ``changes`` before they were put in order
+            (by id), with ``position`` of the change that began the new key, and ``certain``, which is false where it is
+            in doubt whether a key was free before it was taken.
     """
 
     changes: pl.DataFrame
     steps: pl.DataFrame
     unordered: pl.Series
+    links: pl.DataFrame
 
 
-def sequence(changes: pl.DataFrame, *, clock: str, kinds: Mapping[str, Mapping[str, str]]) -> Sequence:
+def sequence(
+    changes: pl.DataFrame,
+    *,
+    clock: str,
+    kinds: Mapping[str, Mapping[str, str]],
+    keys: Mapping[str, tuple[str, ...]] | None = None,
+    links: pl.DataFrame | None = None,
+) -> Sequence:
     """Put ``changes`` (canonical columns, in any order) in the log's order.
 
     Args:
         changes: The recorded changes.
         clock: The column that dates them: ``changed_at`` or ``committed_at``.
         kinds: entity type -> field -> kind, as the source's catalog declares them.
+        keys: entity type -> the columns of its primary key, as the source's catalog declares them.
+        links: The changes of keys, where a larger log told them: its ``Sequence.links``, whose row numbers are then in
+            the column ``row`` of ``changes``. Without it, they are looked for.
     """
     by_id = changes.sort("id", maintain_order=True)
     rows = _rows(by_id, clock)
-    rows, unordered = _repair(rows, by_id, kinds)
+    links = rekeys(by_id, rows, keys or {}) if links is None else _within(links, by_id)
+    told = links.with_row_index("link").filter("linked")
+    if told.is_empty():
+        rows, unordered = _repair(rows, by_id, kinds)
+        steps, links = rows, links.with_columns(certain=pl.lit(value=True))
+    else:
+        steps, unordered, links = _relinked(rows, by_id, kinds, links, told)
+        rows = steps.filter("own")
     unordered = pl.concat([unordered, _doubled(rows, by_id)])
-    if not rows["slot"].equals(rows["position"]):
-        by_id = by_id[rows.sort("position")["slot"]]
-    return Sequence(by_id, _steps(rows), unordered)
+    order = rows.sort("position")["slot"]
+    ordered = by_id if rows["slot"].equals(rows["position"].rename("slot")) else by_id[order]
+    places = rows.select(came="slot", position="position")
+    links = links.join(places, on="came", how="left", maintain_order="left")
+    return Sequence(ordered, lives(steps, by_id, told), unordered, links)
+
+
+def _relinked(
+    rows: pl.DataFrame,
+    by_id: pl.DataFrame,
+    kinds: Mapping[str, Mapping[str, str]],
+    links: pl.DataFrame,
+    told: pl.DataFrame,
+) -> tuple[pl.DataFrame, pl.Series, pl.DataFrame]:
+    """The rows with each change of a key in both its entities, positions in doubt, and the links with ``certain``."""
+    names = pl.concat([told.select("entity_type", entity_id=name) for name in ("old", "new")]).unique()
+    touched = rows.join(names, on=["entity_type", "entity_id"], how="semi", maintain_order="left")
+    plain = rows.join(names, on=["entity_type", "entity_id"], how="anti", maintain_order="left")
+    plain, unordered = _repair(plain, by_id, kinds)
+    free = int(rows["entity"].max()) + 1  # type: ignore[arg-type]  # a column of whole numbers
+    found = reordered(touched, by_id, told, kinds, free=free)
+    moved = found.rows.filter(pl.col("slot").is_in(pl.Series(found.unordered, dtype=pl.UInt32).implode()))
+    plain = plain.with_columns(
+        link=pl.lit(None, dtype=pl.UInt32), leaves=pl.lit(value=False), own=pl.lit(value=True), turn="position"
+    )
+    steps = pl.concat([plain, found.rows.select(plain.columns)]).sort("entity", "turn")
+    doubtful = pl.Series(found.doubtful, dtype=pl.UInt32).implode()
+    links = links.with_columns(certain=~pl.int_range(pl.len(), dtype=pl.UInt32).is_in(doubtful))
+    return steps, pl.concat([unordered, moved["position"].unique()]), links
+
+
+def _within(links: pl.DataFrame, by_id: pl.DataFrame) -> pl.DataFrame:
+    """The links of a larger log whose changes are all here, by their slots here."""
+    slots = by_id.select("row").with_row_index("slot")
+    for side in ("left", "came"):
+        here = slots.rename({"row": side, "slot": f"{side}_slot"})
+        links = links.join(here, on=side, how="inner", maintain_order="left").drop(side)
+    return links.rename({"left_slot": "left", "came_slot": "came"}).select(*LINKS)
 
 
 def _rows(by_id: pl.DataFrame, clock: str) -> pl.DataFrame:
@@ -171,48 +228,3 @@ def _step(operation: str, before: str | None, after: str | None, kinds: Mapping[
         ABSENT if absent_before else canonical_document(before, kinds),
         ABSENT if absent_after else canonical_document(after, kinds),
     )
-
-
-def _steps(rows: pl.DataFrame) -> pl.DataFrame:
-    """One row a change of one entity, TRUNCATEs dealt out to the entities that they ended."""
-    truncates = rows.filter(pl.col("operation") == "TRUNCATE").select(
-        "entity_type", (pl.col("epoch") - 1).alias("epoch"), "position", "clock", pl.lit("TRUNCATE").alias("operation")
-    )
-    columns = ["entity", "entity_type", "entity_id", "epoch", "position", "clock", "operation"]
-    steps = rows.filter(pl.col("operation") != "TRUNCATE").select(columns)
-    if not truncates.is_empty():
-        last = pl.any_horizontal((pl.col(n) != pl.col(n).shift(-1)).fill_null(value=True) for n in ("entity", "epoch"))
-        live = steps.filter(last & (pl.col("operation") != "DELETE")).select(
-            "entity", "entity_type", "entity_id", "epoch"
-        )
-        ended = live.join(truncates, on=["entity_type", "epoch"], how="inner").select(columns)
-        steps = pl.concat([steps, ended]).sort("entity", "position")
-    first = (pl.col("entity") != pl.col("entity").shift()).fill_null(value=True)
-    ends = pl.col("operation").is_in(["DELETE", "TRUNCATE"])
-    steps = steps.with_columns(first=first, ends=ends)
-    opens = pl.col("first") | (pl.col("operation") == "INSERT") | pl.col("ends").shift()
-    steps = steps.with_columns(opens=opens, opened=opens.cast(pl.Int64).cum_sum())
-    unseen = pl.col("opens") & pl.col("operation").is_in(["UPDATE", "DELETE"])
-    # A window over the entities takes ten times as long as the count over all rows less that before the entity.
-    before = pl.when("first").then(pl.col("opened") - 1).forward_fill()
-    return steps.select(
-        "entity",
-        "entity_type",
-        "entity_id",
-        "position",
-        "operation",
-        _effective(steps).alias("effective"),
-        (pl.col("opened") - before).alias("life"),
-        "ends",
-        unseen.alias("unseen"),
-        (unseen & pl.col("first") & (pl.col("epoch") == 0)).alias("since_ever"),
-    )
-
-
-def _effective(steps: pl.DataFrame) -> pl.Series:
-    """The running maximum of each entity's clock; where no clock runs backwards, that is the clock itself."""
-    clock = steps["clock"]
-    forward = (clock >= clock.shift()).fill_null(value=False) | steps["first"]
-    if forward.all():
-        return clock
-    return steps.select(pl.col("clock").cum_max().over("entity")).to_series()

@@ -31,8 +31,20 @@ LAYERS = (
     {"errors"},
     {"schema", "clock", "queries"},
     {"engines"},
-    {"description", "documents", "layouts", "links", "literals", "malformed", "order", "origins", "placeholders"}
-    | {"dictionary", "recorded", "records", "rekeys", "selection", "shape", "spans", "values"},
+    {"description", "dictionary", "documents", "keyfields", "keys", "layouts", "lazy", "lineage", "linked", "links"}
+    | {
+        "literals",
+        "lives",
+        "malformed",
+        "order",
+        "origins",
+        "placeholders",
+        "recorded",
+        "records",
+        "rekeys",
+        "selection",
+    }
+    | {"encoding", "reading", "shape", "spans", "values"},
     {"temporal"},
     {"analytics"},
     {"archive", "capture", "connection", "load"},
@@ -56,6 +68,7 @@ IMPORTED_WHERE_USED = {"hypothesis", "pwd"}
 PUBLIC = {
     "ChangeLog",
     "EntityChange",
+    "Upcasters",
     "archive_postgres",
     "check",
     "create_partitions",
@@ -66,6 +79,7 @@ PUBLIC = {
     "pit_join",
     "read_parquet",
     "read_postgres",
+    "reconcile",
     "scan_archive",
     "track",
     "untrack",
