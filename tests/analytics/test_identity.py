@@ -6,9 +6,9 @@ import json
 
 import polars as pl
 import pytest
-from auditlab.capture.keys import entity_uuid
 
 from auditlab.analytics.identity import Identity, identity
+from auditlab.keys import entity_uuid
 
 SCHEMA = {"entity_id": pl.String, "before_snapshot": pl.String, "after_snapshot": pl.String, "metadata": pl.String}
 
