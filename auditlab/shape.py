@@ -95,12 +95,12 @@ class Shape:
     @cached_property
     def spans(self) -> pl.DataFrame:
         """``auditlab.spans.SPANS``: for each entity, when it was live, and when not and why."""
-        return spans(self.versions, self._steps, self._truncated)
+        return spans(self._steps, self._truncated)
 
     @cached_property
     def span_index(self) -> SpanIndex:
-        """The spans, indexed for lookups by entity and time."""
-        return SpanIndex.of(self.spans)
+        """The steps, indexed for lookups by entity and time."""
+        return SpanIndex.of(self._steps, self._truncated)
 
     @cached_property
     def steps(self) -> pl.DataFrame:

@@ -145,13 +145,13 @@ def _entities(keys: pl.Series, shape: Shape, key_id: Callable[[object], str] | N
     """The spine's entities as the log names them: entity_id, code (null where the log has none) and given (Boolean)."""
     plain = not keys.dtype.is_nested() and keys.dtype != pl.Binary
     ids = keys.cast(pl.String) if plain else pl.Series([None] * len(keys), dtype=pl.String)
-    given, codes = keys.is_not_null(), shape.span_index.codes(ids)
+    given, codes = keys.is_not_null(), shape.span_index.codes.find(ids)
     unknown = given & codes.is_null()
     if key_id is not None and unknown.any():
         distinct = keys.filter(unknown).unique()
         told = pl.DataFrame({"key": distinct, "id": [key_id(key) for key in distinct.to_list()]})
         keyed = keys.rename("key").to_frame().join(told, on="key", how="left", maintain_order="left")["id"]
-        found = shape.span_index.codes(keyed)
+        found = shape.span_index.codes.find(keyed)
         ids = ids.zip_with(found.is_null(), keyed)
         codes = codes.zip_with(found.is_null(), found)
     return pl.DataFrame({"entity_id": ids, "code": codes, "given": given})
@@ -204,10 +204,7 @@ def _not_covered(selected: Selected, shape: Shape, times: pl.Series, total: int)
 def _found(selected: Selected, shape: Shape, asked: pl.DataFrame) -> pl.DataFrame:
     """The presence and the version's number by row of ``asked``; null where no span is found."""
     if isinstance(selected.engine, PolarsEngine):
-        index = shape.span_index
-        place = index.find(asked["code"], asked["at"])
-        presence = index.presence.gather(place).cast(pl.String)
-        return pl.DataFrame({"presence": presence, "number": index.number.gather(place)})
+        return shape.span_index.find(asked["code"], asked["at"])
     tables = {"spine": asked.select("entity_id", "at").with_row_index("line"), "spans": shape.spans}
     return selected.engine.run(queries.text("analysis", "pit_join"), tables, {}).select("presence", "number")
 
