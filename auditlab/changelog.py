@@ -47,7 +47,7 @@ QUERIES = {
     "diffs": ("diffs",),
     "compare": ("compare", "compare_steps"),
     "blame": ("blame",),
-    "pit_join": ("pit_join",),
+    "pit_join": ("pit_join", "pit_join_known"),
     "timeline": ("timeline",),
     "replay": ("replay", "replay_steps"),
     "aggregate": ("aggregate",),
@@ -196,6 +196,8 @@ class ChangeLog(Generic[F]):
         *,
         entity: str = "entity_id",
         at: str = "at",
+        known: str | None = None,
+        valid: str | None = None,
         fields: Sequence[str] | None = None,
         outside: Literal["raise", "flag"] = "raise",
     ) -> F:
@@ -205,7 +207,15 @@ class ChangeLog(Generic[F]):
             return str(entity_uuid(self.entity_types[0], key))
 
         joined = pit.pit_join(
-            self._selected, spine, entity=entity, at=at, fields=fields, outside=outside, key_id=key_id
+            self._selected,
+            spine,
+            entity=entity,
+            at=at,
+            known=known,
+            valid=valid,
+            fields=fields,
+            outside=outside,
+            key_id=key_id,
         )
         return self._out(joined)
 
@@ -273,8 +283,10 @@ def pit_join(
     *,
     entity: str = "entity_id",
     at: str = "at",
+    known: str | None = None,
+    valid: str | None = None,
     fields: Sequence[str] | None = None,
     outside: Literal["raise", "flag"] = "raise",
 ) -> F:
     """:func:`auditlab.temporal.pit.pit_join`: each row of a spine with its entity's state as of its time."""
-    return log.pit_join(spine, entity=entity, at=at, fields=fields, outside=outside)
+    return log.pit_join(spine, entity=entity, at=at, known=known, valid=valid, fields=fields, outside=outside)

@@ -124,8 +124,12 @@ class Recorded:
     @cached_property
     def begun(self) -> dict[str, datetime]:
         """Of entity types whose log begins with a baseline: when. What was there before is not in the log."""
-        first = pl.col("position") == pl.col("position").min().over("entity_type")
-        rows = self.sequence.steps.filter(first & (pl.col("operation") == "SNAPSHOT"))
+        steps = self.sequence.steps
+        read = steps.filter(pl.col("operation") == "SNAPSHOT")
+        if read.is_empty():
+            return {}
+        first = steps.group_by("entity_type").agg(pl.min("position"))
+        rows = read.join(first, on=["entity_type", "position"], how="semi", maintain_order="left")
         return dict(rows.select("entity_type", "effective").iter_rows())
 
     @cached_property

@@ -19,7 +19,21 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["DELETED", "LIVE", "NOT_RECORDED", "NOT_YET", "SPANS", "EntityCodes", "SpanIndex", "bisect", "spans"]
+__all__ = [
+    "DELETED",
+    "LIVE",
+    "NOT_RECORDED",
+    "NOT_YET",
+    "SPANS",
+    "WORDS",
+    "EntityCodes",
+    "SpanIndex",
+    "before_first",
+    "bisect",
+    "spans",
+    "step_word",
+    "version_of",
+]
 
 LIVE, DELETED, NOT_YET, NOT_RECORDED = WORDS = ("live", "deleted", "not yet", "not recorded")
 
@@ -37,7 +51,16 @@ _STATE = ~pl.col("ends") & pl.col("after").is_not_null()
 _EARLIER = pl.col("unseen") & pl.col("before").is_not_null()
 _LAST = (_STATE.cast(pl.UInt32) + _EARLIER.cast(pl.UInt32)).cum_sum() - 1
 """The row of the last version that a step made: at most one that it found, and one that it left."""
-_WORD = pl.when("ends").then(1).when(pl.col("after").is_null()).then(3).otherwise(0).cast(pl.UInt8)
+
+
+def step_word() -> pl.Expr:
+    """Over steps: the place in ``WORDS`` (UInt8) of what the entity is after each."""
+    return pl.when("ends").then(1).when(pl.col("after").is_null()).then(3).otherwise(0).cast(pl.UInt8)
+
+
+def version_of() -> pl.Expr:
+    """Over steps: the row of the version that each left in ``versions`` (UInt32); null where it left none."""
+    return pl.when(_STATE).then(_LAST)
 
 
 def spans(steps: pl.DataFrame, truncated: int | None) -> pl.DataFrame:
@@ -52,10 +75,10 @@ def spans(steps: pl.DataFrame, truncated: int | None) -> pl.DataFrame:
         "entity_id",
         pl.col("effective").alias("valid_from"),
         pl.when(more).then(pl.col("effective").shift(-1)).alias("valid_to"),
-        _WORD.alias("word"),
-        pl.when(_STATE).then(_LAST).alias("number"),
+        step_word().alias("word"),
+        version_of().alias("number"),
     )
-    before = _before(steps, truncated).select(
+    before = before_first(steps, truncated).select(
         "entity_id",
         pl.lit(None, dtype=TIME).alias("valid_from"),
         pl.col("effective").alias("valid_to"),
@@ -66,8 +89,11 @@ def spans(steps: pl.DataFrame, truncated: int | None) -> pl.DataFrame:
     return every.with_columns(presence=_words(every["word"])).select(*SPANS)
 
 
-def _before(steps: pl.DataFrame, truncated: int | None) -> pl.DataFrame:
-    """One row an entity, its first step: ``word`` and ``number`` say what it was before; ``row`` is the step's."""
+def before_first(steps: pl.DataFrame, truncated: int | None) -> pl.DataFrame:
+    """One row an entity, its first step: entity, entity_id, position, effective, ``row``, and what it was before.
+
+    ``word`` (UInt8) is the place of that in ``WORDS``; ``number`` the row of the version where it was there since ever.
+    """
     numbered = steps.select("entity", "entity_id", "operation", "position", "effective", "unseen", "since_ever",
                             "before", "ends", "after", last=_LAST)  # fmt: skip
     first = numbered.with_row_index("row").filter(_OPENS)
@@ -76,9 +102,11 @@ def _before(steps: pl.DataFrame, truncated: int | None) -> pl.DataFrame:
     if truncated is not None:
         absent |= pl.col("position") > truncated
     return first.select(
+        "entity",
         "entity_id",
-        "row",
+        "position",
         "effective",
+        "row",
         word=pl.when(there).then(0).when(absent).then(2).otherwise(3).cast(pl.UInt8),
         number=pl.when(there).then(pl.col("last") - _STATE.cast(pl.UInt32)),
     )
@@ -146,8 +174,8 @@ class SpanIndex:
     @classmethod
     def of(cls, steps: pl.DataFrame, truncated: int | None) -> SpanIndex:
         """The index of a type's steps, see :func:`spans`."""
-        before = _before(steps, truncated)
-        after = steps.select(_WORD.alias("word"), _LAST.alias("last"))
+        before = before_first(steps, truncated)
+        after = steps.select(step_word().alias("word"), _LAST.alias("last"))
         return cls(
             EntityCodes.of(before["entity_id"]),
             np.append(before["row"].cast(pl.Int64).to_numpy(), len(steps)),

@@ -31,8 +31,8 @@ LAYERS = (
     {"errors"},
     {"schema", "clock", "queries"},
     {"engines"},
-    {"description", "documents", "layouts", "links", "literals", "malformed", "order", "origins", "placeholders"}
-    | {"recorded", "records", "rekeys", "selection", "shape", "spans", "values"},
+    {"description", "documents", "knowledge", "layouts", "links", "literals", "malformed", "order", "origins"}
+    | {"placeholders", "recorded", "records", "rekeys", "selection", "shape", "spans", "valid_time", "values"},
     {"temporal"},
     {"analytics"},
     {"archive", "capture", "connection", "load"},

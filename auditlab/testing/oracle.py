@@ -103,7 +103,7 @@ class Oracle:
         self._diffs: list[FieldChange] = []
         self._touched: list[tuple[int, str, str]] = []
         self._settings: dict[tuple[str, str, int], Settings] = {}
-        self._presences: dict[Entity, list[tuple[datetime | None, str]]] = {}
+        self._presences: dict[Entity, list[tuple[datetime | None, str, int | None]]] = {}
         for entity, written in self._entities().items():
             entity_type, entity_id = entity
             walk = _Walk(entity_type, entity_id, self.clock)
@@ -214,13 +214,16 @@ class Oracle:
 
     def presence(self, entity_type: str, entity_id: str, at: datetime) -> tuple[str, State | None]:
         """Whether an entity was there at a time (live, deleted, not yet, not recorded, unknown entity); its state."""
-        words = [
-            word for since, word in self._presences.get((entity_type, entity_id), ()) if since is None or since <= at
-        ]
+        steps = self.presences(entity_type, entity_id)
+        words = [word for since, word, _ in steps if since is None or since <= at]
         if not words:
             return "unknown entity", None
         states = [each.state for each in self.history(entity_type, entity_id) if each.holds_at(at)]
         return words[-1], states[0] if states else None
+
+    def presences(self, entity_type: str, entity_id: str) -> list[tuple[datetime | None, str, int | None]]:
+        """What an entity was before its first change (null), and after each: since when, the word, the change's id."""
+        return list(self._presences.get((entity_type, entity_id), ()))
 
     def fields(self) -> dict[str, set[str]]:
         """The fields that each entity type ever had in any image."""
@@ -262,7 +265,7 @@ class _Walk:
         self.taken: list[int] = []
         self.settings: Settings = {}
         self.settled: list[Settings] = []
-        self.presences: list[tuple[datetime | None, str]] = []
+        self.presences: list[tuple[datetime | None, str, int | None]] = []
         self.state: Known = UNKNOWN
         self.life = 0
         self.effective: datetime | None = None
@@ -278,9 +281,9 @@ class _Walk:
         before = self.state if alive and change.before == UNKNOWN else resolved(change.before, self.state)
         after = change.leaves(self.state)
         if not self.presences:
-            self.presences.append((None, self._first(operation, before)))
+            self.presences.append((None, self._first(operation, before), None))
         ends = "deleted" if operation in ENDS else "not recorded"
-        self.presences.append((self.effective, "live" if isinstance(after, dict) else ends))
+        self.presences.append((self.effective, "live" if isinstance(after, dict) else ends, row["id"]))
         if operation != "INSERT":
             self.settings = settings_found(self.settings, self.state, before, after, row)
         if operation == "INSERT" or (not alive and (isinstance(before, dict) or isinstance(after, dict))):
