@@ -25,7 +25,7 @@ __all__ = ["NOT_KNOWN", "NO_VALID_TIME", "RECORDS", "Knowledge", "records_by_clo
 NOT_KNOWN, NO_VALID_TIME = "not known", "undated"
 
 RECORDS: dict[str, pl.DataType] = {
-    "entity_id": pl.String(),
+    "entity": pl.UInt32(),
     "recorded": TIME,
     "withdrawn": TIME,
     "valid_from": TIME,
@@ -34,9 +34,10 @@ RECORDS: dict[str, pl.DataType] = {
     "number": pl.UInt32(),
     "certain": pl.Int64(),
 }
-"""One row a record; null is without limit. Of two believed records that are valid the one with the greater ``rank``
-counts; null is never valid. ``presence`` is what the entity then is, ``number`` the row of the version, ``certain`` 0
-where the answer is in doubt from this record on. Each entity has at every time a record that has always been valid."""
+"""One row a record, null without limit; ``entity`` is the entity's place among those of its type. Of two believed
+records that are valid the one with the greater ``rank`` counts; null is never valid. ``presence`` is what the entity then
+is, ``number`` the row of the version, ``certain`` 0 where the answer is in doubt from this record on. Each entity has at
+every time a record that has always been valid."""
 
 ENTITY_LIFE = ("entity", "life")
 _NEVER_RECORDED = pl.lit(None, dtype=TIME)
@@ -144,7 +145,6 @@ def _records(
     """Records of one kind; those that open a group withdraw what stands before them in the entity."""
     return rows.select(
         "entity",
-        "entity_id",
         "position",
         pl.lit(part, dtype=pl.UInt8).alias("part"),
         recorded.alias("recorded"),
@@ -219,7 +219,7 @@ class Knowledge:
         told = self.rows.with_columns(rank=placed).join(later, on="group", how="left", maintain_order="left")
         timed = pl.col("valid").is_between(SINCE_EVER, NEVER, closed="none")
         return told.select(
-            "entity_id", "recorded", "withdrawn",
+            (pl.col("entity").rle_id()).alias("entity"), "recorded", "withdrawn",
             pl.when(timed).then(pl.from_epoch("valid", "us").dt.replace_time_zone("UTC")).alias("valid_from"),
             pl.when(pl.col("valid") != NEVER).then("rank").cast(pl.Int64).alias("rank"),
             "presence", "number", pl.col("certain").cast(pl.Int64),

@@ -38,13 +38,14 @@ __all__ = [
 LIVE, DELETED, NOT_YET, NOT_RECORDED = WORDS = ("live", "deleted", "not yet", "not recorded")
 
 SPANS: dict[str, pl.DataType] = {
-    "entity_id": pl.String(),
+    "entity": pl.UInt32(),
     "valid_from": TIME,
     "valid_to": TIME,
     "presence": pl.String(),
     "number": pl.UInt32(),
 }
-"""One row a span, closed-open, null without limit; ``number`` is the row of the version in ``versions``."""
+"""One row a span, closed-open, null without limit. ``entity`` is the entity's place among those of its type
+(:class:`EntityCodes`), ``number`` the row of the version in ``versions``."""
 
 _OPENS = (pl.col("entity") != pl.col("entity").shift()).fill_null(value=True)
 _STATE = ~pl.col("ends") & pl.col("after").is_not_null()
@@ -72,14 +73,14 @@ def spans(steps: pl.DataFrame, truncated: int | None) -> pl.DataFrame:
     """
     more = pl.col("entity") == pl.col("entity").shift(-1)
     after = steps.select(
-        "entity_id",
+        (_OPENS.cast(pl.UInt32).cum_sum() - 1).alias("entity"),
         pl.col("effective").alias("valid_from"),
         pl.when(more).then(pl.col("effective").shift(-1)).alias("valid_to"),
         step_word().alias("word"),
         version_of().alias("number"),
     )
     before = before_first(steps, truncated).select(
-        "entity_id",
+        pl.int_range(pl.len(), dtype=pl.UInt32).alias("entity"),
         pl.lit(None, dtype=TIME).alias("valid_from"),
         pl.col("effective").alias("valid_to"),
         "word",

@@ -180,6 +180,8 @@ def test_keys_stand_for_entity_ids(engine: str):
     assert log.pit_join(one, entity="k").select("presence", "x").rows() == [
         ("live", 1), ("live", 3), ("unknown entity", None), ("no entity", None),
     ]  # fmt: skip
+    floats = one.with_columns(pl.col("k").cast(pl.Float64))  # as pandas has whole numbers beside nulls
+    assert log.pit_join(floats, entity="k")["presence"].to_list() == ["live", "live", "unknown entity", "no entity"]
     several = pl.DataFrame({"k": [{"a": 1, "b": "q"}, {"a": 2, "b": "q"}], "at": [after(2)] * 2})
     assert log.pit_join(several, entity="k")["presence"].to_list() == ["live", "unknown entity"]
 
@@ -215,6 +217,7 @@ def test_unknown_entities_of_a_partial_log_come_with_a_warning(engine: str):
 def test_the_query_gives_the_same_on_both_engines():
     shape = Recorded(make_log(STEPS), LogFacts()).shape("t")
     asked = spine(*((who, after(at / 2)) for who in ("a", "b", "c", None) for at in range(13))).with_row_index("line")
+    asked = asked.with_columns(entity=shape.span_index.codes.find(asked["entity_id"]))
     tables = {"spine": asked, "spans": shape.spans}
     answers = [
         engine.run(queries.text("analysis", "pit_join"), tables, {}) for engine in (PolarsEngine(), DuckDBEngine())

@@ -193,8 +193,8 @@ def _not_covered(selected: Selected, shape: Shape, times: pl.Series, total: int)
 def _found(selected: Selected, shape: Shape, asked: pl.DataFrame) -> pl.DataFrame:
     """The presence and the version's number by row of ``asked``; null where no span is found."""
     if isinstance(selected.engine, PolarsEngine):
-        return shape.span_index.find(asked["code"], asked["at"])
-    tables = {"spine": asked.select("entity_id", "at").with_row_index("line"), "spans": shape.spans}
+        return shape.span_index.find(asked["entity"], asked["at"])
+    tables = {"spine": asked.select("entity", "at").with_row_index("line"), "spans": shape.spans}
     return selected.engine.run(queries.text("analysis", "pit_join"), tables, {}).select("presence", "number")
 
 
@@ -202,8 +202,8 @@ def _found_by_then(selected: Selected, shape: Shape, asked: pl.DataFrame, place:
     """The presence, the version's number and whether the answer is certain, by what was known by then."""
     knowledge = shape.knowledge(place, selected.recorded.facts.zone)
     if isinstance(selected.engine, PolarsEngine):
-        return knowledge.find(asked["code"], asked["at"], asked["known"])
-    spine = asked.select("entity_id", "at", "known").with_row_index("line")
+        return knowledge.find(asked["entity"], asked["at"], asked["known"])
+    spine = asked.select("entity", "at", "known").with_row_index("line")
     tables = {"spine": spine, "records": knowledge.table()}
     found = selected.engine.run(queries.text("analysis", "pit_join_known"), tables, {"certain": pl.Boolean})
     return found.select("presence", "number", "certain")

@@ -44,25 +44,30 @@ def spine_frame(spine: Spine, *wanted: str) -> pl.DataFrame:
 
 
 def spine_entities(keys: pl.Series, index: EntityCodes, key_id: Callable[[object], str] | None) -> pl.DataFrame:
-    """The spine's entities as the log names them: entity_id, code (null where the log has none) and given (Boolean).
+    """The spine's entities as the log numbers them: entity (null where the log has none) and given (Boolean).
 
     Args:
         keys: Entity ids, or keys; of several columns as structs.
         index: The entities of the log.
         key_id: Gives a key's entity id, for keys that are no entity ids themselves.
     """
-    plain = not keys.dtype.is_nested() and keys.dtype != pl.Binary
-    ids = keys.cast(pl.String) if plain else pl.Series([None] * len(keys), dtype=pl.String)
-    given, codes = keys.is_not_null(), index.find(ids)
-    unknown = given & codes.is_null()
+    given = keys.is_not_null()
+    entity = index.find(_texts(keys))
+    unknown = given & entity.is_null()
     if key_id is not None and unknown.any():
         distinct = keys.filter(unknown).unique()
         told = pl.DataFrame({"key": distinct, "id": [key_id(key) for key in distinct.to_list()]})
         keyed = keys.rename("key").to_frame().join(told, on="key", how="left", maintain_order="left")["id"]
-        found = index.find(keyed)
-        ids = ids.zip_with(found.is_null(), keyed)
-        codes = codes.zip_with(found.is_null(), found)
-    return pl.DataFrame({"entity_id": ids, "code": codes, "given": given})
+        entity = entity.zip_with(entity.is_not_null(), index.find(keyed))
+    return pl.DataFrame({"entity": entity, "given": given})
+
+
+def _texts(keys: pl.Series) -> pl.Series:
+    """Keys of one column as text; whole numbers as such also where a column of floats holds them."""
+    if keys.dtype.is_nested() or keys.dtype == pl.Binary:
+        return pl.Series([None], dtype=pl.String).new_from_index(0, len(keys))
+    texts = keys.cast(pl.String)
+    return texts.str.strip_suffix(".0") if keys.dtype.is_float() else texts
 
 
 def spine_times(times: pl.Series, zone: str) -> pl.Series:

@@ -6,7 +6,7 @@ WITH best AS (
     max(CASE WHEN r.valid_from IS NULL OR r.valid_from <= s.at THEN r.rank END) AS rank,
     min(r.certain) AS certain
   FROM spine AS s
-  JOIN records AS r ON s.entity_id = r.entity_id
+  JOIN records AS r ON s.entity = r.entity
   WHERE s.at IS NOT NULL
     AND (r.recorded IS NULL OR r.recorded <= s.known) AND (r.withdrawn IS NULL OR r.withdrawn > s.known)
   GROUP BY s.line
