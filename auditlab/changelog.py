@@ -29,7 +29,7 @@ from auditlab.temporal import timeline as timeline_
 from auditlab.temporal import why_not as why_not_
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from auditlab.archive.write import ArchiveSummary
@@ -240,16 +240,19 @@ class ChangeLog(Generic[F]):
         self,
         parent: str,
         *,
-        items: tuple[str, str] | Mapping[str, tuple[str, str]],
+        items: aggregate_.Items,
         at: Moment | None = None,
         entity: object = None,
-        key: str | None = None,
+        key: aggregate_.Fields | None = None,
     ) -> F:
-        """:func:`auditlab.temporal.aggregate.aggregate`: parents with their children, as they were together."""
+        """:func:`auditlab.temporal.aggregate.aggregate`: parents with their children and theirs, as of one time."""
         entity_id = None if entity is None else selectors.entity_id(self._selected, parent, entity)
         if entity is not None and entity_id is None:
             raise UnknownEntity(f"no entity {entity!r} among {parent!r} in this log.")
-        return self._out(aggregate_.aggregate(self._selected, parent, items=items, at=at, entity=entity_id, key=key))
+        found = aggregate_.aggregate(
+            self._selected, parent, items=items, at=at, entity=entity_id, key=key, key_id=_entity_id
+        )
+        return self._out(found)
 
     def summary(self, *, users: int = 10, recent: int = 50, period: str = "day") -> summary_.Summary:
         """:func:`auditlab.analytics.summary.summary`: how much happened, by operation, user, type and period."""
@@ -275,6 +278,10 @@ class ChangeLog(Generic[F]):
 
     def _out(self, frame: pl.DataFrame) -> F:
         return cast("F", frame.lazy() if self._lazy else frame)
+
+
+def _entity_id(entity_type: str, key: object) -> str:
+    return str(entity_uuid(entity_type, key))
 
 
 def pit_join(

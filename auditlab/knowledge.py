@@ -35,9 +35,9 @@ RECORDS: dict[str, pl.DataType] = {
     "certain": pl.Int64(),
 }
 """One row a record, null without limit; ``entity`` is the entity's place among those of its type. Of two believed
-records that are valid the one with the greater ``rank`` counts; null is never valid. ``presence`` is what the entity then
-is, ``number`` the row of the version, ``certain`` 0 where the answer is in doubt from this record on. Each entity has at
-every time a record that has always been valid."""
+records that are valid the one with the greater ``rank`` counts; null is never valid. ``presence`` is what the entity
+then is, ``number`` the row of the version, ``certain`` 0 where the answer is in doubt from this record on. Each entity
+has at every time a record that has always been valid."""
 
 ENTITY_LIFE = ("entity", "life")
 _NEVER_RECORDED = pl.lit(None, dtype=TIME)
