@@ -32,7 +32,7 @@ WRITTEN = {1: ("1", '"1"', "1.0"), 2: ("2", '"2"', "2e0"), 3: ("3", '"3"'), None
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
-def family(draw: Random, *, steps: int = 40) -> pl.DataFrame:
+def family(draw: Random, *, steps: int = 50) -> pl.DataFrame:
     """A log of orders, their lines and tags, and the lines' returns and notes, in the canonical columns.
 
     Children are inserted before their parents and outlive them, move between them, refer to none; keys are numbers in
@@ -65,11 +65,11 @@ def _row(draw: Random, name: str, number: int) -> str:
     fields = {"weight": str(draw.randrange(100))}
     match name:
         case "orders":
-            fields |= {"id": key(own=True), "tenant": draw.choice(('"a"', '"b"')), "no": key()}
+            fields |= {"id": key(own=True), "tenant": draw.choice(('"a"', '"a"', '"b"')), "no": key(own=True)}
         case "lines":
             fields |= {"id": key(own=True), "order_id": key()}
         case "tags":
-            fields |= {"tenant": draw.choice(('"a"', '"b"', "null")), "order_no": key()}
+            fields |= {"tenant": draw.choice(('"a"', '"a"', '"b"', "null")), "order_no": key()}
         case _:
             fields |= {"line_id": key()} if draw.random() < 0.9 else {}  # noqa: PLR2004 - now and then none
     return "{" + ", ".join(f"{json_text(field)}: {text}" for field, text in fields.items()) + "}"
