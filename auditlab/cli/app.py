@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from auditlab.cli import ask, capture, demo, evidence, keep, summary
+from auditlab.cli import ask, capture, demo, evidence, join, keep, summary
 from auditlab.cli.output import warn
 from auditlab.connection import redact
 from auditlab.errors import AuditlabError
@@ -111,7 +111,7 @@ def _flowing(text: str) -> str:
     return "\n\n".join(paragraph.replace("\n", " ") for paragraph in text.split("\n\n"))
 
 
-for group in (demo, capture, summary, ask, evidence, keep):
+for group in (demo, capture, summary, ask, join, evidence, keep):
     group.add_to(app)
 for command in app.registered_commands:
     command.help = _flowing(inspect.getdoc(command.callback) or "")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     Typed = Callable[..., Result]
 
 COMMANDS = {
+    "aggregate",
     "archive",
     "as-of",
     "blame",
@@ -32,11 +33,13 @@ COMMANDS = {
     "history",
     "init",
     "partitions",
+    "pit-join",
     "summary",
     "timeline",
     "track",
     "untrack",
     "verify",
+    "why-not",
 }
 
 
