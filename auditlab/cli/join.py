@@ -102,21 +102,23 @@ def pit_join(
     """
     if len(question.types) != 1:
         raise BadOption("pit-join takes one --type: that of the entities to join.")
-    if question.output.file is not None and question.output.file.exists() and spine.exists():
-        if question.output.file.samefile(spine):
-            raise BadOption(
-                f"{spine} is the spine itself; an answer does not overwrite it. Name another file: -o FILE."
-            )
+    file = question.output.file
+    if file is not None and file.exists() and spine.exists() and file.samefile(spine):
+        raise BadOption(f"{spine} is the spine itself; an answer does not overwrite it. Name another file: -o FILE.")
 
-    def join(log: al.ChangeLog[Any]) -> pl.DataFrame | pl.LazyFrame:
-        frame = spine_frame(_read(spine), *(name for name in (entity, at, known) if name is not None))
+    def join(log: al.ChangeLog[pl.DataFrame]) -> pl.DataFrame:
         columns = {"at": at} if known is None else {"at": at, "known": known}
-        hidden = {name: f"\x00{name}" for name in columns} if question.zone is not None else columns
-        if question.zone is not None:  # a scanned archive has a zone of its own
-            times = [spine_times(frame[column], question.zone).alias(hidden[name]) for name, column in columns.items()]
-            frame = frame.with_columns(times)
+        frame = spine_frame(_read(spine), entity, *columns.values())
+        if question.zone is None:
+            joined = log.pit_join(frame, entity=entity, **columns, valid=valid, fields=fields, outside=outside.value)
+            return joined.lazy().collect()
+        zone = question.zone  # also for a scanned archive, which has a zone of its own
+        hidden = {name: f"\x00{name}" for name in columns}
+        frame = frame.with_columns(
+            spine_times(frame[column], zone).alias(hidden[name]) for name, column in columns.items()
+        )
         joined = log.pit_join(frame, entity=entity, **hidden, valid=valid, fields=fields, outside=outside.value)
-        return joined.drop([name for name in hidden.values() if name.startswith("\x00")])
+        return joined.lazy().collect().drop(hidden.values())
 
     question.answer("pit_join", join, title=f"{spine.name} with {question.types[0]}")
 
@@ -236,7 +238,7 @@ def why_not(
 ) -> None:
     """Why an entity is not there at a time, in words: deleted, emptied, not yet inserted, never seen, not recorded.
 
-    Names the change that made it so, with its time, its user and its transaction. Of an entity that is there it says so.
+    Names the change that made it so, with its time, its user and its transaction. One that is there is said to be.
 
     [bold]Examples[/bold]
 
