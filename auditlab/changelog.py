@@ -13,10 +13,14 @@ from auditlab.analytics import drift as drift_
 from auditlab.analytics import evidence as evidence_
 from auditlab.analytics import summary as summary_
 from auditlab.archive import keep
-from auditlab.capture.keys import entity_uuid
 from auditlab.description import description
 from auditlab.engines import engine as engine_named
 from auditlab.errors import BadOption, UnknownEntity
+from auditlab.keys import entity_uuid
+from auditlab.lazy import lazy
+from auditlab.load import reconcile as reconcile_
+from auditlab.reading import renames
+from auditlab.reading import upcasters as upcasters_
 from auditlab.records import records
 from auditlab.schema import CHANGES, EntityChange, LogFacts
 from auditlab.temporal import aggregate as aggregate_
@@ -24,20 +28,26 @@ from auditlab.temporal import asof, diff, pit
 from auditlab.temporal import blame as blame_
 from auditlab.temporal import compare as compare_
 from auditlab.temporal import history as history_
+from auditlab.temporal import key_changes as key_changes_
 from auditlab.temporal import replay as replay_
 from auditlab.temporal import timeline as timeline_
 from auditlab.temporal import why_not as why_not_
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from auditlab.analytics.reconciliation import Reconciliation
     from auditlab.archive.write import ArchiveSummary
     from auditlab.clock import Moment
+    from auditlab.reading.renames import Names
+    from auditlab.reading.upcasters import Upcasters
     from auditlab.selection import Selected
+    from auditlab.temporal.patterns import Patterns
     from auditlab.temporal.pit import Spine
+    from auditlab.temporal.tolerance import Tolerance
 
-__all__ = ["ChangeLog", "pit_join"]
+__all__ = ["ChangeLog", "pit_join", "reconcile"]
 
 F = TypeVar("F", pl.DataFrame, pl.LazyFrame)
 
@@ -164,6 +174,18 @@ class ChangeLog(Generic[F]):
         """:func:`auditlab.selectors.where`: the changes that meet every predicate over the canonical columns."""
         return self._of(selectors.where(self._selected, *predicates, **equal))
 
+    # readings
+
+    def renamed(
+        self, names: Names, *, before: int | None = None, before_transaction: int | None = None
+    ) -> ChangeLog[F]:
+        """:func:`auditlab.reading.renames.renamed`: the log with fields read under their later names."""
+        return self._of(renames.renamed(self._selected, names, before=before, before_transaction=before_transaction))
+
+    def upcast(self, upcasters: Upcasters) -> ChangeLog[F]:
+        """:func:`auditlab.reading.upcasters.upcast`: the same log, every document read as of the current version."""
+        return self._of(upcasters_.upcast(self._selected, upcasters))
+
     # verbs
 
     def changes(self) -> F:
@@ -178,13 +200,37 @@ class ChangeLog(Generic[F]):
         """:func:`auditlab.temporal.history.history`: every version, with the time that it held."""
         return self._out(history_.history(self._about(entity)))
 
-    def diffs(self, entity: object = None) -> F:
-        """:func:`auditlab.temporal.diff.diffs`: what each change did, one row a changed field."""
-        return self._out(diff.diffs(self._about(entity)))
+    def diffs(
+        self,
+        entity: object = None,
+        *,
+        paths: bool = False,
+        ignore: Patterns = (),
+        tolerance: Tolerance | None = None,
+        list_keys: Mapping[str, str] | None = None,
+    ) -> F:
+        """:func:`auditlab.temporal.diff.diffs`: what each change did, one row a changed field, or part of one."""
+        return self._out(
+            diff.diffs(self._about(entity), paths=paths, ignore=ignore, tolerance=tolerance, list_keys=list_keys)
+        )
 
-    def compare(self, start: Moment, end: Moment, *, steps: bool = False) -> F:
+    def compare(
+        self,
+        start: Moment,
+        end: Moment,
+        *,
+        steps: bool = False,
+        paths: bool = False,
+        ignore: Patterns = (),
+        tolerance: Tolerance | None = None,
+        list_keys: Mapping[str, str] | None = None,
+    ) -> F:
         """:func:`auditlab.temporal.compare.compare`: what differs between two instants."""
-        return self._out(compare_.compare(self._selected, start, end, steps=steps))
+        found = compare_.compare(
+            self._selected, start, end, steps=steps, paths=paths, ignore=ignore, tolerance=tolerance,
+            list_keys=list_keys,
+        )  # fmt: skip
+        return self._out(found)
 
     def blame(self, entity: object = None, at: Moment | None = None) -> F:
         """:func:`auditlab.temporal.blame.blame`: who last set each field of each live entity, when, from what."""
@@ -232,6 +278,10 @@ class ChangeLog(Generic[F]):
         """:func:`auditlab.temporal.timeline.timeline`: who did what when, field by field."""
         return self._out(timeline_.timeline(self._about(entity)))
 
+    def key_changes(self) -> F:
+        """:func:`auditlab.temporal.key_changes.key_changes`: which rows got another primary key, when, by whom."""
+        return self._out(key_changes_.key_changes(self._selected))
+
     def replay(self, at: Moment | None = None, *, steps: bool = False) -> F:
         """:func:`auditlab.temporal.replay.replay`: the changes folded into a state, at once or step by step."""
         return self._out(replay_.replay(self._selected, at, steps=steps))
@@ -249,10 +299,7 @@ class ChangeLog(Generic[F]):
         entity_id = None if entity is None else selectors.entity_id(self._selected, parent, entity)
         if entity is not None and entity_id is None:
             raise UnknownEntity(f"no entity {entity!r} among {parent!r} in this log.")
-        found = aggregate_.aggregate(
-            self._selected, parent, items=items, at=at, entity=entity_id, key=key, key_id=_entity_id
-        )
-        return self._out(found)
+        return self._out(aggregate_.aggregate(self._selected, parent, items=items, at=at, entity=entity_id, key=key))
 
     def summary(self, *, users: int = 10, recent: int = 50, period: str = "day") -> summary_.Summary:
         """:func:`auditlab.analytics.summary.summary`: how much happened, by operation, user, type and period."""
@@ -262,9 +309,24 @@ class ChangeLog(Generic[F]):
         """:func:`auditlab.analytics.evidence.evidence`: whether the log can be trusted, each finding with its rows."""
         return evidence_.evidence(self._selected, documents=documents)
 
+    def reconcile(
+        self,
+        dsn: str,
+        *,
+        table: str = "audit.entity_change_log",
+        columns: Mapping[str, str] | None = None,
+        progress: bool | None = None,
+    ) -> Reconciliation:
+        """:func:`auditlab.load.reconcile.reconcile`: the log against the live tables, in one snapshot of them."""
+        return reconcile_.reconcile(self._selected, dsn, table=table, columns=columns, progress=progress)
+
     def drift(self) -> F:
         """:func:`auditlab.analytics.drift.drift`: which fields appeared, vanished, changed type or name, and when."""
         return self._out(drift_.drift(self._selected))
+
+    def likely_renames(self, *, share: float = 0.9) -> dict[str, dict[str, str]]:
+        """:func:`auditlab.analytics.drift.likely_renames`: the drift report's renamings, as ``renamed`` takes them."""
+        return drift_.likely_renames(self._selected, share=share)
 
     def to_archive(self, folder: str | Path) -> ArchiveSummary:
         """:func:`auditlab.archive.keep.to_archive`: the log as an archive in a new folder."""
@@ -277,11 +339,7 @@ class ChangeLog(Generic[F]):
         return self._selected if entity is None else selectors.entity(self._selected, entity)
 
     def _out(self, frame: pl.DataFrame) -> F:
-        return cast("F", frame.lazy() if self._lazy else frame)
-
-
-def _entity_id(entity_type: str, key: object) -> str:
-    return str(entity_uuid(entity_type, key))
+        return cast("F", lazy(frame) if self._lazy else frame)
 
 
 def pit_join(
@@ -297,3 +355,22 @@ def pit_join(
 ) -> F:
     """:func:`auditlab.temporal.pit.pit_join`: each row of a spine with its entity's state as of its time."""
     return log.pit_join(spine, entity=entity, at=at, known=known, valid=valid, fields=fields, outside=outside)
+
+
+def reconcile(
+    log: ChangeLog[F] | None,
+    dsn: str,
+    *,
+    entity_types: str | Sequence[str] | None = None,
+    table: str = "audit.entity_change_log",
+    columns: Mapping[str, str] | None = None,
+    progress: bool | None = None,
+) -> Reconciliation:
+    """:func:`auditlab.load.reconcile.reconcile`: a log against the live tables; None takes the live log itself."""
+    if log is None:
+        return reconcile_.reconcile(
+            None, dsn, entity_types=entity_types, table=table, columns=columns, progress=progress
+        )
+    types = [entity_types] if isinstance(entity_types, str) else entity_types
+    chosen = log if types is None else log.of(*types)
+    return chosen.reconcile(dsn, table=table, columns=columns, progress=progress)

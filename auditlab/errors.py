@@ -12,6 +12,8 @@ Each is also the built-in that fits it, so ``except LookupError`` works too::
     ├── MalformedChange (ValueError)        rows that are no changes, by kind
     │   ├── SnapshotTooDeep
     │   └── SnapshotTooLarge
+    ├── ReadingError (ValueError)           documents that declared renames do not fit
+    │   └── UpcastError                     documents that the upcasters cannot bring to the current version
     ├── NoData (LookupError)                outside the log's coverage
     ├── IncompleteLog (ValueError)          the log does not hold what the question needs
     ├── LogTooLarge (MemoryError)           a load that would not fit in memory
@@ -23,17 +25,21 @@ Each is also the built-in that fits it, so ``except LookupError`` works too::
     │   ├── CannotAudit (ValueError)        a table that cannot be captured, and why
     │   ├── NotInstalled (LookupError)      no change log in this database
     │   ├── IncompleteRead (PermissionError) row security or grants would shorten the result
-    │   └── UnsafeOrder (ValueError)        the log's order cannot be trusted
+    │   ├── UnsafeOrder (ValueError)        the log's order cannot be trusted
+    │   ├── UntrackableChanges (ValueError) changes that no reader by transaction would see
+    │   ├── NotDurable (TimeoutError)       what was read is not on the server's disk yet
+    │   └── SystemMismatch (ValueError)     the log is another database's
     ├── ArchiveError (ValueError)
     │   ├── NotAnArchive (LookupError)
     │   ├── ArchiveExists (FileExistsError)
+    │   ├── CursorMismatch                  the archive goes on from another database, timeline or table
     │   └── ArchiveCorrupt                  nothing of the damaged file is returned
     └── MissingExtra (ImportError)          the exact ``pip install`` that brings the part
 
 and warnings, for answers that are not the whole truth::
 
     IncompletePopulation (UserWarning)      rows may be that the log never saw
-    UnlinkedKeys (UserWarning)              keys were changed, and the log names only the new ones
+    UnlinkedKeys (UserWarning)              keys were changed, and how the log does not tell
 """
 
 from __future__ import annotations
@@ -48,6 +54,7 @@ __all__ = [
     "BadTime",
     "CannotAudit",
     "ConnectionFailed",
+    "CursorMismatch",
     "DatabaseError",
     "IncompleteLog",
     "IncompletePopulation",
@@ -58,16 +65,21 @@ __all__ = [
     "NoData",
     "NoSuchTable",
     "NotAnArchive",
+    "NotDurable",
     "NotInstalled",
+    "ReadingError",
     "SchemaMismatch",
     "SnapshotTooDeep",
     "SnapshotTooLarge",
+    "SystemMismatch",
     "UnknownChange",
     "UnknownEntity",
     "UnknownEntityType",
     "UnknownField",
     "UnlinkedKeys",
     "UnsafeOrder",
+    "UntrackableChanges",
+    "UpcastError",
 ]
 
 
@@ -109,6 +121,14 @@ class SnapshotTooDeep(MalformedChange):
 
 class SnapshotTooLarge(MalformedChange):
     """A snapshot is larger, or has more fields, than the limit."""
+
+
+class ReadingError(AuditlabError, ValueError):
+    """Documents do not fit the renames with which the log is read; the message counts them and names the changes."""
+
+
+class UpcastError(ReadingError):
+    """Documents cannot be brought to the current version; the message says which, of which changes, and why."""
 
 
 class NoData(AuditlabError, LookupError):
@@ -159,6 +179,18 @@ class UnsafeOrder(DatabaseError, ValueError):
     """The order of the log's rows cannot be trusted."""
 
 
+class UntrackableChanges(DatabaseError, ValueError):
+    """Changes have no transaction id, or one that cannot be: a reader by transaction would never see them."""
+
+
+class NotDurable(DatabaseError, TimeoutError):
+    """What was read is not on the server's disk yet: a crash there could still undo it."""
+
+
+class SystemMismatch(DatabaseError, ValueError):
+    """The log was written in another database than the one that it is held against."""
+
+
 class ArchiveError(AuditlabError, ValueError):
     """Something about an archive folder."""
 
@@ -175,6 +207,10 @@ class ArchiveCorrupt(ArchiveError):
     """A file differs from what the manifest says; none of its rows are returned."""
 
 
+class CursorMismatch(ArchiveError):
+    """An archive's cursor is a place in another database, timeline or table than the one that is read."""
+
+
 class MissingExtra(AuditlabError, ImportError):
     """An optional part is not installed; the message is the exact command that installs it."""
 
@@ -184,4 +220,4 @@ class IncompletePopulation(UserWarning):
 
 
 class UnlinkedKeys(UserWarning):
-    """Primary keys were changed in a log that names only the new ones: rows stay under their old keys, too."""
+    """Primary keys were changed, and the log does not tell for certain which row had which key from then on."""

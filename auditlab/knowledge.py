@@ -14,7 +14,18 @@ import numpy as np
 import polars as pl
 
 from auditlab.schema import TIME
-from auditlab.spans import DELETED, LIVE, NOT_RECORDED, NOT_YET, WORDS, before_first, bisect, step_word, version_of
+from auditlab.spans import (
+    DELETED,
+    LIVE,
+    NOT_RECORDED,
+    NOT_YET,
+    WORDS,
+    before_first,
+    bisect,
+    came,
+    step_word,
+    version_of,
+)
 from auditlab.valid_time import FIRST, NEVER, SINCE_EVER, UNDATED
 
 if TYPE_CHECKING:
@@ -45,7 +56,7 @@ _EFFECTIVE, _BEFORE_ALL, _IS_LIVE = pl.col("effective"), pl.lit(FIRST), pl.lit(L
 _NO_VERSION, _CERTAIN = pl.lit(None, dtype=pl.UInt32), pl.lit(value=True)
 _LIVE = WORDS.index(LIVE)
 _FOUND, _BEGUN, _STATES, _ENDED = range(4)
-"""The order of records of one entity at one position."""
+"""The order of records of one entity at one turn."""
 
 
 def records_by_field(
@@ -54,7 +65,7 @@ def records_by_field(
     """The records of a type whose valid time stands in a field, by entity and order.
 
     Args:
-        steps: The type's steps by entity and position, with the numbers of their documents.
+        steps: The type's steps by entity and turn, with the numbers of their documents.
         versions: The type's versions, by entity and version.
         truncated: The position of the type's first TRUNCATE.
         valid: Int64 by document, as :func:`auditlab.valid_time.valid_times` gives it.
@@ -70,8 +81,11 @@ def records_by_field(
         number=pl.when(dated).then("number"),
         certain=pl.col("certain") & dated,
     )
+    moved = steps.filter(came()).select("entity", "turn", moved=pl.lit(value=True))  # its other states have another key
+    rows = rows.join(moved, on=["entity", "turn"], how="left", maintain_order="left")
     begins = pl.any_horizontal((pl.col(name) != pl.col(name).shift()).fill_null(value=True) for name in ENTITY_LIFE)
-    whole = pl.col("operation").eq_missing(pl.lit("INSERT"))  # else it may have had other states, of other valid times
+    # one that was neither inserted nor came may have had other states, of other valid times
+    whole = pl.col("operation").eq_missing(pl.lit("INSERT")) | pl.col("moved").fill_null(value=False)
     lives = _records(
         rows.filter(begins),
         part=_BEGUN,
@@ -88,7 +102,7 @@ def records_by_field(
         opens=True,
     )
     before = _not_known(before_first(steps, truncated))
-    return pl.concat([before, lives, states, ended]).sort("entity", "position", "part", maintain_order=True)
+    return pl.concat([before, lives, states, ended]).sort("entity", "turn", "part", maintain_order=True)
 
 
 def records_by_clock(steps: pl.DataFrame, truncated: int | None) -> pl.DataFrame:
@@ -107,12 +121,24 @@ def records_by_clock(steps: pl.DataFrame, truncated: int | None) -> pl.DataFrame
     done = _records(
         steps,
         part=_STATES,
-        valid=pl.col("changed_at").cum_max().over("entity").dt.epoch("us"),
+        valid=pl.lit(_running(steps)),
         presence=_word(step_word()),
         number=version_of(),
     )
     parts = [_not_known(first), since_ever, later, done]
-    return pl.concat(parts).sort("entity", "position", "part", maintain_order=True)
+    return pl.concat(parts).sort("entity", "turn", "part", maintain_order=True)
+
+
+def _running(steps: pl.DataFrame) -> pl.Series:
+    """The running maximum of ``changed_at`` in each entity, carried on where a change of a key begins another one."""
+    steps = steps.select("entity", "link", "ends", changed=pl.col("changed_at").cum_max().over("entity").dt.epoch("us"))
+    while True:
+        ended = steps.filter(pl.col("ends") & pl.col("link").is_not_null()).select("link", since="changed")
+        later = steps.join(ended, on="link", how="left", maintain_order="left")
+        later = later.with_columns(changed=pl.max_horizontal("changed", "since").cum_max().over("entity")).drop("since")
+        if later["changed"].equals(steps["changed"]):
+            return steps["changed"]
+        steps = later
 
 
 def _not_known(first: pl.DataFrame) -> pl.DataFrame:
@@ -145,7 +171,7 @@ def _records(
     """Records of one kind; those that open a group withdraw what stands before them in the entity."""
     return rows.select(
         "entity",
-        "position",
+        "turn",
         pl.lit(part, dtype=pl.UInt8).alias("part"),
         recorded.alias("recorded"),
         valid.alias("valid"),

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from auditlab.capture.keys import entity_uuid
 from auditlab.clock import instant
 from auditlab.errors import BadOption, UnknownEntity, UnknownEntityType
+from auditlab.keys import entity_uuid
 from auditlab.schema import CHANGES, TIME
 from auditlab.selection import whole_number
 
@@ -69,8 +69,8 @@ def known(selected: Selected, entity_types: Iterable[str], key: object) -> list[
 
 def entity_id(selected: Selected, entity_type: str, key: object) -> str | None:
     """The entity id that an id or a primary key names in one type; None where the log has no change of it."""
-    rows = selected.recorded.changes
-    ids = rows.filter(pl.col("entity_type") == entity_type)["entity_id"]
+    recorded, own = selected.recorded, pl.col("entity_type") == entity_type
+    ids = pl.concat([recorded.changes.filter(own)["entity_id"], recorded.key_changes.filter(own)["old"]])
     candidates = [] if isinstance(key, dict) else [str(key)]
     candidates.append(str(entity_uuid(entity_type, key)))
     return next((candidate for candidate in candidates if (ids == candidate).any()), None)

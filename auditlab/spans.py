@@ -30,6 +30,7 @@ __all__ = [
     "SpanIndex",
     "before_first",
     "bisect",
+    "came",
     "spans",
     "step_word",
     "version_of",
@@ -54,6 +55,11 @@ _LAST = (_STATE.cast(pl.UInt32) + _EARLIER.cast(pl.UInt32)).cum_sum() - 1
 """The row of the last version that a step made: at most one that it found, and one that it left."""
 
 
+def came() -> pl.Expr:
+    """Over steps: whether a row that had another key goes on as this entity."""
+    return pl.col("link").is_not_null() & ~pl.col("ends")
+
+
 def step_word() -> pl.Expr:
     """Over steps: the place in ``WORDS`` (UInt8) of what the entity is after each."""
     return pl.when("ends").then(1).when(pl.col("after").is_null()).then(3).otherwise(0).cast(pl.UInt8)
@@ -68,7 +74,7 @@ def spans(steps: pl.DataFrame, truncated: int | None) -> pl.DataFrame:
     """The spans of every entity, in no order: ``SPANS``' columns. Versions replaced at once have none.
 
     Args:
-        steps: The type's steps by entity and position, with the numbers of their documents (``before``, ``after``).
+        steps: The type's steps by entity and turn, with the numbers of their documents (``before``, ``after``).
         truncated: The position of the type's first TRUNCATE: an entity first seen after it was absent before.
     """
     more = pl.col("entity") == pl.col("entity").shift(-1)
@@ -91,21 +97,21 @@ def spans(steps: pl.DataFrame, truncated: int | None) -> pl.DataFrame:
 
 
 def before_first(steps: pl.DataFrame, truncated: int | None) -> pl.DataFrame:
-    """One row an entity, its first step: entity, entity_id, position, effective, ``row``, and what it was before.
+    """One row an entity, its first step: entity, entity_id, turn, effective, ``row``, and what it was before.
 
     ``word`` (UInt8) is the place of that in ``WORDS``; ``number`` the row of the version where it was there since ever.
     """
-    numbered = steps.select("entity", "entity_id", "operation", "position", "effective", "unseen", "since_ever",
-                            "before", "ends", "after", last=_LAST)  # fmt: skip
+    numbered = steps.select("entity", "entity_id", "operation", "position", "turn", "effective", "unseen",
+                            "since_ever", "before", "ends", "after", "link", last=_LAST)  # fmt: skip
     first = numbered.with_row_index("row").filter(_OPENS)
     there = pl.col("since_ever") & _EARLIER
-    absent = pl.col("operation") == "INSERT"
+    absent = (pl.col("operation") == "INSERT") | came()
     if truncated is not None:
         absent |= pl.col("position") > truncated
     return first.select(
         "entity",
         "entity_id",
-        "position",
+        "turn",
         "effective",
         "row",
         word=pl.when(there).then(0).when(absent).then(2).otherwise(3).cast(pl.UInt8),

@@ -61,8 +61,9 @@ def inversions(selected: Selected, links: pl.DataFrame) -> pl.DataFrame:
 def order_faults(selected: Selected) -> dict[str, pl.DataFrame]:
     """Changes that stand elsewhere than their ids say, and those whose place the images do not tell."""
     recorded = selected.recorded
-    moved = recorded.changes.filter(pl.col("row") != pl.col("position")).select("position")
     unordered = recorded.sequence.unordered.unique().sort().rename("position").to_frame()
+    elsewhere = recorded.changes.filter(pl.col("row") != pl.col("position")).select("position")
+    moved = elsewhere.join(unordered, on="position", how="anti", maintain_order="left")
     return {"reordering repaired": moved, "order ambiguous": unordered}
 
 

@@ -18,14 +18,24 @@ from auditlab.errors import (
 )
 from auditlab.load.canonical import source_names
 from auditlab.queries import quote_identifier, text
-from auditlab.schema import REQUIRED
+from auditlab.schema import CHANGES, REQUIRED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from auditlab.connection import Connection
 
-__all__ = ["DEFAULT_TABLE", "Column", "Leaf", "LogTable", "describe", "folds", "kinds", "without_baseline"]
+__all__ = [
+    "DEFAULT_TABLE",
+    "Column",
+    "Leaf",
+    "LogTable",
+    "describe",
+    "folds",
+    "keys",
+    "kinds",
+    "tracked",
+]
 
 DEFAULT_TABLE = "audit.entity_change_log"
 
@@ -133,7 +143,7 @@ class LogTable:
     def inner(self, leaf: Leaf | None = None) -> str:
         """The SELECT of all rows under canonical names, of the whole log or of one leaf."""
         kind = self.kind if leaf is None else leaf.kind
-        places = ["tableoid AS partition", "ctid AS place"] if kind in (*_PLACED, "p") else []
+        places = ["tableoid AS leaf", "ctid AS place"] if kind in (*_PLACED, "p") else []
         names = ", ".join([column.inner for column in self.columns] + places)
         return f"SELECT {names} FROM {self.relation if leaf is None else leaf.relation}"
 
@@ -222,14 +232,19 @@ def kinds(connection: Connection) -> dict[str, dict[str, str]]:
     return found
 
 
-def without_baseline(connection: Connection, log: LogTable) -> tuple[str, ...]:
-    """Entity types of the log of which rows that no change touched are missing; none where no capture of ours says."""
+def keys(connection: Connection) -> dict[str, tuple[str, ...]]:
+    """Per table of the source, the columns of its primary key, in the key's order."""
+    return {row["entity_type"]: tuple(row["columns"]) for row in connection.rows(text("load", "keys"))}
+
+
+def tracked(connection: Connection, log: LogTable) -> dict[str, bool]:
+    """Entity types that our capture tracks, and whether their rows of before were written; none without it."""
     beside = f"{quote_identifier(log.schema)}.tracked_table"
     found = connection.rows(text("load", "relation"), (beside,))
     if not found or not found[0]["readable"] or found[0]["row_security"]:
-        return ()
-    rows = connection.rows(text("load", "without_baseline").replace("audit.tracked_table", beside))
-    return tuple(row["name"] for row in rows)
+        return {}
+    rows = connection.rows(text("load", "tracked").replace("audit.tracked_table", beside))
+    return {row["name"]: row["baseline"] for row in rows}
 
 
 def _relation(connection: Connection, table: str) -> dict[str, Any]:
@@ -259,7 +274,7 @@ def _columns(connection: Connection, oid: int, label: str, mapping: Mapping[str,
     columns, faults = [], []
     for name, theirs in source_names(mapping).items():
         shown = name if name == theirs else f"{name} (from {theirs!r})"
-        if theirs not in there:
+        if theirs not in there or (name == theirs == "partition" and there[theirs]["type"] not in _TEXT):
             if name in REQUIRED or name != theirs:
                 faults.append(f"{shown}: missing")
             columns.append(Column(name=name, theirs=None, type="text", declared="text"))
@@ -277,7 +292,7 @@ def _columns(connection: Connection, oid: int, label: str, mapping: Mapping[str,
     return (*columns, *(Column(name=name, theirs=None, type="text", declared="text") for name in missing))
 
 
-_ALL = (*REQUIRED, "changed_by", "changed_fields", "metadata", "transaction_id", "correlation_id", "committed_at")
+_ALL = (*REQUIRED, *(name for name in CHANGES if name not in REQUIRED))
 
 
 def _takes(column: Column) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -12,12 +11,13 @@ import polars as pl
 from auditlab import queries
 from auditlab.engines.base import params_frame
 from auditlab.errors import BadOption, UnknownField
+from auditlab.keys import entity_uuid
 from auditlab.schema import TIME
 from auditlab.temporal.asof import META, live
 from auditlab.temporal.references import as_entity_ids, key_texts, same_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from datetime import datetime
 
     from auditlab.clock import Moment
@@ -64,7 +64,6 @@ def aggregate(
     at: Moment | None = None,
     entity: str | None = None,
     key: Fields | None = None,
-    key_id: Callable[[str, object], str] | None = None,
 ) -> pl.DataFrame:
     """Every live parent with its live children at an instant (inclusive), and these with theirs; else the latest.
 
@@ -86,7 +85,6 @@ def aggregate(
         key: The parents' field that the children refer to, or fields. Without it, for one field ``id`` where the
             parents have it, else the entity id (also by the key that it is derived from); for several fields the
             parents' fields of the same names.
-        key_id: Gives the entity id of a type and a key, for parents that are known by their entity ids.
 
     Returns:
         ``as_of``'s columns of the parent, and for each kind of children a list, by entity_id, of structs of ``as_of``'s
@@ -111,7 +109,7 @@ def aggregate(
     rows = live(selected, shape, when)
     if entity is not None:
         rows = rows.filter(pl.col("entity_id") == entity)
-    return _Question(selected, when, key_id).with_items(shape, rows, whole)
+    return _Question(selected, when).with_items(shape, rows, whole)
 
 
 def _kinds(items: object) -> dict[str, Kind]:
@@ -152,11 +150,10 @@ def _places(shape: Shape, fields: tuple[str, ...]) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """What is asked of every level: the log, the instant, and how a key becomes an entity id."""
+    """What is asked of every level: the log and the instant."""
 
     selected: Selected
     at: datetime | None
-    key_id: Callable[[str, object], str] | None
 
     def with_items(self, shape: Shape, rows: pl.DataFrame, kind: Kind) -> pl.DataFrame:
         """Live rows of one type in their public form, with their children as lists.
@@ -188,9 +185,8 @@ class _Question:
         fields = self._key(shape, key, kind)
         if fields:
             return key_texts([(shape.columns[place], rows[f"f{place}"]) for place in _places(shape, fields)]), refers
-        if self.key_id is not None:
-            ids = same_ids(shape.span_index.codes.entity_ids)
-            refers = as_entity_ids(refers, ids, partial(self.key_id, shape.entity_type))
+        ids = same_ids(shape.span_index.codes.entity_ids)
+        refers = as_entity_ids(refers, ids, lambda one: str(entity_uuid(shape.entity_type, one)))
         return same_ids(rows["entity_id"]), refers
 
     def _key(self, shape: Shape, key: tuple[str, ...] | None, kind: Kind) -> tuple[str, ...]:

@@ -29,8 +29,9 @@ def why_not(selected: Selected, at: Moment | None = None) -> str:
     """Why the one selected entity is absent at an instant (inclusive), else in the latest state: a sentence or two.
 
     The sentence names the change that ended the entity, or the first that the log has of it, with its time (UTC), its
-    user and its transaction. Of an entity that is there it says so, since when, and where that is not certain; of one
-    that the log first has later it says whether it was not there yet or that cannot be told.
+    user and its transaction; where its key was changed, the other key (as an entity id). Of an entity that is there it
+    says so, since when, and where that is not certain; of one that the log first has later it says whether it was not
+    there yet or that cannot be told.
 
     Args:
         selected: A selection of one entity.
@@ -54,7 +55,7 @@ def why_not(selected: Selected, at: Moment | None = None) -> str:
         begun, until = begun | (pl.col("valid_from") <= when), until | (pl.col("valid_to") > when)
     else:
         begun = pl.lit(value=True)
-    changes = shape.entity_changes.filter(pl.col("entity_id") == entity_id)
+    changes = _with_keys(selected, shape.entity_changes.filter(pl.col("entity_id") == entity_id).sort("turn"))
     asked = "now" if when is None else f"at {_time(when)}"
     live = versions.filter(begun & until)
     if len(live):
@@ -66,7 +67,9 @@ def why_not(selected: Selected, at: Moment | None = None) -> str:
         return _before_first(shape, who, asked, changes)
     last = done.row(-1, named=True)
     words = {"TRUNCATE": "its table was emptied by TRUNCATE"}.get(last["operation"], "it was deleted")
-    return f"{who} is absent {asked}: {words}, {_told(last)}.{_again(changes, last['position'])}"
+    if last["passed_on"] is not None:
+        words = f"its key was changed to {last['passed_on']}"
+    return f"{who} is absent {asked}: {words}, {_told(last)}.{_again(changes, last['turn'])}"
 
 
 def never_seen(selected: Selected, key: object, elsewhere: list[str], at: Moment | None = None) -> str:
@@ -131,6 +134,9 @@ def _before_first(shape: Shape, who: str, asked: str, changes: pl.DataFrame) -> 
         return f"It cannot be told whether {who} was there {asked}: {told}"
     if first["operation"] == "INSERT":
         return f"{who} was not yet there {asked}: it was inserted {_told(first)}."
+    if first["came_from"] is not None:
+        key = f"its key was {first['came_from']} and was changed to this one"
+        return f"{who} was not yet there {asked}: {key} {_told(first)}."
     every = shape.entity_changes
     emptied = every.filter((pl.col("operation") == "TRUNCATE") & (pl.col("position") < first["position"]))
     return (
@@ -139,9 +145,19 @@ def _before_first(shape: Shape, who: str, asked: str, changes: pl.DataFrame) -> 
     )
 
 
-def _again(changes: pl.DataFrame, position: int) -> str:
-    later = changes.filter(pl.col("position") > position)
+def _with_keys(selected: Selected, changes: pl.DataFrame) -> pl.DataFrame:
+    """The changes of one entity, ``passed_on`` (the key that its row went on to) and ``came_from`` (which it had)."""
+    links = selected.recorded.sequence.links.with_row_index("link").select("link", "old", "new")
+    return changes.join(links, on="link", how="left", maintain_order="left").with_columns(
+        passed_on=pl.when("ends").then("new"), came_from=pl.when(~pl.col("ends")).then("old")
+    )
+
+
+def _again(changes: pl.DataFrame, turn: int) -> str:
+    later = changes.filter(pl.col("turn") > turn)
     if later.is_empty():
         return ""
     change = later.row(0, named=True)
+    if change["came_from"] is not None:
+        return f" Its key was taken again by the row that was {change['came_from']}, {_told(change)}."
     return f" It came back by a later {change['operation']}, {_told(change)}."

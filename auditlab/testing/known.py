@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from auditlab.testing.equality import Exact
-    from auditlab.testing.oracle import Oracle, Version
+    from auditlab.testing.oracle import Oracle
+    from auditlab.testing.walk import Version
 
 __all__ = ["changed_as_known", "true_as_known", "valid_time"]
 

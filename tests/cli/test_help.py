@@ -34,6 +34,7 @@ COMMANDS = {
     "init",
     "partitions",
     "pit-join",
+    "reconcile",
     "summary",
     "timeline",
     "track",
