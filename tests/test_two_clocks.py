@@ -316,8 +316,10 @@ def agree_by_clock(frame: pl.DataFrame) -> None:
 KINDS = {
     "by a field": (agree_by_field, {"dated": True}, 14),
     "by a field, rows lost": (agree_by_field, {"dated": True, "lossy": True}, 14),
+    "by a field, keys changed": (agree_by_field, {"dated": True, "rekeyed": True, "partitioned": True}, 10),
     "by changed_at": (agree_by_clock, {"committed": True}, 6),
     "by changed_at, rows lost": (agree_by_clock, {"committed": True, "lossy": True}, 6),
+    "by changed_at, keys changed": (agree_by_clock, {"committed": True, "rekeyed": True, "partitioned": True}, 6),
 }
 
 

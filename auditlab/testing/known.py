@@ -44,7 +44,8 @@ def true_as_known(
         return {"not yet": "not known"}.get(word, word), None, True
     by_then = [each for each in oracle.history(*entity) if each.valid_from is None or each.valid_from <= known]
     believed = [each for each in by_then if each.life == by_then[-1].life]
-    whole = believed[0].operation == "INSERT"
+    came = {(change.entity_type, change.new, change.begun_by) for change in oracle.changed}
+    whole = believed[0].operation == "INSERT" or (*entity, believed[0].id) in came
     certain = whole
     undated = False
     best: tuple[datetime, Version] | None = None
