@@ -113,12 +113,12 @@ def versioned(data: st.DataObject, frame: pl.DataFrame, versions: list[int | Non
     """The log with a version a transaction, or now and then a change, in its metadata."""
     cuts = sorted(data.draw(st.lists(st.sampled_from(frame["id"].to_list()), min_size=2, max_size=2)))
     metadata = []
-    for number, given in frame.select("id", "metadata").iter_rows():
+    for number, told in frame.select("id", "metadata").iter_rows():
         version = versions[sum(number >= cut for cut in cuts)]
         if data.draw(st.sampled_from((False,) * 7 + (True,))):
             version = data.draw(st.sampled_from(versions))
         word = {None: [], 1: [("schema_version", "1")], 2: [("schema_version", '"2"')]}
-        own = [(name, json.dumps(value)) for name, value in json.loads(given or '{"app": 1}').items()]
+        own = [(name, json.dumps(value)) for name, value in json.loads(told or '{"app": 1}').items()]
         pairs = own + word.get(version, [("schema_version", f"{version}.0")])
         metadata.append("{" + ", ".join(f'"{name}": {text}' for name, text in pairs) + "}")
     return frame.with_columns(pl.Series("metadata", metadata, dtype=pl.String))
