@@ -18,6 +18,7 @@ from auditlab.engines import engine as engine_named
 from auditlab.errors import BadOption, UnknownEntity
 from auditlab.keys import entity_uuid
 from auditlab.lazy import lazy
+from auditlab.load import reconcile as reconcile_
 from auditlab.reading import renames
 from auditlab.reading import upcasters as upcasters_
 from auditlab.records import records
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from auditlab.analytics.reconciliation import Reconciliation
     from auditlab.archive.write import ArchiveSummary
     from auditlab.clock import Moment
     from auditlab.reading.renames import Names
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
     from auditlab.temporal.pit import Spine
     from auditlab.temporal.tolerance import Tolerance
 
-__all__ = ["ChangeLog", "pit_join"]
+__all__ = ["ChangeLog", "pit_join", "reconcile"]
 
 F = TypeVar("F", pl.DataFrame, pl.LazyFrame)
 
@@ -297,6 +299,17 @@ class ChangeLog(Generic[F]):
         """:func:`auditlab.analytics.evidence.evidence`: whether the log can be trusted, each finding with its rows."""
         return evidence_.evidence(self._selected, documents=documents)
 
+    def reconcile(
+        self,
+        dsn: str,
+        *,
+        table: str = "audit.entity_change_log",
+        columns: Mapping[str, str] | None = None,
+        progress: bool | None = None,
+    ) -> Reconciliation:
+        """:func:`auditlab.load.reconcile.reconcile`: the log against the live tables, in one snapshot of them."""
+        return reconcile_.reconcile(self._selected, dsn, table=table, columns=columns, progress=progress)
+
     def drift(self) -> F:
         """:func:`auditlab.analytics.drift.drift`: which fields appeared, vanished, changed type or name, and when."""
         return self._out(drift_.drift(self._selected))
@@ -330,3 +343,22 @@ def pit_join(
 ) -> F:
     """:func:`auditlab.temporal.pit.pit_join`: each row of a spine with its entity's state as of its time."""
     return log.pit_join(spine, entity=entity, at=at, fields=fields, outside=outside)
+
+
+def reconcile(
+    log: ChangeLog[F] | None,
+    dsn: str,
+    *,
+    entity_types: str | Sequence[str] | None = None,
+    table: str = "audit.entity_change_log",
+    columns: Mapping[str, str] | None = None,
+    progress: bool | None = None,
+) -> Reconciliation:
+    """:func:`auditlab.load.reconcile.reconcile`: a log against the live tables; None takes the live log itself."""
+    if log is None:
+        return reconcile_.reconcile(
+            None, dsn, entity_types=entity_types, table=table, columns=columns, progress=progress
+        )
+    types = [entity_types] if isinstance(entity_types, str) else entity_types
+    chosen = log if types is None else log.of(*types)
+    return chosen.reconcile(dsn, table=table, columns=columns, progress=progress)

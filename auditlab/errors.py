@@ -27,7 +27,8 @@ Each is also the built-in that fits it, so ``except LookupError`` works too::
     │   ├── IncompleteRead (PermissionError) row security or grants would shorten the result
     │   ├── UnsafeOrder (ValueError)        the log's order cannot be trusted
     │   ├── UntrackableChanges (ValueError) changes that no reader by transaction would see
-    │   └── NotDurable (TimeoutError)       what was read is not on the server's disk yet
+    │   ├── NotDurable (TimeoutError)       what was read is not on the server's disk yet
+    │   └── SystemMismatch (ValueError)     the log is another database's
     ├── ArchiveError (ValueError)
     │   ├── NotAnArchive (LookupError)
     │   ├── ArchiveExists (FileExistsError)
@@ -70,6 +71,7 @@ __all__ = [
     "SchemaMismatch",
     "SnapshotTooDeep",
     "SnapshotTooLarge",
+    "SystemMismatch",
     "UnknownChange",
     "UnknownEntity",
     "UnknownEntityType",
@@ -183,6 +185,10 @@ class UntrackableChanges(DatabaseError, ValueError):
 
 class NotDurable(DatabaseError, TimeoutError):
     """What was read is not on the server's disk yet: a crash there could still undo it."""
+
+
+class SystemMismatch(DatabaseError, ValueError):
+    """The log was written in another database than the one that it is held against."""
 
 
 class ArchiveError(AuditlabError, ValueError):

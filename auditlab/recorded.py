@@ -75,8 +75,12 @@ class Recorded:
                 continue
             check_columns(rows)
             parts.append(rows.select(*CHANGES, pl.lit(early).alias("baseline")))
-        rows = pl.concat(parts)
-        return rows.sort("id", maintain_order=True).with_row_index("row"), aside
+        rows = pl.concat(
+            parts, rechunk=True
+        )  # a load leaves many pieces, in which to look rows up costs ten times more
+        by_id = rows["id"].is_sorted()
+        rows = rows.set_sorted("id") if by_id else rows.sort("id", maintain_order=True)
+        return rows.with_row_index("row"), aside
 
     @property
     def _rows(self) -> pl.DataFrame:
@@ -135,8 +139,11 @@ class Recorded:
     @cached_property
     def begun(self) -> dict[str, datetime]:
         """Of entity types whose log begins with a baseline: when. What was there before is not in the log."""
+        steps = self.sequence.steps
+        if not (steps["operation"] == "SNAPSHOT").any():
+            return {}
         first = pl.col("position") == pl.col("position").min().over("entity_type")
-        rows = self.sequence.steps.filter(first & (pl.col("operation") == "SNAPSHOT"))
+        rows = steps.filter(first & (pl.col("operation") == "SNAPSHOT"))
         return dict(rows.select("entity_type", "effective").iter_rows())
 
     @cached_property

@@ -31,8 +31,19 @@ LAYERS = (
     {"errors"},
     {"schema", "clock", "queries"},
     {"engines"},
-    {"description", "documents", "keyfields", "keys", "layouts", "lazy", "lineage", "linked", "links", "literals"}
-    | {"lives", "malformed", "order", "origins", "placeholders", "recorded", "records", "rekeys", "selection"}
+    {"description", "dictionary", "documents", "keyfields", "keys", "layouts", "lazy", "lineage", "linked", "links"}
+    | {
+        "literals",
+        "lives",
+        "malformed",
+        "order",
+        "origins",
+        "placeholders",
+        "recorded",
+        "records",
+        "rekeys",
+        "selection",
+    }
     | {"encoding", "reading", "shape", "spans", "values"},
     {"temporal"},
     {"analytics"},
@@ -68,6 +79,7 @@ PUBLIC = {
     "pit_join",
     "read_parquet",
     "read_postgres",
+    "reconcile",
     "scan_archive",
     "track",
     "untrack",

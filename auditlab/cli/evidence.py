@@ -17,10 +17,10 @@ from auditlab.errors import BadOption
 if TYPE_CHECKING:
     from auditlab.analytics.evidence import Evidence
 
-__all__ = ["add_to"]
+__all__ = ["FOUND", "STYLE", "Severity", "add_to", "severe"]
 
 FOUND = 1
-_STYLE = {"error": "bold red", "warning": "yellow", "hint": "dim"}
+STYLE = {"error": "bold red", "warning": "yellow", "hint": "dim"}
 
 
 class Severity(StrEnum):
@@ -85,15 +85,19 @@ def evidence(
         _say(found)
     else:
         question.output.write(found.findings)
-    bad = list(SEVERITIES)[: list(Severity).index(fail_on) + 1] if fail_on is not Severity.NEVER else []
-    if found.worst in bad:
+    if found.worst in severe(fail_on):
         raise typer.Exit(FOUND)
+
+
+def severe(fail_on: Severity) -> list[str]:
+    """The severities at which a command fails."""
+    return list(SEVERITIES)[: list(Severity).index(fail_on) + 1] if fail_on is not Severity.NEVER else []
 
 
 def _say(found: Evidence) -> None:
     head, *lines = repr(found).splitlines()
     for line, severity in zip(lines, found.findings["severity"], strict=True):
-        say(line, style=_STYLE[severity])
+        say(line, style=STYLE[severity])
     say(head)
 
 

@@ -32,6 +32,7 @@ COMMANDS = {
     "history",
     "init",
     "partitions",
+    "reconcile",
     "summary",
     "timeline",
     "track",
