@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from auditlab.documents import Documents, Split
     from auditlab.order import Sequence
+    from auditlab.schema import LogFacts
     from auditlab.shape import Shape
 
 __all__ = ["DOC", "Images", "Read", "Reading", "assembled", "equal_values", "staged"]
@@ -150,6 +151,10 @@ class Read(Recorded):
         if entity_types not in self._parts:
             self._parts[entity_types] = Read(original, self._through)
         return self._parts[entity_types]
+
+    def with_facts(self, facts: LogFacts) -> Recorded:
+        """The same reading of the same rows, with other facts beside them."""
+        return Read(self._original.with_facts(facts), self._through)
 
     def _typed(self, entity_type: str, parts: Split, own: pl.DataFrame, steps: pl.DataFrame) -> Documents:
         through = [reading for reading in self._through if entity_type in reading.entity_types]

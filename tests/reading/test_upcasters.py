@@ -184,7 +184,11 @@ def test_a_row_with_another_key_has_the_version_that_it_had_under_the_old_one():
         ("INSERT", "new", {"n": 1}, under("old", rekeyed_from="old")),
     ]
     log = log_of(steps).upcast(upcasters_of(lambda document: document | {"up": True}))
-    assert log.diffs().select("id", "field", "kind").rows() == [(1, "n", "added"), (1, "up", "added"), (2, "n", "added")]
+    assert log.diffs().select("id", "field", "kind").rows() == [
+        (1, "n", "added"),
+        (1, "up", "added"),
+        (2, "n", "added"),
+    ]
 
 
 def test_rows_without_a_version_take_the_default_or_are_counted():
