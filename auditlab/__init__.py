@@ -2,6 +2,7 @@
 
 A change log goes in (:func:`read_postgres`, :func:`from_arrow`, :func:`read_parquet`, :func:`scan_archive`); a
 :class:`ChangeLog` comes out, whose verbs answer exactly, or raise an error that says why they cannot.
+:func:`reconcile` holds a log against the live tables.
 :func:`install` and :func:`track` make a PostgreSQL database keep such a log; :func:`archive_postgres` and
 :func:`verify` keep it as Parquet.
 """
@@ -16,9 +17,10 @@ from auditlab.capture.install import install
 from auditlab.capture.mark import mark
 from auditlab.capture.partitions import create_partitions
 from auditlab.capture.track import track, untrack
-from auditlab.changelog import ChangeLog, pit_join
+from auditlab.changelog import ChangeLog, pit_join, reconcile
 from auditlab.keys import entity_uuid
 from auditlab.marks import Mark, read_marks
+from auditlab.reading.upcasters import Upcasters
 from auditlab.schema import EntityChange
 from auditlab.sources import from_arrow, read_parquet, read_postgres, scan_archive
 
@@ -26,6 +28,7 @@ __all__ = [
     "ChangeLog",
     "EntityChange",
     "Mark",
+    "Upcasters",
     "archive_postgres",
     "check",
     "create_partitions",
@@ -38,6 +41,7 @@ __all__ = [
     "read_marks",
     "read_parquet",
     "read_postgres",
+    "reconcile",
     "scan_archive",
     "track",
     "untrack",

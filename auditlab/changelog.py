@@ -19,6 +19,9 @@ from auditlab.engines import engine as engine_named
 from auditlab.errors import BadOption, UnknownEntity
 from auditlab.keys import entity_uuid
 from auditlab.lazy import lazy
+from auditlab.load import reconcile as reconcile_
+from auditlab.reading import renames
+from auditlab.reading import upcasters as upcasters_
 from auditlab.records import records
 from auditlab.schema import CHANGES, EntityChange, LogFacts
 from auditlab.temporal import aggregate as aggregate_
@@ -35,16 +38,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from auditlab.analytics.reconciliation import Reconciliation
     from auditlab.archive.write import ArchiveSummary
     from auditlab.clock import Moment
     from auditlab.marks import Mark
+    from auditlab.reading.renames import Names
+    from auditlab.reading.upcasters import Upcasters
     from auditlab.selection import Selected
     from auditlab.selectors import Marks
     from auditlab.temporal.patterns import Patterns
     from auditlab.temporal.pit import Spine
     from auditlab.temporal.tolerance import Tolerance
 
-__all__ = ["ChangeLog", "pit_join"]
+__all__ = ["ChangeLog", "pit_join", "reconcile"]
 
 F = TypeVar("F", pl.DataFrame, pl.LazyFrame)
 
@@ -55,7 +61,7 @@ QUERIES = {
     "diffs": ("diffs",),
     "compare": ("compare", "compare_steps"),
     "blame": ("blame",),
-    "pit_join": ("pit_join",),
+    "pit_join": ("pit_join", "pit_join_known"),
     "timeline": ("timeline",),
     "replay": ("replay", "replay_steps"),
     "aggregate": ("aggregate",),
@@ -176,6 +182,18 @@ class ChangeLog(Generic[F]):
         """:func:`auditlab.selectors.where`: the changes that meet every predicate over the canonical columns."""
         return self._of(selectors.where(self._selected, *predicates, **equal))
 
+    # readings
+
+    def renamed(
+        self, names: Names, *, before: int | None = None, before_transaction: int | None = None
+    ) -> ChangeLog[F]:
+        """:func:`auditlab.reading.renames.renamed`: the log with fields read under their later names."""
+        return self._of(renames.renamed(self._selected, names, before=before, before_transaction=before_transaction))
+
+    def upcast(self, upcasters: Upcasters) -> ChangeLog[F]:
+        """:func:`auditlab.reading.upcasters.upcast`: the same log, every document read as of the current version."""
+        return self._of(upcasters_.upcast(self._selected, upcasters))
+
     # verbs
 
     def changes(self) -> F:
@@ -248,6 +266,8 @@ class ChangeLog(Generic[F]):
         *,
         entity: str = "entity_id",
         at: str = "at",
+        known: str | None = None,
+        valid: str | None = None,
         fields: Sequence[str] | None = None,
         outside: Literal["raise", "flag"] = "raise",
     ) -> F:
@@ -257,7 +277,15 @@ class ChangeLog(Generic[F]):
             return str(entity_uuid(self.entity_types[0], key))
 
         joined = pit.pit_join(
-            self._selected, spine, entity=entity, at=at, fields=fields, outside=outside, key_id=key_id
+            self._selected,
+            spine,
+            entity=entity,
+            at=at,
+            known=known,
+            valid=valid,
+            fields=fields,
+            outside=outside,
+            key_id=key_id,
         )
         return self._out(joined)
 
@@ -286,12 +314,12 @@ class ChangeLog(Generic[F]):
         self,
         parent: str,
         *,
-        items: tuple[str, str] | Mapping[str, tuple[str, str]],
+        items: aggregate_.Items,
         at: Moment | None = None,
         entity: object = None,
-        key: str | None = None,
+        key: aggregate_.Fields | None = None,
     ) -> F:
-        """:func:`auditlab.temporal.aggregate.aggregate`: parents with their children, as they were together."""
+        """:func:`auditlab.temporal.aggregate.aggregate`: parents with their children and theirs, as of one time."""
         entity_id = None if entity is None else selectors.entity_id(self._selected, parent, entity)
         if entity is not None and entity_id is None:
             raise UnknownEntity(f"no entity {entity!r} among {parent!r} in this log.")
@@ -305,9 +333,24 @@ class ChangeLog(Generic[F]):
         """:func:`auditlab.analytics.evidence.evidence`: whether the log can be trusted, each finding with its rows."""
         return evidence_.evidence(self._selected, documents=documents)
 
+    def reconcile(
+        self,
+        dsn: str,
+        *,
+        table: str = "audit.entity_change_log",
+        columns: Mapping[str, str] | None = None,
+        progress: bool | None = None,
+    ) -> Reconciliation:
+        """:func:`auditlab.load.reconcile.reconcile`: the log against the live tables, in one snapshot of them."""
+        return reconcile_.reconcile(self._selected, dsn, table=table, columns=columns, progress=progress)
+
     def drift(self) -> F:
         """:func:`auditlab.analytics.drift.drift`: which fields appeared, vanished, changed type or name, and when."""
         return self._out(drift_.drift(self._selected))
+
+    def likely_renames(self, *, share: float = 0.9) -> dict[str, dict[str, str]]:
+        """:func:`auditlab.analytics.drift.likely_renames`: the drift report's renamings, as ``renamed`` takes them."""
+        return drift_.likely_renames(self._selected, share=share)
 
     def to_archive(self, folder: str | Path) -> ArchiveSummary:
         """:func:`auditlab.archive.keep.to_archive`: the log as an archive in a new folder."""
@@ -329,8 +372,29 @@ def pit_join(
     *,
     entity: str = "entity_id",
     at: str = "at",
+    known: str | None = None,
+    valid: str | None = None,
     fields: Sequence[str] | None = None,
     outside: Literal["raise", "flag"] = "raise",
 ) -> F:
     """:func:`auditlab.temporal.pit.pit_join`: each row of a spine with its entity's state as of its time."""
-    return log.pit_join(spine, entity=entity, at=at, fields=fields, outside=outside)
+    return log.pit_join(spine, entity=entity, at=at, known=known, valid=valid, fields=fields, outside=outside)
+
+
+def reconcile(
+    log: ChangeLog[F] | None,
+    dsn: str,
+    *,
+    entity_types: str | Sequence[str] | None = None,
+    table: str = "audit.entity_change_log",
+    columns: Mapping[str, str] | None = None,
+    progress: bool | None = None,
+) -> Reconciliation:
+    """:func:`auditlab.load.reconcile.reconcile`: a log against the live tables; None takes the live log itself."""
+    if log is None:
+        return reconcile_.reconcile(
+            None, dsn, entity_types=entity_types, table=table, columns=columns, progress=progress
+        )
+    types = [entity_types] if isinstance(entity_types, str) else entity_types
+    chosen = log if types is None else log.of(*types)
+    return chosen.reconcile(dsn, table=table, columns=columns, progress=progress)

@@ -40,6 +40,8 @@ def description(selected: Selected) -> list[tuple[str, str]]:
         shown.append(("population", f"incomplete: rows of {partial} were there before the log began"))
     if facts.filters:
         shown.append(("loaded", ", ".join(facts.filters)))
+    if recorded.readings:
+        shown.append(("read as", "; ".join(recorded.readings)))
     if selected.words:
         shown.append(("picked", ", ".join(selected.words)))
     if recorded.malformed is not None and len(recorded.malformed):

@@ -12,6 +12,8 @@ Each is also the built-in that fits it, so ``except LookupError`` works too::
     ├── MalformedChange (ValueError)        rows that are no changes, by kind
     │   ├── SnapshotTooDeep
     │   └── SnapshotTooLarge
+    ├── ReadingError (ValueError)           documents that declared renames do not fit
+    │   └── UpcastError                     documents that the upcasters cannot bring to the current version
     ├── NoData (LookupError)                outside the log's coverage
     ├── IncompleteLog (ValueError)          the log does not hold what the question needs
     ├── LogTooLarge (MemoryError)           a load that would not fit in memory
@@ -29,6 +31,7 @@ Each is also the built-in that fits it, so ``except LookupError`` works too::
     │   ├── UnsafeOrder (ValueError)        the log's order cannot be trusted
     │   ├── UntrackableChanges (ValueError) changes that no reader by transaction would see
     │   ├── NotDurable (TimeoutError)       what was read is not on the server's disk yet
+    │   ├── SystemMismatch (ValueError)     the log is another database's
     │   └── OnStandby (ValueError)          a standby does not know which transactions are at work
     ├── ArchiveError (ValueError)
     │   ├── NotAnArchive (LookupError)
@@ -72,9 +75,11 @@ __all__ = [
     "NotDurable",
     "NotInstalled",
     "OnStandby",
+    "ReadingError",
     "SchemaMismatch",
     "SnapshotTooDeep",
     "SnapshotTooLarge",
+    "SystemMismatch",
     "UncertainTime",
     "UnknownChange",
     "UnknownEntity",
@@ -84,6 +89,7 @@ __all__ = [
     "UnlinkedKeys",
     "UnsafeOrder",
     "UntrackableChanges",
+    "UpcastError",
 ]
 
 
@@ -125,6 +131,14 @@ class SnapshotTooDeep(MalformedChange):
 
 class SnapshotTooLarge(MalformedChange):
     """A snapshot is larger, or has more fields, than the limit."""
+
+
+class ReadingError(AuditlabError, ValueError):
+    """Documents do not fit the renames with which the log is read; the message counts them and names the changes."""
+
+
+class UpcastError(ReadingError):
+    """Documents cannot be brought to the current version; the message says which, of which changes, and why."""
 
 
 class NoData(AuditlabError, LookupError):
@@ -197,6 +211,10 @@ class UntrackableChanges(DatabaseError, ValueError):
 
 class NotDurable(DatabaseError, TimeoutError):
     """What was read is not on the server's disk yet: a crash there could still undo it."""
+
+
+class SystemMismatch(DatabaseError, ValueError):
+    """The log was written in another database than the one that it is held against."""
 
 
 class ArchiveError(AuditlabError, ValueError):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from auditlab.dictionary import codes
 from auditlab.linked import reordered
 from auditlab.links import ABSENT, Step, canonical_document, link
 from auditlab.lives import lives
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = ["Sequence", "sequence"]
+
+SLOTS = 2**32
+"""More than the rows of any frame: two numbers below it go into one UInt64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,7 @@ def sequence(
     else:
         steps, unordered, links = _relinked(rows, by_id, kinds, links, told)
         rows = steps.filter("own")
-    unordered = pl.concat([unordered, _doubled(rows)])
+    unordered = pl.concat([unordered, _doubled(rows, by_id)])
     order = rows.sort("position")["slot"]
     ordered = by_id if rows["slot"].equals(rows["position"].rename("slot")) else by_id[order]
     places = rows.select(came="slot", position="position")
@@ -113,6 +117,8 @@ def _within(links: pl.DataFrame, by_id: pl.DataFrame) -> pl.DataFrame:
 
 def _rows(by_id: pl.DataFrame, clock: str) -> pl.DataFrame:
     """The narrow columns that order needs, by entity and id; ``epoch`` counts the TRUNCATEs up to a row."""
+    truncates = (pl.col("operation") == "TRUNCATE").cast(pl.UInt32).cum_sum().over("entity_type")
+    truncated = (by_id["operation"] == "TRUNCATE").any()
     narrow = by_id.select(
         "id",
         "entity_type",
@@ -120,11 +126,25 @@ def _rows(by_id: pl.DataFrame, clock: str) -> pl.DataFrame:
         "operation",
         "transaction_id",
         pl.col(clock).alias("clock"),
-        epoch=(pl.col("operation") == "TRUNCATE").cast(pl.UInt32).cum_sum().over("entity_type"),
-    ).with_row_index("slot")
-    entities = narrow.select("entity_type", "entity_id").unique(maintain_order=True).with_row_index("entity")
-    rows = narrow.join(entities, on=["entity_type", "entity_id"], how="left", nulls_equal=True, maintain_order="left")
-    return rows.with_columns(position=pl.col("slot")).sort("entity", "slot")
+        epoch=truncates if truncated else pl.lit(0, dtype=pl.UInt32),
+        entity=_entities(by_id),
+    )
+    # Entity and slot in one integer: sorting that one column costs a third of a sort by two.
+    key = narrow.select(pl.col("entity").cast(pl.UInt64) * SLOTS + pl.int_range(pl.len(), dtype=pl.UInt64))
+    slot = (key.to_series().sort() % SLOTS).cast(pl.UInt32)
+    return narrow[slot].with_columns(slot=slot, position=slot)
+
+
+def _entities(by_id: pl.DataFrame) -> pl.Series:
+    """The number of each row's entity (UInt32): of its type and id; rows without an id are one entity a type."""
+    # Dictionary codes of the texts take half the time of a join with the distinct texts.
+    ids, types = codes(by_id["entity_id"]), codes(by_id["entity_type"])
+    ids = (ids.fill_null(ids.n_unique() - 1) if ids.null_count() else ids).alias("entity")
+    if (types.gather(ids.arg_unique()).gather(ids) == types).all():
+        return ids  # no id is in two types, as ever with uuids: the id alone tells the entity
+    pairs = pl.DataFrame({"pair": ids.cast(pl.UInt64) * SLOTS + types})
+    known = pairs.unique(maintain_order=True).with_row_index("entity")
+    return pairs.join(known, on="pair", how="left", maintain_order="left")["entity"]
 
 
 def _repair(
@@ -163,8 +183,10 @@ def _repair(
     return rows.drop("moved").sort("entity", "position"), pl.Series("position", unordered, dtype=pl.UInt32)
 
 
-def _doubled(rows: pl.DataFrame) -> pl.Series:
+def _doubled(rows: pl.DataFrame, by_id: pl.DataFrame) -> pl.Series:
     """Positions of different changes of one entity that have one id: which came first cannot be told."""
+    if not (by_id["id"] == by_id["id"].shift()).any():
+        return rows["position"].clear()
     entity = rows.filter(pl.col("entity_id").is_not_null())
     return entity.filter(pl.struct("entity", "id").is_duplicated())["position"]
 
@@ -174,11 +196,15 @@ def _suspects(rows: pl.DataFrame, by_id: pl.DataFrame) -> pl.DataFrame:
 
     Columns: entity_type, epoch, slots (list, by id) and previous (the slot of the entity's change before the group).
     """
-    tied = rows.filter(pl.col("entity_id").is_not_null() & pl.col("transaction_id").is_not_null())
-    same = pl.all_horizontal(pl.col(name) == pl.col(name).shift() for name in ("entity", "epoch"))
-    neighbour = pl.when(same).then(pl.col("slot").shift())
     key = ["entity", "epoch", "transaction_id"]
-    crowded = rows.with_columns(previous=neighbour).join(
+    same = pl.all_horizontal(pl.col(name) == pl.col(name).shift() for name in ("entity", "epoch"))
+    # Where an entity's transaction ids only grow, none comes twice: only the others are worth the grouping.
+    grows = (pl.col("transaction_id") > pl.col("transaction_id").shift()).fill_null(value=False)
+    again = (pl.col("entity") == pl.col("entity").shift()) & pl.col("transaction_id").is_not_null() & ~grows
+    entities = rows.filter(again & pl.col("entity_id").is_not_null())["entity"].unique()
+    mixed = rows.filter(pl.col("entity").is_in(entities.implode()))
+    tied = mixed.filter(pl.col("transaction_id").is_not_null())
+    crowded = mixed.with_columns(previous=pl.when(same).then(pl.col("slot").shift())).join(
         tied.group_by(key).len().filter(pl.col("len") > 1).drop("len"), on=key, how="semi", maintain_order="left"
     )
     if crowded.is_empty():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Integral
 from typing import TYPE_CHECKING
 
@@ -47,6 +47,10 @@ class Selected:
     picks: tuple[pl.Expr, ...] = ()
     words: tuple[str, ...] = ()
     engine: Engine = field(default_factory=PolarsEngine)
+
+    def as_recorded(self) -> Selected:
+        """The same selection of the log as it was recorded, without renames and upcasters."""
+        return replace(self, recorded=self.recorded.original)
 
     def shapes(self) -> list[Shape]:
         """The derived tables of the selected types."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from auditlab import literals
+from auditlab.dictionary import codes, repeated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,6 +100,17 @@ def column(name: str, raw: pl.Series, declared: str | None = None) -> Column:
         raw: String; the raw JSON text by document.
         declared: The kind that the source's catalog declares, trusted only where every value fits it.
     """
+    coded = repeated(raw)
+    if coded is None:
+        return _column(name, raw, declared)
+    numbers, distinct = coded
+    of = _column(name, distinct, declared)
+    spread = {part: getattr(of, part).gather(numbers) for part in ("typed", "text", "code")}
+    return replace(of, **spread)
+
+
+def _column(name: str, raw: pl.Series, declared: str | None) -> Column:
+    raw = raw.alias("raw")  # Polars takes a name like ^a.*$ for a pattern
     head = pl.col("raw").str.head(1)
     cells = pl.DataFrame({"raw": raw}).with_columns(
         shape=pl.when(pl.col("raw").is_null() | (pl.col("raw") == "null"))
@@ -114,19 +126,19 @@ def column(name: str, raw: pl.Series, declared: str | None = None) -> Column:
     shapes = set(cells["shape"].drop_nulls().unique())
     text = _texts(raw, has_strings="string" in shapes)
     instants = literals.instants(text) if "string" in shapes and declared in INSTANT_KINDS else None
-    code = _codes(_canonicals(raw, cells["shape"], text, declared, instants))
+    code = codes(_canonicals(raw, cells["shape"], text, declared, instants))
     if shapes == {"number", "string"} and declared in ("float", "decimal"):
         special = literals.with_specials(text, cells["shape"] == "string", declared)
         if special is not None:
             typed, kind, note = special
-            return Column(name, kind, note, typed.alias(name), text, code, strings=False)
+            return Column(name, kind, note, typed, text, code, strings=False)
     if len(shapes) > 1:
         as_json = cells.select(pl.when(pl.col("shape").is_not_null()).then(pl.col("raw")))["raw"]
         note = f"holds {' and '.join(sorted(shapes))} values: shown as JSON text"
-        return Column(name, "mixed", note, as_json.alias(name), as_json, code, strings=False)
+        return Column(name, "mixed", note, as_json, as_json, code, strings=False)
     strings = shapes == {"string"}
     typed, kind, note = _typed(text, shapes.pop() if shapes else None, declared, instants)
-    return Column(name, kind, note, typed.alias(name), text, code, strings=strings)
+    return Column(name, kind, note, typed, text, code, strings=strings)
 
 
 def _typed(
@@ -223,10 +235,6 @@ def _patch(values: pl.Series, raw: pl.Series, where: pl.Series, by: Callable[[st
     return joined.select(pl.when(pl.col("where")).then(pl.col("new")).otherwise(pl.col("values")).alias("values"))[
         "values"
     ]
-
-
-def _codes(canonicals: pl.Series) -> pl.Series:
-    return canonicals.cast(pl.Categorical(pl.Categories.random())).to_physical().cast(pl.UInt32)
 
 
 def _unquote(raw: str) -> str:

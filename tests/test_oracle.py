@@ -211,11 +211,10 @@ def told(
 def text_fields(oracle: Oracle) -> set[tuple[str, str]]:
     """The fields that only ever held texts, by entity type."""
     kinds: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for row in oracle.rows:
-        for image in (row["before_snapshot"], row["after_snapshot"]):
-            for name, value in read_document(image).items() if image else ():
-                if not value.unavailable:
-                    kinds[row["entity_type"], name].add(value.value[0])
+    for entity_type, image in oracle.images:
+        for name, value in image.items():
+            if not value.unavailable:
+                kinds[entity_type, name].add(value.value[0])
     return {field for field, held in kinds.items() if held <= {"text", "instant", "null"}}
 
 

@@ -11,7 +11,7 @@ import polars as pl
 from auditlab.analytics import records
 from auditlab.analytics.breaks import classified
 from auditlab.analytics.chain import chain, chain_faults
-from auditlab.analytics.findings import KINDS, ROWS, SEVERITIES, findings_frame
+from auditlab.analytics.findings import KINDS, ROWS, as_html, as_text, findings_frame, tally
 from auditlab.analytics.images import idle_by_text, image_faults
 from auditlab.analytics.moves import half_logged, key_changes, partition_moves, replaced
 from auditlab.errors import BadOption, IncompleteLog
@@ -68,29 +68,14 @@ class Evidence:
         return pl.concat(parts)
 
     def __repr__(self) -> str:
-        lines = [f"Evidence: {self._verdict()}"]
-        wide = max((len(kind) for kind in self.findings["kind"]), default=0)
-        for kind, severity, count, meaning in self.findings.iter_rows():
-            lines.append(f"{severity:<7} {kind:<{wide}} {count:>9,}  {meaning}")
-        return "\n".join(lines)
+        return "\n".join([f"Evidence: {self._verdict()}", *as_text(self.findings)])
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{escape(name)}</th>" for name in self.findings.columns)
-        body = "".join(
-            "<tr>"
-            + "".join(f"<td>{escape(f'{cell:,}' if isinstance(cell, int) else cell)}</td>" for cell in row)
-            + "</tr>"
-            for row in self.findings.iter_rows()
-        )
-        return f"<p>{escape(self._verdict())}</p><table><tr>{head}</tr>{body}</table>"
+        return f"<p>{escape(self._verdict())}</p>{as_html(self.findings)}"
 
     def _verdict(self) -> str:
         depth = "" if self.documents else ", documents not looked into"
-        found = dict(self.findings.group_by("severity").len().iter_rows())
-        told = ", ".join(
-            f"{found[name]} {name}{'s' if found[name] > 1 else ''}" for name in SEVERITIES if name in found
-        )
-        return f"{told or 'nothing'} found in {self.changes:,} changes{depth}"
+        return f"{tally(self.findings)} found in {self.changes:,} changes{depth}"
 
 
 def evidence(selected: Selected, *, documents: bool = True) -> Evidence:
@@ -98,7 +83,8 @@ def evidence(selected: Selected, *, documents: bool = True) -> Evidence:
 
     The severities are ``error`` (the log contradicts itself or lacks a change), ``warning`` (an answer may be
     incomplete, or readers may disagree about it) and ``hint`` (normal in many logs). The log is held against itself
-    alone: what no later change touched, only a comparison with the live tables can show.
+    alone: what no later change touched, only a comparison with the live tables can show. It is always judged as it
+    was recorded, whatever renames and upcasters it is read with.
 
     Args:
         selected: The log, some types of it or one entity.
@@ -124,6 +110,7 @@ def evidence(selected: Selected, *, documents: bool = True) -> Evidence:
             "evidence() needs whole histories, and this selection picked single changes "
             f"({', '.join(selected.words)}). Ask evidence() of the log before the pick."
         )
+    selected = selected.as_recorded()
     faults = _faults(selected, documents=documents)
     changes = selected.recorded.changes
     if changes["baseline"].any() or selected.entity_types != selected.recorded.entity_types or selected.entity_id:

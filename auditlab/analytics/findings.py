@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -11,7 +12,7 @@ from auditlab.schema import TIME
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["FINDINGS", "KINDS", "MALFORMED", "ROWS", "SEVERITIES", "findings_frame"]
+__all__ = ["FINDINGS", "KINDS", "MALFORMED", "ROWS", "SEVERITIES", "as_html", "as_text", "findings_frame", "tally"]
 
 SEVERITIES: dict[str, str] = {
     "error": "the log contradicts itself or lacks a change",
@@ -133,13 +134,39 @@ MALFORMED = "malformed change: "
 """What stands before the loader's own word for a kind of malformed row."""
 
 
-def findings_frame(counts: Mapping[str, int]) -> pl.DataFrame:
+def findings_frame(counts: Mapping[str, int], kinds: Mapping[str, tuple[str, str]] = KINDS) -> pl.DataFrame:
     """``FINDINGS``' columns for kinds and their counts, worst first; nothing for a count of 0."""
     found = []
     for kind, count in counts.items():
         if count:
-            severity, meaning = KINDS[kind if kind in KINDS else MALFORMED.rstrip(": ")]
+            severity, meaning = kinds[kind if kind in kinds else MALFORMED.rstrip(": ")]
             found.append((kind, severity, count, meaning))
     order = {name: place for place, name in enumerate(SEVERITIES)}
     found.sort(key=lambda one: (order[one[1]], -one[2], one[0]))
     return pl.DataFrame(found, schema=FINDINGS, orient="row")
+
+
+def tally(findings: pl.DataFrame) -> str:
+    """How many findings there are of each severity, in words; "nothing" where there are none."""
+    found = dict(findings.group_by("severity").len().iter_rows())
+    told = (f"{found[name]} {name}{'s' if found[name] > 1 else ''}" for name in SEVERITIES if name in found)
+    return ", ".join(told) or "nothing"
+
+
+def as_text(findings: pl.DataFrame) -> list[str]:
+    """One line a finding, in columns."""
+    wide = max((len(kind) for kind in findings["kind"]), default=0)
+    return [
+        f"{severity:<7} {kind:<{wide}} {count:>9,}  {meaning}"
+        for kind, severity, count, meaning in findings.select(*FINDINGS).iter_rows()
+    ]
+
+
+def as_html(frame: pl.DataFrame) -> str:
+    """A small frame as a table in HTML, its cells escaped."""
+    head = "".join(f"<th>{escape(name)}</th>" for name in frame.columns)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(f'{cell:,}' if isinstance(cell, int) else cell)}</td>" for cell in row) + "</tr>"
+        for row in frame.iter_rows()
+    )
+    return f"<table><tr>{head}</tr>{body}</table>"

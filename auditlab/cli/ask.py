@@ -84,6 +84,8 @@ def history(question: Question) -> None:
       auditlab history SOURCE -t orders.orders -e 6f1c...                   one order
 
       auditlab history SOURCE -t orders.orders -f parquet -o versions.parquet
+
+      auditlab history SOURCE -t orders.orders --rename name=title          a field that was renamed
     """
     question.answer("history", lambda log: log.history(), title="History")
 

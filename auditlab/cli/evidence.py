@@ -11,16 +11,16 @@ import typer
 from auditlab.analytics.findings import SEVERITIES
 from auditlab.cli.ask import PANEL
 from auditlab.cli.output import Format, say
-from auditlab.cli.question import Question, asks
+from auditlab.cli.question import Question, asks_as_recorded
 from auditlab.errors import BadOption
 
 if TYPE_CHECKING:
     from auditlab.analytics.evidence import Evidence
 
-__all__ = ["add_to"]
+__all__ = ["FOUND", "STYLE", "Severity", "add_to", "severe"]
 
 FOUND = 1
-_STYLE = {"error": "bold red", "warning": "yellow", "hint": "dim"}
+STYLE = {"error": "bold red", "warning": "yellow", "hint": "dim"}
 
 
 class Severity(StrEnum):
@@ -46,7 +46,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(rich_help_panel=PANEL)(drift)
 
 
-@asks
+@asks_as_recorded
 def evidence(
     question: Question,
     *,
@@ -85,19 +85,23 @@ def evidence(
         _say(found)
     else:
         question.output.write(found.findings)
-    bad = list(SEVERITIES)[: list(Severity).index(fail_on) + 1] if fail_on is not Severity.NEVER else []
-    if found.worst in bad:
+    if found.worst in severe(fail_on):
         raise typer.Exit(FOUND)
+
+
+def severe(fail_on: Severity) -> list[str]:
+    """The severities at which a command fails."""
+    return list(SEVERITIES)[: list(Severity).index(fail_on) + 1] if fail_on is not Severity.NEVER else []
 
 
 def _say(found: Evidence) -> None:
     head, *lines = repr(found).splitlines()
     for line, severity in zip(lines, found.findings["severity"], strict=True):
-        say(line, style=_STYLE[severity])
+        say(line, style=STYLE[severity])
     say(head)
 
 
-@asks
+@asks_as_recorded
 def drift(
     question: Question,
     *,
@@ -108,7 +112,8 @@ def drift(
 ) -> None:
     """Which fields appeared, vanished, changed their type or were likely renamed: when, and in which transaction.
 
-    Where [bold]logged[/bold] is false, DDL did it beside the log, and the change shown is the first that has it.
+    Where [bold]logged[/bold] is false, DDL did it beside the log, and the change shown is the first that has it. The
+    asking commands read through a renaming with --rename OLD=NEW.
 
     [bold]Examples[/bold]
 

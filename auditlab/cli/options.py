@@ -35,6 +35,7 @@ __all__ = [
     "MarksFile",
     "Paths",
     "Raw",
+    "Renames",
     "Second",
     "Source",
     "Sql",
@@ -219,6 +220,15 @@ Columns = Annotated[
         metavar="OURS=THEIRS",
         rich_help_panel=_READ,
         help="A column of a log with other names, e.g. changed_by=actor. Repeatable.",
+    ),
+]
+Renames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--rename",
+        metavar="OLD=NEW",
+        rich_help_panel=_READ,
+        help="Read a field of the one --type under the name that it was renamed to. Repeatable.",
     ),
 ]
 Form = Annotated[

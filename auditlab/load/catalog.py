@@ -37,7 +37,7 @@ __all__ = [
     "keys",
     "kinds",
     "marks",
-    "without_baseline",
+    "tracked",
 ]
 
 DEFAULT_TABLE = "audit.entity_change_log"
@@ -268,14 +268,14 @@ def marks(connection: Connection) -> tuple[Mark, ...]:
     return in_order(Mark(**row) for row in connection.rows(text("load", "marks")))
 
 
-def without_baseline(connection: Connection, log: LogTable) -> tuple[str, ...]:
-    """Entity types of the log of which rows that no change touched are missing; none where no capture of ours says."""
+def tracked(connection: Connection, log: LogTable) -> dict[str, bool]:
+    """Entity types that our capture tracks, and whether their rows of before were written; none without it."""
     beside = f"{quote_identifier(log.schema)}.tracked_table"
     found = connection.rows(text("load", "relation"), (beside,))
     if not found or not found[0]["readable"] or found[0]["row_security"]:
-        return ()
-    rows = connection.rows(text("load", "without_baseline").replace("audit.tracked_table", beside))
-    return tuple(row["name"] for row in rows)
+        return {}
+    rows = connection.rows(text("load", "tracked").replace("audit.tracked_table", beside))
+    return {row["name"]: row["baseline"] for row in rows}
 
 
 def _relation(connection: Connection, table: str) -> dict[str, Any]:

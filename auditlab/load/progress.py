@@ -16,7 +16,7 @@ __all__ = ["counted"]
 
 
 def counted(
-    batches: Iterable[pa.RecordBatch], *, total: int, label: str, progress: bool | None
+    batches: Iterable[pa.RecordBatch], *, total: int, label: str, progress: bool | None, unit: str = "changes"
 ) -> Iterator[pa.RecordBatch]:
     """The same batches, their rows counted in a progress bar.
 
@@ -25,9 +25,10 @@ def counted(
         total: About how many rows there will be.
         label: What is being read.
         progress: Whether to show it; None shows it where stderr is a terminal.
+        unit: What a row is.
     """
     shown = sys.stderr.isatty() if progress is None else progress
-    with tqdm(total=total, desc=label, unit=" changes", unit_scale=True, disable=not shown, leave=False) as bar:
+    with tqdm(total=total, desc=label, unit=f" {unit}", unit_scale=True, disable=not shown, leave=False) as bar:
         for batch in batches:
             bar.total = max(bar.total or 0, bar.n + batch.num_rows)
             bar.update(batch.num_rows)

@@ -49,7 +49,7 @@ class ChangeStream:
     A context manager, and an iterator that may be used once. ``facts`` are whole when it is exhausted.
 
     Args:
-        dsn: Where; see ``read_postgres`` for this and most other options.
+        dsn: Where, or the snapshot to read in, which then stays open; see ``read_postgres`` for most other options.
         batch_bytes: About how large a batch may become.
         by_transaction: Read up to the snapshot's watermark, so that another stream can go on from ``cursor``; of a log
             without transaction ids all is read, and there is no cursor.
@@ -58,7 +58,7 @@ class ChangeStream:
 
     def __init__(
         self,
-        dsn: str,
+        dsn: str | Snapshot,
         *,
         table: str = catalog.DEFAULT_TABLE,
         entity_types: str | Sequence[str] | None = None,
@@ -84,7 +84,6 @@ class ChangeStream:
         if visible_within is not None and not 0 <= visible_within < float("inf"):
             raise BadOption(f"visible_within={visible_within}: give seconds, 0 or more.")
         time_zone(zone)
-        self._dsn = dsn
         self._zone, self._connections, self._progress, self._batch_bytes = zone, connections, progress, batch_bytes
         self._start = None if start is None else instant(start, zone)
         self._end = None if end is None else instant(end, zone)
@@ -92,7 +91,7 @@ class ChangeStream:
         self._visible_within = visible_within
         self._types: set[str] = set()
         with ExitStack() as undo:
-            self._snapshot = undo.enter_context(Snapshot(dsn))
+            self._snapshot = dsn if isinstance(dsn, Snapshot) else undo.enter_context(Snapshot(dsn))
             holder = self._snapshot.holder
             self._moment = holder.rows(text("load", "moment"))[0]
             self.log = catalog.describe(
@@ -106,7 +105,7 @@ class ChangeStream:
             self._folds = catalog.folds(holder)
             self._kinds = catalog.kinds(holder)
             self._keys = catalog.keys(holder)
-            self._partial = catalog.without_baseline(holder, self.log)
+            self.tracked = catalog.tracked(holder, self.log)
             wanted = [entity_types] if isinstance(entity_types, str) else entity_types
             self.filters = select(
                 self.log,
@@ -185,7 +184,7 @@ class ChangeStream:
             filters=self.filters.words,
             kinds={name: self._kinds[name] for name in sorted(self._types) if name in self._kinds},
             keys={name: self._keys[name] for name in sorted(self._types) if name in self._keys},
-            partial=tuple(name for name in self._partial if name in self._types),
+            partial=tuple(name for name, whole in self.tracked.items() if not whole and name in self._types),
             snapshot=self._seen(),
             timeline=self._moment["timeline"],
             marks=self._marks,
@@ -243,7 +242,7 @@ class ChangeStream:
     def wait_until_durable(self) -> None:
         """Wait until what was read part by part is on the server's disk."""
         if self.watermark is not None:
-            with connect(self._dsn, autocommit=True) as connection:
+            with connect(self._snapshot.dsn, autocommit=True) as connection:
                 wait_until_durable(connection, self.watermark)
 
     def _split(self) -> list[str]:

@@ -11,6 +11,7 @@ It shares no code with the engines, keeps to the rules as they are written, and 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["NetChange", "Oracle"]
 
 Entity = tuple[str, str]
+Reader = Callable[[str, str, Written], Written]
+"""Gives a change of an entity (type and id) with its images as they are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +53,19 @@ class Oracle:
     Args:
         rows: The canonical change rows, each a mapping of column to value; the snapshots are JSON text.
         changed: The changes of keys, where more rows than these told them.
+        reading: How the images are read, where not as they were recorded: makes a reader of one log's changes, which
+            takes each entity's changes in their order.
     """
 
-    def __init__(self, rows: Iterable[Mapping[str, Any]], changed: Iterable[KeyChange] | None = None) -> None:
+    def __init__(
+        self,
+        rows: Iterable[Mapping[str, Any]],
+        changed: Iterable[KeyChange] | None = None,
+        *,
+        reading: Callable[[], Reader] | None = None,
+    ) -> None:
+        self._reading = reading
+        self.images: list[tuple[str, State]] = []
         self.rows = sorted((dict(row) for row in rows), key=lambda row: row["id"])
         every = all(row.get("committed_at") is not None for row in self.rows)
         self.clock = "committed_at" if self.rows and every else "changed_at"
@@ -61,7 +74,7 @@ class Oracle:
         self._touched: list[tuple[int, str, str]] = []
         self._operations: dict[tuple[int, str | None], str] = {}
         self._settings: dict[tuple[str, str, int], Settings] = {}
-        self._presences: dict[Entity, list[tuple[datetime | None, str]]] = {}
+        self._presences: dict[Entity, list[tuple[datetime | None, str, int | None]]] = {}
         ids = {row["id"] for row in self.rows}
         told = key_changes(self.rows) if changed is None else changed
         self.changed = [change for change in told if {change.ended_by, change.begun_by} <= ids]
@@ -104,11 +117,15 @@ class Oracle:
         ready = {entity: folded(in_order(written)) for entity, written in self._entities().items()}
         walks = {entity: Walk(*entity, self.clock) for entity in ready}
         left: dict[KeyChange, Left] = {}
+        read = self._reading() if self._reading is not None else None
         while any(ready.values()):
             moved = False
             for entity, changes in ready.items():
                 while changes and (changes[0].link is None or changes[0].ends or changes[0].link in left):
                     change = changes.pop(0)
+                    change = change if read is None else read(entity[0], entity[1], change)
+                    shown = (change.before, change.after, change.goes_on_from)
+                    self.images += [(entity[0], image) for image in shown if isinstance(image, dict)]
                     found = walks[entity].take(change, left.get(change.link, NOTHING))
                     if change.ends:
                         left[change.link] = found
@@ -155,7 +172,7 @@ class Oracle:
         if transaction is not None:
             id = max(row["id"] for row in self.rows if row["transaction_id"] == transaction)  # noqa: A001 - as above
         if id is not None:
-            return Oracle((row for row in self.rows if row["id"] <= id), self.changed).as_of()
+            return Oracle((row for row in self.rows if row["id"] <= id), self.changed, reading=self._reading).as_of()
         return {
             (version.entity_type, version.entity_id): version.state
             for version in self._versions
@@ -237,11 +254,14 @@ class Oracle:
                     )
         return found
 
+    def presences(self, entity_type: str, entity_id: str) -> list[tuple[datetime | None, str, int | None]]:
+        """What an entity was before its first change (null), and after each: since when, the word, the change's id."""
+        return list(self._presences.get((entity_type, entity_id), ()))
+
     def presence(self, entity_type: str, entity_id: str, at: datetime) -> tuple[str, State | None]:
         """Whether an entity was there at a time (live, deleted, not yet, not recorded, unknown entity); its state."""
-        words = [
-            word for since, word in self._presences.get((entity_type, entity_id), ()) if since is None or since <= at
-        ]
+        steps = self.presences(entity_type, entity_id)
+        words = [word for since, word, _ in steps if since is None or since <= at]
         if not words:
             return "unknown entity", None
         states = [each.state for each in self.history(entity_type, entity_id) if each.holds_at(at)]
@@ -250,11 +270,8 @@ class Oracle:
     def fields(self) -> dict[str, set[str]]:
         """The fields that each entity type ever had in any image."""
         found: dict[str, set[str]] = defaultdict(set)
-        for row in self.rows:
-            change = Written.of(row)
-            for image in (change.before, change.after):
-                if isinstance(image, dict):
-                    found[row["entity_type"]] |= image.keys()
+        for entity_type, image in self.images:
+            found[entity_type] |= image.keys()
         return dict(found)
 
 

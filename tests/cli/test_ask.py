@@ -47,6 +47,23 @@ def test_as_of_now_at_a_time_after_a_change_and_after_a_transaction(typed: Typed
     assert totals("--at", "2024-01-01T00:00:03", "-e", TWO) == {TWO: "7.00"}
 
 
+def test_a_field_under_the_name_that_it_was_renamed_to(typed: Typed, log_file: Path, engine: str):
+    words = (log_file, "-t", "orders.orders", "-e", ONE, "--engine", engine, "-f", "jsonl")
+    renamed = ("--rename", "status=state", "--rename", "total=state=ments")
+    rows = lines(typed("history", *words, *renamed))
+    assert [row["state"] for row in rows] == ["draft", "paid", "=1+1"]
+    assert lines(typed("blame", *words, *renamed, "--field", "state=ments"))[0]["value"] == "-2.50"
+    assert "--rename needs one --type" in typed("as-of", log_file, *renamed).stderr
+    for wrong in ("status", "=state", "status="):
+        assert (
+            f"--rename takes OLD=NEW, e.g. --rename name=title; got '{wrong}'"
+            in typed("as-of", *words[:3], "--rename", wrong).stderr
+        )
+    assert "names 'status' twice" in typed("as-of", *words[:3], "--rename", "status=a", "--rename", "status=b").stderr
+    assert "had no field 'sta'" in typed("as-of", *words[:3], "--rename", "sta=state").stderr
+    assert typed("evidence", *words[:3], *renamed).exit_code == 2
+
+
 def test_history_of_one_order(typed: Typed, log_file: Path, engine: str):
     rows = lines(typed("history", log_file, "-t", "orders.orders", "-e", ONE, "--engine", engine, "-f", "jsonl"))
     assert [(row["version"], row["status"], row["changed_by"]) for row in rows] == [

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     Typed = Callable[..., Result]
 
 COMMANDS = {
+    "aggregate",
     "archive",
     "as-of",
     "blame",
@@ -33,11 +34,14 @@ COMMANDS = {
     "init",
     "mark",
     "partitions",
+    "pit-join",
+    "reconcile",
     "summary",
     "timeline",
     "track",
     "untrack",
     "verify",
+    "why-not",
 }
 
 

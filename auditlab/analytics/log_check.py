@@ -1,0 +1,184 @@
+"""A log that was loaded earlier held against the live log: what came since, and what is not as it was."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from auditlab.analytics.cells import LiveFields, differing
+from auditlab.analytics.outside import shaped
+from auditlab.schema import CHANGES
+from auditlab.values import canonical
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from auditlab.selection import Selected
+
+__all__ = ["LogCheck"]
+
+COMPARED = (
+    "entity_type",
+    "entity_id",
+    "operation",
+    "changed_by",
+    "changed_at",
+    "before_snapshot",
+    "after_snapshot",
+    "changed_fields",
+    "metadata",
+    "transaction_id",
+    "correlation_id",
+)
+_IMAGES = ("before_snapshot", "after_snapshot")
+_JSON = ("changed_fields", "metadata")
+
+
+class LogCheck:
+    """Holds the rows of a live log against those of one that was loaded from it.
+
+    Args:
+        selected: The loaded log, or some types of it; changes of other types are taken as they come.
+        folds: Partitions of live tables and the type that each belongs to.
+        only: The entities that are looked at; None for all.
+    """
+
+    def __init__(self, selected: Selected, folds: Mapping[str, str], only: pl.Series | None = None) -> None:
+        held = selected.recorded
+        rows = held.changes.filter(pl.col("entity_type").is_in(selected.entity_types)).select(*CHANGES)
+        names = {leaf: folds[leaf] for leaf in held.entity_types if leaf in folds}
+        self.folded = bool(names)
+        if names:
+            rows = rows.with_columns(pl.col("entity_type").replace(names))
+        if only is not None:
+            rows = rows.filter(pl.col("entity_id").is_in(only.implode()) | (pl.col("operation") == "TRUNCATE"))
+        self.rows = rows
+        self._facts, self._only = held.facts, only
+        self._aside = pl.Series("id", [], pl.Int64) if held.malformed is None else held.malformed["id"]
+        self._index = self.rows.select("id", pl.int_range(pl.len(), dtype=pl.UInt32).alias("held"))
+        self._compared = [name for name in COMPARED if self.rows[name].null_count() < len(self.rows)]
+        self._begins = None
+        if any(words.startswith("changes from") for words in self._facts.filters):
+            self._begins = self._facts.coverage.start
+        limited = any(words.startswith("changes ") for words in self._facts.filters)
+        self._snapshot = None if limited else self._facts.snapshot
+        self._found: list[pl.Series] = []
+        self._tail: list[pl.DataFrame] = []
+        self._added: list[pl.DataFrame] = []
+        self._edited: list[pl.DataFrame] = []
+        self.common = 0
+        self.kin = False
+
+    def take(self, live: pl.DataFrame) -> None:
+        """Compare some rows of the live log: the canonical columns, each row once."""
+        if self._only is not None:
+            mine = pl.col("entity_id").is_in(self._only.implode()) | (pl.col("operation") == "TRUNCATE")
+            live = live.filter(mine)
+        pairs = live.with_row_index("n").join(self._index, on="id", how="left", maintain_order="left")
+        self._new(pairs.filter(pl.col("held").is_null()).drop("n", "held"))
+        pairs = pairs.filter(pl.col("held").is_not_null())
+        ours = self.rows[pairs["held"]]
+        same = pl.Series([True]).new_from_index(0, len(pairs))
+        for name in self._compared:
+            same &= pairs[name].eq_missing(ours[name])
+        self._found.append(pairs["held"])
+        self.common += len(pairs)
+        kin = pairs["entity_id"].eq_missing(ours["entity_id"]) & (pairs["entity_type"] == ours["entity_type"])
+        self.kin |= kin.any()
+        told = pairs.with_columns(same=same)
+        self._differing(told.filter(~pl.col("same").any().over("n")).unique("n", keep="first", maintain_order=True))
+
+    def _new(self, rows: pl.DataFrame) -> None:
+        """Rows that the loaded log does not have: those that came since, and those that were written into the past."""
+        rows = rows.filter(~pl.col("id").is_in(self._aside.implode()))
+        if self._begins is not None:
+            rows = rows.filter(pl.col("changed_at") >= self._begins)
+        old = _visible(self._snapshot, rows["transaction_id"])
+        known = rows["entity_type"].is_in(self.rows["entity_type"].unique().implode())
+        self._added.append(rows.filter(old & known))
+        self._tail.append(rows.filter(~(old & known)))
+
+    def _differing(self, pairs: pl.DataFrame) -> None:
+        """Keep what differs as values in pairs whose texts differ."""
+        ours = self.rows[pairs["held"]]
+        parts = []
+        for name in self._compared:
+            if name in _IMAGES:
+                parts.append(self._images(pairs, ours, name))
+                continue
+            unequal = pairs[name].ne_missing(ours[name])
+            rows = pl.DataFrame({"held": pairs["held"], "logged": ours[name], "live": pairs[name]}).filter(unequal)
+            if name in _JSON:
+                rows = rows.filter([_unlike(*pair) for pair in rows.select("logged", "live").iter_rows()])
+            text = pl.col("logged", "live").cast(pl.String)
+            parts.append(rows.select("held", pl.lit(name).alias("field"), text))
+        self._edited += parts
+
+    def _images(self, pairs: pl.DataFrame, ours: pl.DataFrame, name: str) -> pl.DataFrame:
+        """The fields in which two images of a change differ; of an image that one side lacks, all of it."""
+        both = pl.DataFrame(
+            {"held": pairs["held"], "type": ours["entity_type"], "logged": ours[name], "live": pairs[name]}
+        ).filter(pairs[name].ne_missing(ours[name]))
+        lone = pl.col("logged").is_null() | pl.col("live").is_null()
+        parts = [both.filter(lone).select("held", pl.lit(name).alias("field"), "logged", "live")]
+        for (entity_type,), own in both.filter(~lone).group_by("type"):
+            kinds = self._facts.kinds.get(str(entity_type), {})
+            numbered = own.with_columns(row=pl.int_range(pl.len(), dtype=pl.UInt32))
+            cells = differing(numbered.select("row", "logged", "live"), LiveFields(kinds))
+            field = pl.format("{}.{}", pl.lit(name), pl.col("field").fill_null("")).alias("field")
+            parts.append(cells.select(pl.lit(own["held"].gather(cells["row"])).alias("held"), field, "logged", "live"))
+        return pl.concat(parts)
+
+    def tail(self) -> pl.DataFrame:
+        """The changes that came since the log was loaded."""
+        return pl.concat([pl.DataFrame(schema=CHANGES), *(part.select(*CHANGES) for part in self._tail)])
+
+    def left_out(self) -> list[str]:
+        """Types of the tail that were in the live log already when the log was loaded: it was loaded without them."""
+        tail = self.tail()
+        old = tail.filter(_visible(self._snapshot, tail["transaction_id"]))
+        return sorted(set(old["entity_type"].unique()))
+
+    def gone(self) -> pl.DataFrame:
+        """The changes of the loaded log that the live log does not have."""
+        found = pl.concat([pl.Series("held", [], pl.UInt32), *self._found]).unique()
+        return self.rows.with_row_index("held").join(found.to_frame(), on="held", how="anti").drop("held")
+
+    def faults(self, first_id: int | None, first_time: datetime | None) -> dict[str, pl.DataFrame]:
+        """What is not as it was, by kind: ``outside.ROWS``' columns.
+
+        Args:
+            first_id: The lowest id of the live log; None where it is empty.
+            first_time: The earliest ``changed_at`` of the live log.
+        """
+        gone = self.gone()
+        old = pl.lit(value=False)
+        if first_id is not None and first_time is not None:
+            old = (pl.col("id") < first_id) | (pl.col("changed_at") < first_time)
+        schema = {"held": pl.UInt32(), "field": pl.String(), "logged": pl.String(), "live": pl.String()}
+        edited = pl.concat([pl.DataFrame(schema=schema), *self._edited])
+        added = pl.concat([pl.DataFrame(schema=CHANGES), *(part.select(*CHANGES) for part in self._added)])
+        image = pl.coalesce("after_snapshot", "before_snapshot")
+        return {
+            "log row gone": shaped(gone.filter(~old).with_columns(logged=image)),
+            "log pruned": shaped(gone.filter(old)),
+            "log row edited": shaped(edited.drop("held").hstack(self.rows[edited["held"]].get_columns())),
+            "log row added": shaped(added.with_columns(live=image)),
+        }
+
+
+def _unlike(one: str | None, other: str | None) -> bool:
+    """Whether two JSON texts are different values."""
+    return one is None or other is None or canonical(one) != canonical(other)
+
+
+def _visible(snapshot: str | None, transactions: pl.Series) -> pl.Series:
+    """Whether transactions were over in a snapshot (``xmin:xmax:running,...``); false where that is not known."""
+    if snapshot is None:
+        return pl.Series([False]).new_from_index(0, len(transactions))
+    xmin, xmax, running = snapshot.split(":")
+    at_work = pl.Series([int(one) for one in running.split(",") if one], dtype=pl.Int64)
+    over = (transactions < int(xmin)) | ((transactions < int(xmax)) & ~transactions.is_in(at_work.implode()))
+    return over.fill_null(value=False)
