@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeVar, cast
 
 import polars as pl
 
+from auditlab import marks as marks_
 from auditlab import queries, selectors
 from auditlab.analytics import drift as drift_
 from auditlab.analytics import evidence as evidence_
@@ -24,7 +25,7 @@ from auditlab.reading import upcasters as upcasters_
 from auditlab.records import records
 from auditlab.schema import CHANGES, EntityChange, LogFacts
 from auditlab.temporal import aggregate as aggregate_
-from auditlab.temporal import asof, diff, pit
+from auditlab.temporal import asof, diff, doubt, pit
 from auditlab.temporal import blame as blame_
 from auditlab.temporal import compare as compare_
 from auditlab.temporal import history as history_
@@ -40,9 +41,11 @@ if TYPE_CHECKING:
     from auditlab.analytics.reconciliation import Reconciliation
     from auditlab.archive.write import ArchiveSummary
     from auditlab.clock import Moment
+    from auditlab.marks import Mark
     from auditlab.reading.renames import Names
     from auditlab.reading.upcasters import Upcasters
     from auditlab.selection import Selected
+    from auditlab.selectors import Marks
     from auditlab.temporal.patterns import Patterns
     from auditlab.temporal.pit import Spine
     from auditlab.temporal.tolerance import Tolerance
@@ -52,7 +55,8 @@ __all__ = ["ChangeLog", "pit_join", "reconcile"]
 F = TypeVar("F", pl.DataFrame, pl.LazyFrame)
 
 QUERIES = {
-    "as_of": ("as_of",),
+    "as_of": ("as_of", "as_of_mark"),
+    "doubtful": ("doubtful",),
     "history": ("history",),
     "diffs": ("diffs",),
     "compare": ("compare", "compare_steps"),
@@ -154,6 +158,10 @@ class ChangeLog(Generic[F]):
         """:func:`auditlab.selectors.entity`: the history of one entity, by its id or its primary key."""
         return self._of(selectors.entity(self._selected, key, entity_type))
 
+    def with_marks(self, marks: Marks, *, visible_within: float | None = None) -> ChangeLog[F]:
+        """:func:`auditlab.selectors.with_marks`: the same log, with these marks of its database beside it."""
+        return self._of(selectors.with_marks(self._selected, marks, visible_within=visible_within))
+
     def by(self, user: str | None) -> ChangeLog[F]:
         """:func:`auditlab.selectors.by`: the changes of one user; None picks those without a user."""
         return self._of(selectors.by(self._selected, user))
@@ -192,9 +200,25 @@ class ChangeLog(Generic[F]):
         """:func:`auditlab.temporal.diff.changes`: the selected changes as recorded."""
         return self._out(diff.changes(self._selected))
 
-    def as_of(self, at: Moment | None = None, *, id: int | None = None, transaction: int | None = None) -> F:  # noqa: A002
+    def as_of(
+        self,
+        at: Moment | None = None,
+        *,
+        id: int | None = None,  # noqa: A002 - the column's own name
+        transaction: int | None = None,
+        mark: Mark | str | None = None,
+        snapshot: str | None = None,
+    ) -> F:
         """:func:`auditlab.temporal.asof.as_of`: the state of every live entity at an instant; else the latest."""
-        return self._out(asof.as_of(self._selected, at, id=id, transaction=transaction))
+        return self._out(asof.as_of(self._selected, at, id=id, transaction=transaction, mark=mark, snapshot=snapshot))
+
+    def doubtful(self, at: Moment) -> F:
+        """:func:`auditlab.temporal.doubt.doubtful`: the changes that may not have been visible at an instant."""
+        return self._out(doubt.doubtful(self._selected, at))
+
+    def marks(self) -> F:
+        """:func:`auditlab.marks.frame`: the saved moments beside the log, in their order."""
+        return self._out(marks_.frame(self.facts.marks))
 
     def history(self, entity: object = None) -> F:
         """:func:`auditlab.temporal.history.history`: every version, with the time that it held."""

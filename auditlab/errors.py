@@ -18,6 +18,9 @@ Each is also the built-in that fits it, so ``except LookupError`` works too::
     ├── IncompleteLog (ValueError)          the log does not hold what the question needs
     ├── LogTooLarge (MemoryError)           a load that would not fit in memory
     ├── BadOption (ValueError)              options that do not go together
+    ├── BadMark (ValueError)                no mark, or no transaction snapshot of a primary
+    │   └── MarkMismatch                    a mark of another system or timeline than the log's
+    ├── UnknownMark (LookupError)           no mark of that name beside the log
     ├── DatabaseError (RuntimeError)        what PostgreSQL answered, in its words
     │   ├── ConnectionFailed (ConnectionError)   could not connect, or the server went away
     │   ├── AccessDenied (PermissionError)
@@ -28,7 +31,8 @@ Each is also the built-in that fits it, so ``except LookupError`` works too::
     │   ├── UnsafeOrder (ValueError)        the log's order cannot be trusted
     │   ├── UntrackableChanges (ValueError) changes that no reader by transaction would see
     │   ├── NotDurable (TimeoutError)       what was read is not on the server's disk yet
-    │   └── SystemMismatch (ValueError)     the log is another database's
+    │   ├── SystemMismatch (ValueError)     the log is another database's
+    │   └── OnStandby (ValueError)          a standby does not know which transactions are at work
     ├── ArchiveError (ValueError)
     │   ├── NotAnArchive (LookupError)
     │   ├── ArchiveExists (FileExistsError)
@@ -40,6 +44,7 @@ and warnings, for answers that are not the whole truth::
 
     IncompletePopulation (UserWarning)      rows may be that the log never saw
     UnlinkedKeys (UserWarning)              keys were changed, and how the log does not tell
+    UncertainTime (UserWarning)             what was committed by then is not known of every change
 """
 
 from __future__ import annotations
@@ -50,6 +55,7 @@ __all__ = [
     "ArchiveError",
     "ArchiveExists",
     "AuditlabError",
+    "BadMark",
     "BadOption",
     "BadTime",
     "CannotAudit",
@@ -61,21 +67,25 @@ __all__ = [
     "IncompleteRead",
     "LogTooLarge",
     "MalformedChange",
+    "MarkMismatch",
     "MissingExtra",
     "NoData",
     "NoSuchTable",
     "NotAnArchive",
     "NotDurable",
     "NotInstalled",
+    "OnStandby",
     "ReadingError",
     "SchemaMismatch",
     "SnapshotTooDeep",
     "SnapshotTooLarge",
     "SystemMismatch",
+    "UncertainTime",
     "UnknownChange",
     "UnknownEntity",
     "UnknownEntityType",
     "UnknownField",
+    "UnknownMark",
     "UnlinkedKeys",
     "UnsafeOrder",
     "UntrackableChanges",
@@ -147,6 +157,18 @@ class BadOption(AuditlabError, ValueError):
     """Options that do not go together, or a value that an option does not take."""
 
 
+class BadMark(AuditlabError, ValueError):
+    """No mark, or no text of a transaction snapshot."""
+
+
+class MarkMismatch(BadMark):
+    """A mark of another system or timeline than the log's: transaction ids mean something else there."""
+
+
+class UnknownMark(AuditlabError, LookupError):
+    """There is no mark of that name beside the log, or there are several; the message names those there are."""
+
+
 class DatabaseError(AuditlabError, RuntimeError):
     """PostgreSQL refused a statement; the message keeps its words and its SQLSTATE."""
 
@@ -177,6 +199,10 @@ class IncompleteRead(DatabaseError, PermissionError):
 
 class UnsafeOrder(DatabaseError, ValueError):
     """The order of the log's rows cannot be trusted."""
+
+
+class OnStandby(DatabaseError, ValueError):
+    """A standby cannot tell which transactions are at work: marks are taken on the primary."""
 
 
 class UntrackableChanges(DatabaseError, ValueError):
@@ -221,3 +247,7 @@ class IncompletePopulation(UserWarning):
 
 class UnlinkedKeys(UserWarning):
     """Primary keys were changed, and the log does not tell for certain which row had which key from then on."""
+
+
+class UncertainTime(UserWarning):
+    """At that time transactions may have been at work whose changes the answer has, or lacks, without a flag."""

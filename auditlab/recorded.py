@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from auditlab import documents, malformed, order
+from auditlab import documents, malformed, order, visibility
 from auditlab.errors import UnknownChange, UnknownEntityType
 from auditlab.placeholders import carry_forward
 from auditlab.schema import CHANGES, LogFacts, check_columns
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from auditlab.documents import Documents, Split
+    from auditlab.marks import TransactionSnapshot
 
 __all__ = ["Recorded"]
 
@@ -56,6 +57,7 @@ class Recorded:
         self._parts: dict[tuple[str, ...], Recorded] = {}
         self._documents: dict[str, Documents] = {}
         self._shapes: dict[str, Shape] = {}
+        self._doubts: dict[str, pl.DataFrame] = {}
         if isinstance(changes, pl.DataFrame):
             check_columns(changes)
 
@@ -129,7 +131,15 @@ class Recorded:
     @cached_property
     def sequence(self) -> order.Sequence:
         """The log in its order."""
-        return order.sequence(self._rows, clock=self.facts.clock, kinds=self.facts.kinds, keys=self.facts.keys)
+        return self._in_order(self._rows)
+
+    def _in_order(self, rows: pl.DataFrame, links: pl.DataFrame | None = None) -> order.Sequence:
+        """Rows in their order, dated by the log's clock, and by its marks where those tell of a later time."""
+        facts, clock = self.facts, self.facts.clock
+        if facts.marks:
+            rows, clock = visibility.dated(rows, facts), visibility.VISIBLE_FROM
+        found = order.sequence(rows, clock=clock, kinds=facts.kinds, keys=facts.keys, links=links)
+        return replace(found, changes=found.changes.drop(visibility.VISIBLE_FROM, strict=False))
 
     @cached_property
     def changes(self) -> pl.DataFrame:
@@ -241,8 +251,36 @@ class Recorded:
 
     def _sequence_of(self, rows: pl.DataFrame) -> order.Sequence:
         """The order of a part of the rows."""
-        links = self.sequence.links
-        return order.sequence(rows, clock=self.facts.clock, kinds=self.facts.kinds, links=links)
+        return self._in_order(rows, self.sequence.links)
+
+    def shape_seen(self, entity_type: str, seen: TransactionSnapshot) -> Shape:
+        """The derived tables of a type as the changes make them that a transaction snapshot saw, and no others."""
+        rows = self._rows.filter(pl.col("entity_type") == entity_type)
+        sequence = self._sequence_of(rows.filter(seen.seen(rows["transaction_id"])))
+        return self._shaped(entity_type, sequence, sequence.changes.with_row_index("position"))
+
+    def doubts(self, entity_type: str) -> pl.DataFrame:
+        """``visibility.DOUBTS`` of one entity type: when each change may have been visible or not."""
+        if entity_type not in self._doubts:
+            steps = self.shape(entity_type).images
+            self._doubts[entity_type] = visibility.doubts(steps, self.changes, self.facts)
+        return self._doubts[entity_type]
+
+    def with_facts(self, facts: LogFacts) -> Recorded:
+        """The same rows with other facts beside them."""
+        changes, baseline = self._sources
+        other = Recorded(
+            changes,
+            facts,
+            baseline=baseline,
+            malformed=self._malformed,
+            entity_types=self._entity_types,
+            strict=self._strict,
+        )
+        other.spans_its_ids = self.spans_its_ids
+        if "_read" in self.__dict__:
+            other.__dict__["_read"] = self._read
+        return other
 
     def _shaped(self, entity_type: str, sequence: order.Sequence, changes: pl.DataFrame) -> Shape:
         own = changes.filter(pl.col("entity_type") == entity_type)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime  # noqa: TC003 - dataclass fields are read at run time by documentation tools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from auditlab.errors import SchemaMismatch
+
+if TYPE_CHECKING:
+    from auditlab.marks import Mark
 
 __all__ = [
     "CHANGES",
@@ -128,6 +131,12 @@ class LogFacts:
         partial: Entity types that were tracked without a baseline: rows that no change touched are not in the log.
         snapshot: The transaction snapshot in which a database's log was read (``pg_current_snapshot()`` as text): what
             was committed then is in the log. None for other sources, and for one read on a standby.
+        timeline: The database system's timeline, where the source has one.
+        marks: Saved moments of the database: as of them, states are exact.
+        visible_within: Seconds from a change's time by the clock to the moment at which others saw it, at the most: how
+            long a transaction may have been open, or a commit on its way. Where 0, recorded times are taken as that
+            moment. What was recorded so shortly before a time that it may not have been visible then makes the states
+            at that time uncertain, unless marks tell.
     """
 
     source: str = "memory"
@@ -140,6 +149,9 @@ class LogFacts:
     partial: tuple[str, ...] = ()
     snapshot: str | None = None
     keys: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    timeline: int | None = None
+    marks: tuple[Mark, ...] = ()
+    visible_within: float = 0.0
 
     @property
     def spans_its_ids(self) -> bool:

@@ -14,6 +14,7 @@ import polars as pl
 
 from auditlab.knowledge import Knowledge, records_by_clock, records_by_field
 from auditlab.origins import field_origins
+from auditlab.places import places, version_places
 from auditlab.schema import FIELD_CHANGES, HISTORY, TIME
 from auditlab.spans import SpanIndex, spans
 from auditlab.valid_time import valid_times
@@ -131,6 +132,16 @@ class Shape:
             "transaction_id", pl.col("valid_from").alias("effective"), "life", pl.lit(value=True).alias("live"), "doc",
         )  # fmt: skip
         return self.with_fields(pl.concat([told, unseen]))
+
+    @cached_property
+    def places(self) -> pl.DataFrame:
+        """``auditlab.places.PLACES``: the changes of each entity by number, with the versions around them."""
+        return places(self._steps, self.versions)
+
+    @cached_property
+    def version_places(self) -> pl.Series:
+        """``auditlab.places.version_places``: by row of ``versions``, the change that left it."""
+        return version_places(self.places, len(self.versions))
 
     @property
     def images(self) -> pl.DataFrame:

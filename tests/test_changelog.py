@@ -188,7 +188,7 @@ def test_as_of_a_change_and_of_a_transaction(log):
     assert orders.as_of(id=2)["total"].to_list() == [Decimal("1.10")]
     assert orders.as_of(id=3)["total"].to_list() == [Decimal("2.50")]
     assert orders.as_of(transaction=3)["total"].to_list() == [Decimal("2.50")]
-    with pytest.raises(BadOption, match="one of at, id and transaction"):
+    with pytest.raises(BadOption, match="one of at, id, transaction, mark and snapshot"):
         orders.as_of(START, id=1)
 
 

@@ -29,12 +29,13 @@ SQL = sorted((ROOT / "sql").rglob("*.sql"))
 
 LAYERS = (
     {"errors"},
-    {"schema", "clock", "queries"},
+    {"schema", "clock", "marks", "queries"},
     {"engines"},
     {
         "description",
         "dictionary",
         "documents",
+        "encoding",
         "keyfields",
         "keys",
         "knowledge",
@@ -42,21 +43,9 @@ LAYERS = (
         "lazy",
         "lineage",
         "linked",
-        "links",
     }
-    | {
-        "literals",
-        "lives",
-        "malformed",
-        "order",
-        "origins",
-        "placeholders",
-        "recorded",
-        "records",
-        "rekeys",
-        "selection",
-    }
-    | {"encoding", "reading", "shape", "spans", "valid_time", "values"},
+    | {"links", "literals", "lives", "malformed", "order", "origins", "placeholders", "places", "reading", "recorded"}
+    | {"records", "rekeys", "selection", "shape", "spans", "valid_time", "values", "visibility"},
     {"temporal"},
     {"analytics"},
     {"archive", "capture", "connection", "load"},
@@ -80,6 +69,7 @@ IMPORTED_WHERE_USED = {"hypothesis", "pwd"}
 PUBLIC = {
     "ChangeLog",
     "EntityChange",
+    "Mark",
     "Upcasters",
     "archive_postgres",
     "check",
@@ -88,7 +78,9 @@ PUBLIC = {
     "errors",
     "from_arrow",
     "install",
+    "mark",
     "pit_join",
+    "read_marks",
     "read_parquet",
     "read_postgres",
     "reconcile",

@@ -15,6 +15,7 @@ from auditlab.archive.write import ArchiveSummary, ArchiveWriter, held_rows
 from auditlab.errors import ArchiveExists, BadOption, CursorMismatch, NotAnArchive
 from auditlab.load.catalog import DEFAULT_TABLE
 from auditlab.load.stream import ChangeStream
+from auditlab.marks import in_order
 from auditlab.schema import Coverage, LogFacts
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ def archive_postgres(
     progress: bool | None = None,
     strict: bool = True,
     allow_unsafe_order: bool = False,
+    clock: str | None = None,
+    visible_within: float | None = None,
 ) -> ArchiveSummary:
     """Bring a PostgreSQL database's log into an archive, in bounded memory: a new one, or what is new into an old one.
 
@@ -76,6 +79,8 @@ def archive_postgres(
         progress: Whether to show progress on stderr; None shows it where that is a terminal.
         strict: Whether rows that are no changes are an error; else they are archived as they are.
         allow_unsafe_order: Whether to take a log whose ids were handed out in batches.
+        clock: Which times date the log.
+        visible_within: Seconds from a change's time to the moment at which others saw it, at the most.
 
     Raises:
         ArchiveExists: the folder holds something else, or an archive that nothing can be added to.
@@ -107,6 +112,8 @@ def archive_postgres(
             connections=connections,
             progress=progress,
             allow_unsafe_order=allow_unsafe_order,
+            clock=clock,
+            visible_within=visible_within,
             batch_bytes=_BATCH_BYTES,
             by_transaction=not window,
             cursor=cursor,
@@ -186,8 +193,12 @@ def extended(old: LogFacts, new: LogFacts) -> LogFacts:
         complete=old.coverage.complete and new.coverage.complete,
         why=old.coverage.why or new.coverage.why,
     )
+    dating = old if old.coverage.start is not None and old.clock == "changed_at" else new
     return replace(
         new,
+        clock=dating.clock,  # the commit's only where both parts have it throughout
+        visible_within=dating.visible_within,
+        marks=in_order([*old.marks, *new.marks]),
         coverage=coverage,
         kinds={**old.kinds, **new.kinds},
         partial=tuple(sorted({*old.partial, *new.partial})),

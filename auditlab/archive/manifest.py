@@ -6,13 +6,14 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from auditlab.archive.files import HashingFile, is_safe_name, sync_folder
 from auditlab.errors import ArchiveCorrupt, ArchiveError, ArchiveExists, NotAnArchive
 from auditlab.load.cursor import Cursor
+from auditlab.marks import Mark
 from auditlab.schema import Coverage, LogFacts
 
 if TYPE_CHECKING:
@@ -98,7 +99,8 @@ def render(manifest: Manifest) -> bytes:
 
 
 def _body(manifest: Manifest) -> dict[str, Any]:
-    body = asdict(manifest)
+    body = asdict(replace(manifest, facts=replace(manifest.facts, marks=())))
+    body["facts"]["marks"] = [mark.told() for mark in manifest.facts.marks]
     coverage = body["facts"]["coverage"]
     for end in ("start", "end"):
         coverage[end] = None if coverage[end] is None else coverage[end].isoformat()
@@ -151,6 +153,7 @@ def _manifest(body: dict[str, Any]) -> Manifest:
     cursor = body.get("cursor")  # format 1 had none
     facts["filters"] = tuple(facts["filters"])
     facts["partial"] = tuple(facts["partial"])
+    facts["marks"] = tuple(Mark.of(one) for one in facts.get("marks", ()))
     facts["keys"] = {name: tuple(columns) for name, columns in facts.get("keys", {}).items()}
     read = {
         "segments": segments,

@@ -40,11 +40,15 @@ def as_of(
     at: opt.At = None,
     change: opt.AfterChange = None,
     transaction: opt.AfterTransaction = None,
+    mark: opt.AsOfMark = None,
+    snapshot: opt.AsOfSnapshot = None,
+    marks: opt.MarksFile = None,
 ) -> None:
     """The rows as they were: one row a live entity.
 
     The column [bold]certain[/bold] is false where the log itself puts the state in doubt: the next change found
-    another one, or the order of its changes cannot be told.
+    another one, the order of its changes cannot be told, or a transaction may still have been at work at that time.
+    As of a mark ([bold]auditlab mark[/bold]) nothing is left open.
 
     [bold]Examples[/bold]
 
@@ -53,13 +57,22 @@ def as_of(
       auditlab as-of SOURCE -t orders.orders --at 2024-06-01T12:00+02:00    at a time
 
       auditlab as-of SOURCE -t orders.orders -e 6f1c... --id 4711           one order, after change 4711
+
+      auditlab as-of SOURCE -t orders.orders --mark "month end"             exactly what was committed then
     """
-    when = at or (f"change {change}" if change is not None else f"transaction {transaction}" if transaction else "now")
-    question.answer(
-        "as_of",
-        lambda log: log.as_of(question.moment(log, at), id=change, transaction=transaction),
-        title=f"As of {when}",
-    )
+    asked = {"change": change, "transaction": transaction, "mark": mark, "snapshot": snapshot}
+    when = at or next((f"{name} {value}" for name, value in asked.items() if value is not None), "now")
+
+    def ask(log: al.ChangeLog[Any]) -> pl.DataFrame | pl.LazyFrame:
+        if marks is not None:
+            log = log.with_marks(marks)
+        moment = question.moment(log, at)
+        rows: pl.DataFrame | pl.LazyFrame = log.as_of(
+            moment, id=change, transaction=transaction, mark=mark, snapshot=snapshot
+        )
+        return rows
+
+    question.answer("as_of", ask, title=f"As of {when}")
 
 
 @asks

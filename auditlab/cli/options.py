@@ -13,6 +13,8 @@ from auditlab.cli.output import Format
 __all__ = [
     "AfterChange",
     "AfterTransaction",
+    "AsOfMark",
+    "AsOfSnapshot",
     "At",
     "By",
     "Columns",
@@ -30,6 +32,7 @@ __all__ = [
     "Limit",
     "ListKey",
     "LogTable",
+    "MarksFile",
     "Paths",
     "Raw",
     "Renames",
@@ -163,6 +166,28 @@ AfterChange = Annotated[
 AfterTransaction = Annotated[
     int | None,
     typer.Option("--transaction", metavar="ID", rich_help_panel=_WHICH, help="The state after this transaction."),
+]
+AsOfMark = Annotated[
+    str | None,
+    typer.Option("--mark", metavar="NAME", rich_help_panel=_WHICH, help="Exactly what was committed at this mark."),
+]
+AsOfSnapshot = Annotated[
+    str | None,
+    typer.Option(
+        "--snapshot",
+        metavar="TEXT",
+        rich_help_panel=_WHICH,
+        help="Exactly what a transaction snapshot saw: pg_current_snapshot() as text, xmin:xmax:xip,...",
+    ),
+]
+MarksFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--marks",
+        metavar="FILE",
+        rich_help_panel=_READ,
+        help="More marks of the log's database, as [bold]auditlab mark --file[/bold] keeps them.",
+    ),
 ]
 First = Annotated[
     str, typer.Option("--from", metavar="TIME", rich_help_panel=_WHICH, help="The first instant.", show_default=False)

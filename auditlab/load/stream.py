@@ -16,6 +16,7 @@ from auditlab.connection import connect
 from auditlab.errors import AccessDenied, BadOption, BadTime, DatabaseError, IncompleteRead
 from auditlab.load import catalog, estimate
 from auditlab.load.canonical import Canonical
+from auditlab.load.commit_times import Clock
 from auditlab.load.cursor import Cursor
 from auditlab.load.filters import Entity, check_types, compose, narrowed, select
 from auditlab.load.parallel import batches
@@ -72,28 +73,39 @@ class ChangeStream:
         connections: int = 1,
         progress: bool | None = None,
         allow_unsafe_order: bool = False,
+        clock: str | None = None,
+        visible_within: float | None = None,
         batch_bytes: int = _BATCH_BYTES,
         by_transaction: bool = False,
         cursor: Cursor | None = None,
     ) -> None:
         if connections < 1:
             raise BadOption(f"connections={connections}: at least one is needed.")
+        if visible_within is not None and not 0 <= visible_within < float("inf"):
+            raise BadOption(f"visible_within={visible_within}: give seconds, 0 or more.")
         time_zone(zone)
         self._zone, self._connections, self._progress, self._batch_bytes = zone, connections, progress, batch_bytes
         self._start = None if start is None else instant(start, zone)
         self._end = None if end is None else instant(end, zone)
-        self._first: datetime | None = None
-        self._last: datetime | None = None
+        self._clock = Clock(clock, by_time=start is not None or end is not None)
+        self._visible_within = visible_within
         self._types: set[str] = set()
         with ExitStack() as undo:
             self._snapshot = dsn if isinstance(dsn, Snapshot) else undo.enter_context(Snapshot(dsn))
             holder = self._snapshot.holder
-            self.log = catalog.describe(holder, table, columns=columns, allow_unsafe_order=allow_unsafe_order)
+            self._moment = holder.rows(text("load", "moment"))[0]
+            self.log = catalog.describe(
+                holder,
+                table,
+                columns=columns,
+                allow_unsafe_order=allow_unsafe_order,
+                commit_times=self._moment["commit_times"],
+            )
+            self._marks = catalog.marks(holder)
             self._folds = catalog.folds(holder)
             self._kinds = catalog.kinds(holder)
             self._keys = catalog.keys(holder)
             self.tracked = catalog.tracked(holder, self.log)
-            self._moment = holder.rows(text("load", "moment"))[0]
             wanted = [entity_types] if isinstance(entity_types, str) else entity_types
             self.filters = select(
                 self.log,
@@ -152,11 +164,12 @@ class ChangeStream:
     def facts(self) -> LogFacts:
         """The log's facts; coverage and kinds are whole when the stream is exhausted."""
         partial = self.filters.partial
+        first, last = self._clock.span
         now: datetime = self._moment["now"].astimezone(UTC)
         known = now if self._end is None else min(now, self._end - timedelta(microseconds=1))
         coverage = Coverage(
-            start=self._start or self._first,
-            end=known if self._last is None else max(known, self._last),
+            start=self._start or first,
+            end=known if last is None else max(known, last),
             complete=not partial,
             why=partial,
         )
@@ -166,12 +179,16 @@ class ChangeStream:
             source=f"{self._snapshot.holder.label} {self.log.label}",
             system=self._moment["system"],
             zone=self._zone,
+            clock=self._clock.name,
             coverage=coverage,
             filters=self.filters.words,
             kinds={name: self._kinds[name] for name in sorted(self._types) if name in self._kinds},
             keys={name: self._keys[name] for name in sorted(self._types) if name in self._keys},
             partial=tuple(name for name, whole in self.tracked.items() if not whole and name in self._types),
             snapshot=self._seen(),
+            timeline=self._moment["timeline"],
+            marks=self._marks,
+            visible_within=self._clock.visible_within if self._visible_within is None else self._visible_within,
         )
 
     def _seen(self) -> str | None:
@@ -285,11 +302,7 @@ class ChangeStream:
         if not batch.num_rows:
             return
         self._types.update(pc.unique(batch.column("entity_type")).to_pylist())
-        first, last = (value.as_py() for value in pc.min_max(batch.column("changed_at")).values())
-        if first is not None and last is not None:
-            first, last = first.astimezone(UTC), last.astimezone(UTC)
-            self._first = min(self._first or first, first)
-            self._last = max(self._last or last, last)
+        self._clock.see(batch)
 
     def _recorded(self, exc: UnrepresentableTime) -> str:
         """The message about a time that cannot be represented, with the value as PostgreSQL writes it."""

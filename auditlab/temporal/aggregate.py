@@ -13,6 +13,7 @@ from auditlab.engines.base import params_frame
 from auditlab.errors import BadOption, UnknownField
 from auditlab.keys import entity_uuid
 from auditlab.schema import TIME
+from auditlab.temporal import doubt
 from auditlab.temporal.asof import META, live
 from auditlab.temporal.references import as_entity_ids, key_texts, same_ids
 
@@ -99,12 +100,15 @@ def aggregate(
 
     Warns:
         IncompletePopulation: rows were there before the log began, so the log may not know all of them.
+        UncertainTime: entities that are absent may have been there at that time.
     """
     selected.require_states("aggregate")
     whole = Kind(parent, (), _kinds(items), _fields(key))
     types = tuple(dict.fromkeys(selected.recorded.shape(entity_type).entity_type for entity_type in whole.types()))
     when = selected.instant(at, *types) if at is not None else None
     selected.warn_partial(*types)
+    if when is not None:
+        doubt.warn_absent(selected, when, *types)
     shape = selected.recorded.shape(parent)
     rows = live(selected, shape, when)
     if entity is not None:
@@ -212,6 +216,8 @@ class _Question:
             "params": params_frame(at=(self.at, TIME)),
         }
         found = self.selected.engine.run(queries.text("analysis", "aggregate"), tables, {})
+        if self.at is not None:
+            found = doubt.flagged(self.selected.recorded, shape.entity_type, found, self.at)
         children = self.with_items(shape, shape.with_fields(found), kind)
         frame = pl.DataFrame({"parent": found["parent"], "items": children.to_struct("items")})
         return frame.group_by("parent", maintain_order=True).agg(pl.col("items"))

@@ -10,6 +10,7 @@ from auditlab import queries
 from auditlab.engines.base import params_frame
 from auditlab.errors import BadOption
 from auditlab.schema import FIELD_CHANGES, TIME
+from auditlab.temporal import doubt
 from auditlab.temporal.views import view, with_path
 
 if TYPE_CHECKING:
@@ -68,6 +69,9 @@ def compare(
         BadOption: end lies before start.
         NoData: an instant is outside what the log covers.
         IncompleteLog: the selection or the log does not hold whole histories.
+
+    Warns:
+        UncertainTime: what was visible at an instant is open for some entities (as in ``as_of``).
     """
     selected.require_states("compare")
     start_at, end_at = selected.instant(start), selected.instant(end)
@@ -75,6 +79,7 @@ def compare(
         raise BadOption(
             f"compare() goes from the earlier to the later: {start_at.isoformat()} is after {end_at.isoformat()}."
         )
+    doubt.warn_unflagged(selected, (start_at, end_at), *selected.entity_types)
     shown = view(selected, paths=paths, ignore=ignore, tolerance=tolerance, list_keys=list_keys)
     columns = FIELD_CHANGES if steps else NET
     columns = with_path(columns) if paths else columns

@@ -9,6 +9,7 @@ import polars as pl
 from auditlab import queries
 from auditlab.engines import PolarsEngine
 from auditlab.errors import BadOption, NoData, UnknownField
+from auditlab.temporal import doubt
 from auditlab.temporal.spine import Spine, spine_entities, spine_frame, spine_times
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ def pit_join(
 
     Returns:
         The spine's columns as they are, then ``presence`` (String), ``certain`` (Boolean, as in ``as_of``) and the
-        typed fields; null where there is no state. ``presence`` is
+        typed fields; null where there is no state, but ``certain`` is false also where an entity that is absent may
+        have been there. ``presence`` is
 
         - ``live``: the entity was there, the fields are its state;
         - ``deleted``: it had been there, and was deleted or truncated by then;
@@ -128,7 +130,12 @@ def pit_join(
     )
     if (found["presence"] == "unknown entity").any():
         selected.warn_partial(shape.entity_type)
-    return frame.hstack(_columns(frame, shape, found, wanted))
+    by_system = asked.select(
+        pl.when(asked["at"].is_not_null()).then(asked["at"] if by_then is None else by_then).alias("at"),
+        entity_id=shape.span_index.codes.entity_ids.gather(asked["entity"]),
+    )
+    open_still = doubt.in_doubt(selected.recorded, shape.entity_type, by_system)
+    return frame.hstack(_columns(frame, shape, found, wanted, open_still))
 
 
 def _shape(selected: Selected) -> Shape:
@@ -209,7 +216,9 @@ def _found_by_then(selected: Selected, shape: Shape, asked: pl.DataFrame, place:
     return found.select("presence", "number", "certain")
 
 
-def _columns(frame: pl.DataFrame, shape: Shape, found: pl.DataFrame, wanted: list[int]) -> list[pl.Series]:
+def _columns(
+    frame: pl.DataFrame, shape: Shape, found: pl.DataFrame, wanted: list[int], in_doubt: pl.Series
+) -> list[pl.Series]:
     """The columns that the join adds, under names that the spine does not have."""
     taken = {name.casefold() for name in frame.columns}
     own = []
@@ -226,6 +235,6 @@ def _columns(frame: pl.DataFrame, shape: Shape, found: pl.DataFrame, wanted: lis
     doc = shape.versions["doc"].gather(number)
     return [
         found["presence"].alias(own[0]),
-        certain.alias(own[1]),
+        certain.zip_with(~in_doubt, pl.Series([False], dtype=pl.Boolean)).alias(own[1]),
         *(shape.columns[place].typed.gather(doc).alias(names[place]) for place in wanted),
     ]

@@ -9,6 +9,7 @@ import polars as pl
 from auditlab.clock import instant
 from auditlab.errors import NoData
 from auditlab.spans import NOT_RECORDED, WORDS
+from auditlab.temporal import doubt
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -48,6 +49,12 @@ def why_not(selected: Selected, at: Moment | None = None) -> str:
         when = selected.instant(at) if at is not None else None
     except NoData as exc:
         return f"It cannot be told whether {who} was there: {exc}"
+    unsure = doubt.in_words(selected.recorded, entity_type, entity_id, when) if when is not None else ""
+    return _why(selected, who, when) + unsure
+
+
+def _why(selected: Selected, who: str, when: datetime | None) -> str:
+    (entity_type,), entity_id = selected.entity_types, selected.entity_id
     shape = selected.recorded.shape(entity_type)
     versions = shape.versions.filter(pl.col("entity_id") == entity_id)
     begun, until = pl.col("valid_from").is_null(), pl.col("valid_to").is_null()
@@ -60,8 +67,8 @@ def why_not(selected: Selected, at: Moment | None = None) -> str:
     live = versions.filter(begun & until)
     if len(live):
         version = live.row(-1, named=True)
-        doubt = "" if version["certain"] else f" {DOUBT}"
-        return f"{who} {'is' if when is None else 'was'} there {asked}: {_since(changes, version)}.{doubt}"
+        unsure = "" if version["certain"] else f" {DOUBT}"
+        return f"{who} {'is' if when is None else 'was'} there {asked}: {_since(changes, version)}.{unsure}"
     done = changes if when is None else changes.filter(pl.col("effective") <= when)
     if done.is_empty():
         return _before_first(shape, who, asked, changes)

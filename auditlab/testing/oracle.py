@@ -23,7 +23,7 @@ from auditlab.testing.settings import Blamed, Settings
 from auditlab.testing.walk import NOTHING, FieldChange, Left, Version, Walk, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from datetime import datetime
 
     from auditlab.testing.equality import State
@@ -178,6 +178,20 @@ class Oracle:
             for version in self._versions
             if (version.valid_to is None if at is None else version.holds_at(at))
         }
+
+    def seen(self, transactions: Collection[int]) -> dict[Entity, State]:
+        """The state of each entity that is there after the changes of some transactions alone, put in order anew.
+
+        An entity that none of them changed is there if it was before the log began.
+        """
+        own = {row["id"] for row in self.rows if row["transaction_id"] in transactions}
+        states = Oracle((row for row in self.rows if row["id"] in own), self.changed).as_of()
+        changed = {(entity_type, entity_id) for change, entity_type, entity_id in self._touched if change in own}
+        for version in self._versions:
+            entity = (version.entity_type, version.entity_id)
+            if entity not in changed and version.origin == "unknown" and version.valid_from is None:
+                states[entity] = version.state
+        return states
 
     def diffs(self) -> list[FieldChange]:
         """What each change did, by id, entity and field. A SNAPSHOT did nothing: it was read."""
