@@ -42,9 +42,20 @@ LAYERS = (
         "layouts",
         "lazy",
         "lineage",
-        "linked",
     }
-    | {"links", "literals", "lives", "malformed", "order", "origins", "placeholders", "places", "reading", "recorded"}
+    | {
+        "linked",
+        "links",
+        "literals",
+        "lives",
+        "malformed",
+        "order",
+        "origins",
+        "placeholders",
+        "places",
+        "reading",
+        "recorded",
+    }
     | {"records", "rekeys", "selection", "shape", "spans", "valid_time", "values", "visibility"},
     {"temporal"},
     {"analytics"},

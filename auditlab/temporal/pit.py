@@ -9,6 +9,7 @@ import polars as pl
 from auditlab import queries
 from auditlab.engines import PolarsEngine
 from auditlab.errors import BadOption, NoData, UnknownField
+from auditlab.schema import TIME
 from auditlab.temporal import doubt
 from auditlab.temporal.spine import Spine, spine_entities, spine_frame, spine_times
 
@@ -130,11 +131,11 @@ def pit_join(
     )
     if (found["presence"] == "unknown entity").any():
         selected.warn_partial(shape.entity_type)
-    by_system = asked.select(
-        pl.when(asked["at"].is_not_null()).then(asked["at"] if by_then is None else by_then).alias("at"),
-        entity_id=shape.span_index.codes.entity_ids.gather(asked["entity"]),
+    ids = shape.span_index.codes.entity_ids.gather(asked["entity"])
+    moments = asked["at"] if by_then is None else by_then.zip_with(~beyond, pl.Series([None], dtype=TIME))
+    open_still = doubt.in_doubt(
+        selected.recorded, shape.entity_type, pl.DataFrame({"entity_id": ids, "at": moments.rename("at")})
     )
-    open_still = doubt.in_doubt(selected.recorded, shape.entity_type, by_system)
     return frame.hstack(_columns(frame, shape, found, wanted, open_still))
 
 

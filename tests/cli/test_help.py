@@ -32,6 +32,7 @@ COMMANDS = {
     "evidence",
     "history",
     "init",
+    "mark",
     "partitions",
     "pit-join",
     "reconcile",
