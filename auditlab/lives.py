@@ -71,7 +71,8 @@ def running_maximum(entity: pl.Series, clock: pl.Series) -> pl.Series:
     same = (entity == entity.shift()).fill_null(value=False)
     if ((clock >= clock.shift()).fill_null(value=False) | ~same).all():
         return clock
-    return pl.select(pl.lit(clock).cum_max().over(pl.lit(entity))).to_series()
+    times = pl.DataFrame({"entity": entity, "clock": clock})
+    return times.select(pl.col("clock").cum_max().over("entity")).to_series()
 
 
 def _dealt(rows: pl.DataFrame) -> pl.DataFrame:
