@@ -7,7 +7,7 @@ import polars as pl
 from auditlab.rekeys import partition
 from auditlab.schema import TIME
 
-__all__ = ["STEPS", "lives"]
+__all__ = ["STEPS", "lives", "running_maximum"]
 
 STEPS: dict[str, pl.DataType] = {
     "entity": pl.UInt32(),
@@ -44,7 +44,7 @@ def lives(rows: pl.DataFrame, by_id: pl.DataFrame, links: pl.DataFrame) -> pl.Da
     if links.is_empty():
         rows = rows.with_columns(link=pl.lit(None, dtype=pl.UInt32), leaves=pl.lit(value=False), turn="position")
     steps = _dealt(rows)
-    steps = steps.with_columns(effective=_effective(steps))
+    steps = steps.with_columns(effective=running_maximum(steps["entity"], steps["clock"]))
     if links.height:
         steps = _carried(steps)
     steps = _folded(steps.with_columns(before_at=pl.lit(None, dtype=pl.UInt32)), by_id)
@@ -66,13 +66,13 @@ def lives(rows: pl.DataFrame, by_id: pl.DataFrame, links: pl.DataFrame) -> pl.Da
     return steps.select(*STEPS)
 
 
-def _effective(steps: pl.DataFrame) -> pl.Series:
+def running_maximum(entity: pl.Series, clock: pl.Series) -> pl.Series:
     """The running maximum of each entity's clock; where no clock runs backwards, that is the clock itself."""
-    same = (steps["entity"] == steps["entity"].shift()).fill_null(value=False)
-    clock = steps["clock"]
+    same = (entity == entity.shift()).fill_null(value=False)
     if ((clock >= clock.shift()).fill_null(value=False) | ~same).all():
         return clock
-    return steps.select(pl.col("clock").cum_max().over("entity")).to_series()
+    times = pl.DataFrame({"entity": entity, "clock": clock})
+    return times.select(pl.col("clock").cum_max().over("entity")).to_series()
 
 
 def _dealt(rows: pl.DataFrame) -> pl.DataFrame:

@@ -75,9 +75,8 @@ def sequence(
         steps, unordered, links = _relinked(rows, by_id, kinds, links, told)
         rows = steps.filter("own")
     unordered = pl.concat([unordered, _doubled(rows, by_id)])
-    order = rows.sort("position")["slot"]
-    ordered = by_id if rows["slot"].equals(rows["position"].rename("slot")) else by_id[order]
-    places = rows.select(came="slot", position="position")
+    ordered = by_id if rows["slot"].equals(rows["position"]) else by_id[rows.sort("position")["slot"]]
+    places = rows.filter(pl.col("slot").is_in(links["came"].implode())).select(came="slot", position="position")
     links = links.join(places, on="came", how="left", maintain_order="left")
     return Sequence(ordered, lives(steps, by_id, told), unordered, links)
 

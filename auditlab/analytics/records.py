@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from auditlab.analytics.findings import MALFORMED
+from auditlab.lives import running_maximum
 
 if TYPE_CHECKING:
     from auditlab.schema import LogFacts
@@ -48,7 +49,7 @@ def inversions(selected: Selected, links: pl.DataFrame) -> pl.DataFrame:
     """Changes that carry an earlier time than one before them in their entity: position, previous, field, old, new."""
     clock = selected.recorded.facts.clock
     times = selected.recorded.changes[clock].gather(links["position"])
-    before = links.with_columns(times.alias("times")).select(pl.col("times").cum_max().over("entity")).to_series()
+    before = running_maximum(links["entity"], times)
     late = links.with_columns(effective=before).filter(times < before)
     return late.select(
         "position",
