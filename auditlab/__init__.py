@@ -14,16 +14,21 @@ from auditlab.archive.export import archive_postgres
 from auditlab.archive.verify import verify
 from auditlab.capture.check import check
 from auditlab.capture.install import install
-from auditlab.capture.keys import entity_uuid
+from auditlab.capture.mark import mark
 from auditlab.capture.partitions import create_partitions
 from auditlab.capture.track import track, untrack
 from auditlab.changelog import ChangeLog, pit_join, reconcile
+from auditlab.keys import entity_uuid
+from auditlab.marks import Mark, read_marks
+from auditlab.reading.upcasters import Upcasters
 from auditlab.schema import EntityChange
 from auditlab.sources import from_arrow, read_parquet, read_postgres, scan_archive
 
 __all__ = [
     "ChangeLog",
     "EntityChange",
+    "Mark",
+    "Upcasters",
     "archive_postgres",
     "check",
     "create_partitions",
@@ -31,7 +36,9 @@ __all__ = [
     "errors",
     "from_arrow",
     "install",
+    "mark",
     "pit_join",
+    "read_marks",
     "read_parquet",
     "read_postgres",
     "reconcile",

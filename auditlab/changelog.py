@@ -8,23 +8,28 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeVar, cast
 
 import polars as pl
 
+from auditlab import marks as marks_
 from auditlab import queries, selectors
 from auditlab.analytics import drift as drift_
 from auditlab.analytics import evidence as evidence_
 from auditlab.analytics import summary as summary_
 from auditlab.archive import keep
-from auditlab.capture.keys import entity_uuid
 from auditlab.description import description
 from auditlab.engines import engine as engine_named
 from auditlab.errors import BadOption, UnknownEntity
+from auditlab.keys import entity_uuid
+from auditlab.lazy import lazy
 from auditlab.load import reconcile as reconcile_
+from auditlab.reading import renames
+from auditlab.reading import upcasters as upcasters_
 from auditlab.records import records
 from auditlab.schema import CHANGES, EntityChange, LogFacts
 from auditlab.temporal import aggregate as aggregate_
-from auditlab.temporal import asof, diff, pit
+from auditlab.temporal import asof, diff, doubt, pit
 from auditlab.temporal import blame as blame_
 from auditlab.temporal import compare as compare_
 from auditlab.temporal import history as history_
+from auditlab.temporal import key_changes as key_changes_
 from auditlab.temporal import replay as replay_
 from auditlab.temporal import timeline as timeline_
 from auditlab.temporal import why_not as why_not_
@@ -36,15 +41,22 @@ if TYPE_CHECKING:
     from auditlab.analytics.reconciliation import Reconciliation
     from auditlab.archive.write import ArchiveSummary
     from auditlab.clock import Moment
+    from auditlab.marks import Mark
+    from auditlab.reading.renames import Names
+    from auditlab.reading.upcasters import Upcasters
     from auditlab.selection import Selected
+    from auditlab.selectors import Marks
+    from auditlab.temporal.patterns import Patterns
     from auditlab.temporal.pit import Spine
+    from auditlab.temporal.tolerance import Tolerance
 
 __all__ = ["ChangeLog", "pit_join", "reconcile"]
 
 F = TypeVar("F", pl.DataFrame, pl.LazyFrame)
 
 QUERIES = {
-    "as_of": ("as_of",),
+    "as_of": ("as_of", "as_of_mark"),
+    "doubtful": ("doubtful",),
     "history": ("history",),
     "diffs": ("diffs",),
     "compare": ("compare", "compare_steps"),
@@ -146,6 +158,10 @@ class ChangeLog(Generic[F]):
         """:func:`auditlab.selectors.entity`: the history of one entity, by its id or its primary key."""
         return self._of(selectors.entity(self._selected, key, entity_type))
 
+    def with_marks(self, marks: Marks, *, visible_within: float | None = None) -> ChangeLog[F]:
+        """:func:`auditlab.selectors.with_marks`: the same log, with these marks of its database beside it."""
+        return self._of(selectors.with_marks(self._selected, marks, visible_within=visible_within))
+
     def by(self, user: str | None) -> ChangeLog[F]:
         """:func:`auditlab.selectors.by`: the changes of one user; None picks those without a user."""
         return self._of(selectors.by(self._selected, user))
@@ -166,27 +182,79 @@ class ChangeLog(Generic[F]):
         """:func:`auditlab.selectors.where`: the changes that meet every predicate over the canonical columns."""
         return self._of(selectors.where(self._selected, *predicates, **equal))
 
+    # readings
+
+    def renamed(
+        self, names: Names, *, before: int | None = None, before_transaction: int | None = None
+    ) -> ChangeLog[F]:
+        """:func:`auditlab.reading.renames.renamed`: the log with fields read under their later names."""
+        return self._of(renames.renamed(self._selected, names, before=before, before_transaction=before_transaction))
+
+    def upcast(self, upcasters: Upcasters) -> ChangeLog[F]:
+        """:func:`auditlab.reading.upcasters.upcast`: the same log, every document read as of the current version."""
+        return self._of(upcasters_.upcast(self._selected, upcasters))
+
     # verbs
 
     def changes(self) -> F:
         """:func:`auditlab.temporal.diff.changes`: the selected changes as recorded."""
         return self._out(diff.changes(self._selected))
 
-    def as_of(self, at: Moment | None = None, *, id: int | None = None, transaction: int | None = None) -> F:  # noqa: A002
+    def as_of(
+        self,
+        at: Moment | None = None,
+        *,
+        id: int | None = None,  # noqa: A002 - the column's own name
+        transaction: int | None = None,
+        mark: Mark | str | None = None,
+        snapshot: str | None = None,
+    ) -> F:
         """:func:`auditlab.temporal.asof.as_of`: the state of every live entity at an instant; else the latest."""
-        return self._out(asof.as_of(self._selected, at, id=id, transaction=transaction))
+        return self._out(asof.as_of(self._selected, at, id=id, transaction=transaction, mark=mark, snapshot=snapshot))
+
+    def doubtful(self, at: Moment) -> F:
+        """:func:`auditlab.temporal.doubt.doubtful`: the changes that may not have been visible at an instant."""
+        return self._out(doubt.doubtful(self._selected, at))
+
+    def marks(self) -> F:
+        """:func:`auditlab.marks.frame`: the saved moments beside the log, in their order."""
+        return self._out(marks_.frame(self.facts.marks))
 
     def history(self, entity: object = None) -> F:
         """:func:`auditlab.temporal.history.history`: every version, with the time that it held."""
         return self._out(history_.history(self._about(entity)))
 
-    def diffs(self, entity: object = None) -> F:
-        """:func:`auditlab.temporal.diff.diffs`: what each change did, one row a changed field."""
-        return self._out(diff.diffs(self._about(entity)))
+    def diffs(
+        self,
+        entity: object = None,
+        *,
+        paths: bool = False,
+        ignore: Patterns = (),
+        tolerance: Tolerance | None = None,
+        list_keys: Mapping[str, str] | None = None,
+    ) -> F:
+        """:func:`auditlab.temporal.diff.diffs`: what each change did, one row a changed field, or part of one."""
+        return self._out(
+            diff.diffs(self._about(entity), paths=paths, ignore=ignore, tolerance=tolerance, list_keys=list_keys)
+        )
 
-    def compare(self, start: Moment, end: Moment, *, steps: bool = False) -> F:
+    def compare(
+        self,
+        start: Moment,
+        end: Moment,
+        *,
+        steps: bool = False,
+        paths: bool = False,
+        ignore: Patterns = (),
+        tolerance: Tolerance | None = None,
+        list_keys: Mapping[str, str] | None = None,
+    ) -> F:
         """:func:`auditlab.temporal.compare.compare`: what differs between two instants."""
-        return self._out(compare_.compare(self._selected, start, end, steps=steps))
+        found = compare_.compare(
+            self._selected, start, end, steps=steps, paths=paths, ignore=ignore, tolerance=tolerance,
+            list_keys=list_keys,
+        )  # fmt: skip
+        return self._out(found)
 
     def blame(self, entity: object = None, at: Moment | None = None) -> F:
         """:func:`auditlab.temporal.blame.blame`: who last set each field of each live entity, when, from what."""
@@ -223,6 +291,10 @@ class ChangeLog(Generic[F]):
     def timeline(self, entity: object = None) -> F:
         """:func:`auditlab.temporal.timeline.timeline`: who did what when, field by field."""
         return self._out(timeline_.timeline(self._about(entity)))
+
+    def key_changes(self) -> F:
+        """:func:`auditlab.temporal.key_changes.key_changes`: which rows got another primary key, when, by whom."""
+        return self._out(key_changes_.key_changes(self._selected))
 
     def replay(self, at: Moment | None = None, *, steps: bool = False) -> F:
         """:func:`auditlab.temporal.replay.replay`: the changes folded into a state, at once or step by step."""
@@ -266,6 +338,10 @@ class ChangeLog(Generic[F]):
         """:func:`auditlab.analytics.drift.drift`: which fields appeared, vanished, changed type or name, and when."""
         return self._out(drift_.drift(self._selected))
 
+    def likely_renames(self, *, share: float = 0.9) -> dict[str, dict[str, str]]:
+        """:func:`auditlab.analytics.drift.likely_renames`: the drift report's renamings, as ``renamed`` takes them."""
+        return drift_.likely_renames(self._selected, share=share)
+
     def to_archive(self, folder: str | Path) -> ArchiveSummary:
         """:func:`auditlab.archive.keep.to_archive`: the log as an archive in a new folder."""
         return keep.to_archive(self._selected, folder)
@@ -277,7 +353,7 @@ class ChangeLog(Generic[F]):
         return self._selected if entity is None else selectors.entity(self._selected, entity)
 
     def _out(self, frame: pl.DataFrame) -> F:
-        return cast("F", frame.lazy() if self._lazy else frame)
+        return cast("F", lazy(frame) if self._lazy else frame)
 
 
 def pit_join(

@@ -32,6 +32,8 @@ def instant(moment: Moment, tz: str) -> datetime:
     value, local = _parse(moment), zone(tz)
     try:
         return _in_utc(value, local, tz)
+    except BadTime:
+        raise
     except (OverflowError, ValueError) as exc:  # ValueError: a time that is none, such as pandas' NaT
         raise BadTime(f"{moment} is no time of the years 1 to 9999 in UTC.") from exc
 

@@ -16,6 +16,7 @@ from uuid import uuid4
 import msgspec
 import polars as pl
 
+from auditlab.dictionary import codes
 from auditlab.errors import MalformedChange, SnapshotTooDeep, SnapshotTooLarge
 from auditlab.layouts import split_flat
 from auditlab.values import Column, column
@@ -23,7 +24,7 @@ from auditlab.values import Column, column
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["Documents", "raw_fields", "read"]
+__all__ = ["MOST_FIELDS", "Documents", "Split", "encodable", "raw_fields", "read", "split", "typed"]
 
 DEEPEST = 512
 """Levels of nesting that a snapshot may have."""
@@ -35,6 +36,23 @@ BATCH = 50_000
 
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _NESTING = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The distinct documents of one entity type as raw text, before any field has a type.
+
+    Args:
+        texts: String; each distinct document as recorded.
+        fields: field -> String, its raw JSON text by document (null where it is missing), by first appearance.
+        flags: As in :class:`Documents`, and so are ``before`` and ``after``.
+    """
+
+    texts: pl.Series
+    fields: dict[str, pl.Series]
+    flags: pl.DataFrame
+    before: pl.Series
+    after: pl.Series
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +75,16 @@ class Documents:
 
 
 def read(before: pl.Series, after: pl.Series, kinds: Mapping[str, str], ids: pl.Series) -> Documents:
+    """The images of one entity type's changes, split and typed: :func:`split`, then :func:`typed`."""
+    return typed(split(before, after, ids), kinds)
+
+
+def split(before: pl.Series, after: pl.Series, ids: pl.Series) -> Split:
     """Split the images of one entity type's changes.
 
     Args:
         before: String, JSON text by row, null where there is no image.
         after: the same for the after images.
-        kinds: field -> kind, as the source's catalog declares them.
         ids: the changes' ids, for messages.
 
     Raises:
@@ -74,8 +96,18 @@ def read(before: pl.Series, after: pl.Series, kinds: Mapping[str, str], ids: pl.
     fields, faults = _split(texts)
     if faults:
         _refuse(faults, codes, pl.concat([ids, ids]))
-    columns = tuple(column(name, raw, kinds.get(name)) for name, raw in fields.items())
-    return Documents(texts, columns, _flags(texts, fields), codes[len(after) :], codes[: len(after)])
+    return Split(texts, fields, _flags(texts, fields), codes[len(after) :], codes[: len(after)])
+
+
+def typed(parts: Split, kinds: Mapping[str, str]) -> Documents:
+    """The documents with one typed column a field.
+
+    Args:
+        parts: The split documents.
+        kinds: field -> kind, as the source's catalog declares them.
+    """
+    columns = tuple(column(name, raw, kinds.get(name)) for name, raw in parts.fields.items())
+    return Documents(parts.texts, columns, parts.flags, parts.before, parts.after)
 
 
 def raw_fields(text: str) -> dict[str, str]:
@@ -96,12 +128,27 @@ def raw_fields(text: str) -> dict[str, str]:
 
 def _number(images: pl.Series) -> tuple[pl.Series, pl.Series]:
     """Each row's document as a number (null where there is none), and the documents in order of first appearance."""
-    codes = images.cast(pl.Categorical(pl.Categories.random())).to_physical()
-    firsts = codes.arg_unique()
-    firsts = firsts.filter(images.gather(firsts).is_not_null())
-    numbered = pl.DataFrame({"code": codes.gather(firsts)}).with_row_index("number")
-    numbers = pl.DataFrame({"code": codes}).join(numbered, on="code", how="left", maintain_order="left")["number"]
-    return numbers.cast(pl.UInt32), images.gather(firsts)
+    present = images.drop_nulls()
+    # Hashes are numbered six times faster than texts; that no two texts share one is then seen by comparing them.
+    numbers, firsts = _numbered(_hashes(present))
+    if not (present.gather(firsts).gather(numbers) == present).all():
+        numbers, firsts = _numbered(codes(present))
+    if len(present) < len(images):
+        none = pl.Series([None], dtype=pl.UInt32).new_from_index(0, len(images))
+        numbers = none.scatter(images.is_not_null().arg_true(), numbers)
+    return numbers, present.gather(firsts)
+
+
+def _numbered(keys: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Numbers (UInt32) for equal keys by first appearance, and where each appears first."""
+    firsts = keys.arg_unique()
+    known = pl.DataFrame({"key": keys.gather(firsts)}).with_row_index("number")
+    numbers = pl.DataFrame({"key": keys}).join(known, on="key", how="left", maintain_order="left")["number"]
+    return numbers.cast(pl.UInt32), firsts
+
+
+def _hashes(texts: pl.Series) -> pl.Series:
+    return texts.hash()
 
 
 def _split(texts: pl.Series) -> tuple[dict[str, pl.Series], dict[str, list[int]]]:
@@ -123,8 +170,11 @@ def _split(texts: pl.Series) -> tuple[dict[str, pl.Series], dict[str, list[int]]
     if not parts:
         return {}, faults
     whole = pl.concat(parts, how="diagonal")
-    return {name: whole[name] for name in names}, faults
+    return {name: whole[name].alias(_RAW) for name in names}, faults
 
+
+_RAW = "raw"
+"""What a field's texts are called on the way: Polars takes a column's name like ``^a.*$`` or ``*`` for a pattern."""
 
 _DOC = f"\x00doc {uuid4().hex}"
 """The helper column's name; a key may be anything, also NUL, but not what nobody can know."""
@@ -151,8 +201,12 @@ def _depth(text: str) -> int:
 
 def _split_batch(texts: pl.Series, start: int, refused: set[int], faults: dict[str, list[int]]) -> pl.DataFrame:
     """The batch's raw fields as a frame: one String column a field, in the order of the texts."""
-    wanted = [number for number in range(len(texts)) if number + start not in refused]
-    flat, left = split_flat(texts, pl.Series(_DOC, wanted, dtype=pl.UInt32), raw_fields)
+    every = pl.int_range(len(texts), dtype=pl.UInt32, eager=True).alias(_DOC)
+    own = [number - start for number in refused if start <= number < start + len(texts)]
+    wanted = every.filter(~every.is_in(own)) if own else every
+    flat, left = split_flat(texts, wanted, raw_fields)
+    if len(flat) == 1 and len(flat[0][0]) == len(texts):
+        return pl.DataFrame(flat[0][1])  # as nearly always: one layout, nothing to put together
     layouts: dict[tuple[str, ...], tuple[list[int], list[Any]]] = defaultdict(lambda: ([], []))
     for number in left.to_list():
         fields: Mapping[str, Any]
@@ -176,9 +230,8 @@ def _split_batch(texts: pl.Series, start: int, refused: set[int], faults: dict[s
         }
         frames.append(pl.DataFrame({_DOC: pl.Series(numbers, dtype=pl.UInt32), **columns}))
     frames.sort(key=lambda frame: frame[_DOC][0])  # fields come in the order of their first appearance
-    every = pl.DataFrame({_DOC: pl.int_range(len(texts), dtype=pl.UInt32, eager=True)})
-    found = pl.concat([every.clear(), *frames], how="diagonal")
-    return every.join(found, on=_DOC, how="left", maintain_order="left")
+    found = pl.concat([every.clear().to_frame(), *frames], how="diagonal")
+    return every.to_frame().join(found, on=_DOC, how="left", maintain_order="left")
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:
@@ -200,7 +253,7 @@ def _pairs(text: str) -> list[tuple[str, str]]:
             key, at = decoder.raw_decode(text, at)
             start = blank.match(text, blank.match(text, at).end() + 1).end()  # type: ignore[union-attr]
             _, end = decoder.raw_decode(text, start)
-            pairs.append((_encodable(key), text[start:end]))
+            pairs.append((encodable(key), text[start:end]))
             at = blank.match(text, end).end()  # type: ignore[union-attr]
             if text[at] == ",":
                 at = blank.match(text, at + 1).end()  # type: ignore[union-attr]
@@ -213,7 +266,7 @@ def _pairs(text: str) -> list[tuple[str, str]]:
     return pairs
 
 
-def _encodable(key: str) -> str:
+def encodable(key: str) -> str:
     """The key; a lone surrogate, which no text column can hold, as its escape."""
     return key.encode("utf-8", "backslashreplace").decode()
 

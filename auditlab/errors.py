@@ -12,10 +12,15 @@ Each is also the built-in that fits it, so ``except LookupError`` works too::
     ├── MalformedChange (ValueError)        rows that are no changes, by kind
     │   ├── SnapshotTooDeep
     │   └── SnapshotTooLarge
+    ├── ReadingError (ValueError)           documents that declared renames do not fit
+    │   └── UpcastError                     documents that the upcasters cannot bring to the current version
     ├── NoData (LookupError)                outside the log's coverage
     ├── IncompleteLog (ValueError)          the log does not hold what the question needs
     ├── LogTooLarge (MemoryError)           a load that would not fit in memory
     ├── BadOption (ValueError)              options that do not go together
+    ├── BadMark (ValueError)                no mark, or no transaction snapshot of a primary
+    │   └── MarkMismatch                    a mark of another system or timeline than the log's
+    ├── UnknownMark (LookupError)           no mark of that name beside the log
     ├── DatabaseError (RuntimeError)        what PostgreSQL answered, in its words
     │   ├── ConnectionFailed (ConnectionError)   could not connect, or the server went away
     │   ├── AccessDenied (PermissionError)
@@ -24,17 +29,22 @@ Each is also the built-in that fits it, so ``except LookupError`` works too::
     │   ├── NotInstalled (LookupError)      no change log in this database
     │   ├── IncompleteRead (PermissionError) row security or grants would shorten the result
     │   ├── UnsafeOrder (ValueError)        the log's order cannot be trusted
-    │   └── SystemMismatch (ValueError)     the log is another database's
+    │   ├── UntrackableChanges (ValueError) changes that no reader by transaction would see
+    │   ├── NotDurable (TimeoutError)       what was read is not on the server's disk yet
+    │   ├── SystemMismatch (ValueError)     the log is another database's
+    │   └── OnStandby (ValueError)          a standby does not know which transactions are at work
     ├── ArchiveError (ValueError)
     │   ├── NotAnArchive (LookupError)
     │   ├── ArchiveExists (FileExistsError)
+    │   ├── CursorMismatch                  the archive goes on from another database, timeline or table
     │   └── ArchiveCorrupt                  nothing of the damaged file is returned
     └── MissingExtra (ImportError)          the exact ``pip install`` that brings the part
 
 and warnings, for answers that are not the whole truth::
 
     IncompletePopulation (UserWarning)      rows may be that the log never saw
-    UnlinkedKeys (UserWarning)              keys were changed, and the log names only the new ones
+    UnlinkedKeys (UserWarning)              keys were changed, and how the log does not tell
+    UncertainTime (UserWarning)             what was committed by then is not known of every change
 """
 
 from __future__ import annotations
@@ -45,31 +55,41 @@ __all__ = [
     "ArchiveError",
     "ArchiveExists",
     "AuditlabError",
+    "BadMark",
     "BadOption",
     "BadTime",
     "CannotAudit",
     "ConnectionFailed",
+    "CursorMismatch",
     "DatabaseError",
     "IncompleteLog",
     "IncompletePopulation",
     "IncompleteRead",
     "LogTooLarge",
     "MalformedChange",
+    "MarkMismatch",
     "MissingExtra",
     "NoData",
     "NoSuchTable",
     "NotAnArchive",
+    "NotDurable",
     "NotInstalled",
+    "OnStandby",
+    "ReadingError",
     "SchemaMismatch",
     "SnapshotTooDeep",
     "SnapshotTooLarge",
     "SystemMismatch",
+    "UncertainTime",
     "UnknownChange",
     "UnknownEntity",
     "UnknownEntityType",
     "UnknownField",
+    "UnknownMark",
     "UnlinkedKeys",
     "UnsafeOrder",
+    "UntrackableChanges",
+    "UpcastError",
 ]
 
 
@@ -113,6 +133,14 @@ class SnapshotTooLarge(MalformedChange):
     """A snapshot is larger, or has more fields, than the limit."""
 
 
+class ReadingError(AuditlabError, ValueError):
+    """Documents do not fit the renames with which the log is read; the message counts them and names the changes."""
+
+
+class UpcastError(ReadingError):
+    """Documents cannot be brought to the current version; the message says which, of which changes, and why."""
+
+
 class NoData(AuditlabError, LookupError):
     """The question is about a time outside the log's coverage."""
 
@@ -127,6 +155,18 @@ class LogTooLarge(AuditlabError, MemoryError):
 
 class BadOption(AuditlabError, ValueError):
     """Options that do not go together, or a value that an option does not take."""
+
+
+class BadMark(AuditlabError, ValueError):
+    """No mark, or no text of a transaction snapshot."""
+
+
+class MarkMismatch(BadMark):
+    """A mark of another system or timeline than the log's: transaction ids mean something else there."""
+
+
+class UnknownMark(AuditlabError, LookupError):
+    """There is no mark of that name beside the log, or there are several; the message names those there are."""
 
 
 class DatabaseError(AuditlabError, RuntimeError):
@@ -161,6 +201,18 @@ class UnsafeOrder(DatabaseError, ValueError):
     """The order of the log's rows cannot be trusted."""
 
 
+class OnStandby(DatabaseError, ValueError):
+    """A standby cannot tell which transactions are at work: marks are taken on the primary."""
+
+
+class UntrackableChanges(DatabaseError, ValueError):
+    """Changes have no transaction id, or one that cannot be: a reader by transaction would never see them."""
+
+
+class NotDurable(DatabaseError, TimeoutError):
+    """What was read is not on the server's disk yet: a crash there could still undo it."""
+
+
 class SystemMismatch(DatabaseError, ValueError):
     """The log was written in another database than the one that it is held against."""
 
@@ -181,6 +233,10 @@ class ArchiveCorrupt(ArchiveError):
     """A file differs from what the manifest says; none of its rows are returned."""
 
 
+class CursorMismatch(ArchiveError):
+    """An archive's cursor is a place in another database, timeline or table than the one that is read."""
+
+
 class MissingExtra(AuditlabError, ImportError):
     """An optional part is not installed; the message is the exact command that installs it."""
 
@@ -190,4 +246,8 @@ class IncompletePopulation(UserWarning):
 
 
 class UnlinkedKeys(UserWarning):
-    """Primary keys were changed in a log that names only the new ones: rows stay under their old keys, too."""
+    """Primary keys were changed, and the log does not tell for certain which row had which key from then on."""
+
+
+class UncertainTime(UserWarning):
+    """At that time transactions may have been at work whose changes the answer has, or lacks, without a flag."""

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from auditlab.dictionary import repeated
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -70,19 +72,24 @@ def _columns(texts: pl.Series, keys: list[str]) -> tuple[dict[str, pl.Series], p
         return {}, no
     quoted = [json.dumps(key, ensure_ascii=False) for key in keys]
     for colon, comma in STYLES:
-        start = "{" + quoted[0] + colon
-        if not texts[0].startswith(start):
-            continue
-        fits = texts.str.starts_with(start)
-        rest = texts.str.strip_prefix(start)
-        values: list[pl.Series] = []
-        for key in quoted[1:]:
-            parts = rest.str.splitn(f"{comma}{key}{colon}", 2).struct
-            values.append(parts.field("field_0"))
-            rest = parts.field("field_1")
-        fits &= rest.str.ends_with("}").fill_null(value=False)
-        values.append(rest.str.strip_suffix("}"))
-        for value in values:
-            fits &= value.str.contains(SCALAR).fill_null(value=False)
-        return dict(zip(keys, values, strict=True)), fits
+        starts = [("" if place else "{") + key[place > 0 :] + colon for place, key in enumerate(quoted)]
+        if texts[0].startswith(starts[0]):
+            # One pass cuts a text at what stands between fields; where a value holds that, too, the keys do not fit.
+            parts = texts.str.splitn(f'{comma}"', len(keys)).struct.unnest()
+            return _checked(parts, dict(zip(keys, starts, strict=True)))
     return {}, no
+
+
+def _checked(parts: pl.DataFrame, starts: dict[str, str]) -> tuple[dict[str, pl.Series], pl.Series]:
+    """The values of each text's parts, and whether all of its parts are a key and a scalar as they should be."""
+    fits = pl.Series([True]).new_from_index(0, len(parts))
+    fields: dict[str, pl.Series] = {}
+    for part, (key, start) in zip(parts, starts.items(), strict=True):
+        end = "}" if len(fields) == len(starts) - 1 else ""
+        coded = repeated(part)
+        distinct = part if coded is None else coded[1]
+        values = distinct.str.strip_prefix(start).str.strip_suffix(end)
+        sound = distinct.str.starts_with(start) & distinct.str.ends_with(end) & values.str.contains(SCALAR)
+        fields[key] = values if coded is None else values.gather(coded[0])
+        fits &= (sound if coded is None else sound.gather(coded[0])).fill_null(value=False)
+    return fields, fits

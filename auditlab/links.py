@@ -17,7 +17,7 @@ from auditlab.values import canonical
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["ABSENT", "State", "Step", "canonical_document", "link"]
+__all__ = ["ABSENT", "State", "Step", "canonical_document", "link", "links_otherwise"]
 
 State = tuple[tuple[str, str], ...] | None
 """An entity's fields in canonical form, by name; None where nothing is known of it."""
@@ -67,6 +67,12 @@ def link(steps: Sequence[Step], start: State) -> tuple[list[int], bool, State]:
             order = order if alone or anchor is not None else by_id
             return order, alone and not unrecorded, _end([steps[place] for place in order], anchor)
     return by_id, False, _leaves(steps[-1], None)
+
+
+def links_otherwise(steps: Sequence[Step]) -> bool:
+    """Whether the steps link in more than one order, where nothing is known of the state before them."""
+    walks = _walks(steps, None)
+    return next(walks, None) is not None and next(walks, None) is not None
 
 
 def _end(steps: Sequence[Step], state: State) -> State:

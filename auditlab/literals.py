@@ -102,10 +102,15 @@ def strings(text: pl.Series, declared: str | None, instants: pl.Series | None) -
         typed, kind = _timestamps(text), "timestamp"
     elif declared in (None, "date") and values.str.contains(DATE).all():
         typed, kind = text.str.to_date("%Y-%m-%d", strict=False), "date"
-    if typed is not None and typed.null_count() == text.null_count():
+    if typed is not None and typed.null_count() == text.null_count() and _in_years(typed):
         return typed, kind, ""
     note = f"holds values that a {declared} column cannot: kept as text" if declared in EMPTY_DTYPES else ""
     return text, "text", note
+
+
+def _in_years(times: pl.Series) -> bool:
+    """Whether all are of the years 1 to 9999, in UTC too: Python, pandas and most databases know no others."""
+    return bool(times.dt.year().is_between(1, 9999).all())
 
 
 def empty(text: pl.Series, declared: str | None) -> tuple[pl.Series, str, str]:

@@ -2,6 +2,8 @@
 
 A field is set by the change whose own images differ in it. Where a change's before image is not what the change before
 it left, something that was not logged did the difference: that change merely carried it, and is not named for it.
+
+A row whose key was changed is still that row: what the change of its key did not alter was set under the old key.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from auditlab.lineage import lineage
 from auditlab.schema import TIME
 
 if TYPE_CHECKING:
@@ -39,10 +42,7 @@ FIELD_ORIGINS: dict[str, pl.DataType] = {
 """One row a field's value for as long as it was held by one setting; its recorded text may change on the way."""
 
 _CARRIED, _SET, _UNLOGGED, _UNKNOWN = 0, 1, 2, 3
-_FACTS = (
-    "entity_id", "life", "changed_by", "changed_at", "id", "transaction_id", "operation", "seen_in", "sure", "was",
-    "prior",
-)  # fmt: skip
+_FACTS = ("changed_by", "changed_at", "id", "transaction_id", "operation", "seen_in", "sure", "was", "prior")
 _WORDS = {_SET: "observed", _UNLOGGED: "unlogged", _UNKNOWN: "unknown"}
 
 
@@ -70,12 +70,17 @@ def field_origins(
 def _rows(versions: pl.DataFrame, steps: pl.DataFrame, unordered: pl.Series, truncated: int | None) -> pl.DataFrame:
     """The versions with the documents around each and, of a life's first, where its values come from."""
     first = (pl.col("entity") != pl.col("entity").shift()).fill_null(value=True)
-    images = steps.select("entity", "position", "before", first=first)
-    rows = versions.join(images, on=["entity", "position"], how="left", maintain_order="left")
+    came = pl.col("link").is_not_null() & ~pl.col("ends")
+    images = steps.select("entity", "turn", "before", "link", first=first, came=came)
+    rows = versions.join(images, on=["entity", "turn"], how="left", maintain_order="left")
+    lines = lineage(steps)
+    unbroken = ["entity", "life"]
+    if lines is not None:
+        rows, unbroken = _by_line(rows, lines), ["line"]
     observed = pl.col("origin") == "observed"
     operation = pl.col("operation").fill_null("")
     read = operation == "SNAPSHOT"
-    same = pl.all_horizontal(pl.col(name) == pl.col(name).shift() for name in ("entity", "life")).fill_null(value=False)
+    same = pl.all_horizontal(pl.col(name) == pl.col(name).shift() for name in unbroken).fill_null(value=False)
     absent_before = ~pl.col("first")
     if truncated is not None:
         absent_before |= pl.col("position") > truncated
@@ -102,6 +107,17 @@ def _rows(versions: pl.DataFrame, steps: pl.DataFrame, unordered: pl.Series, tru
     return rows.with_row_index("row")
 
 
+def _by_line(rows: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
+    """The versions of each row of the table one after the other, whatever its key was: with ``line``, a number."""
+    number = pl.int_range(pl.len(), dtype=pl.Int64)
+    lives = rows.select("entity", "life").unique(maintain_order=True)
+    told = lives.join(lines, on=["entity", "life"], how="left", maintain_order="left").with_columns(
+        line=pl.coalesce(pl.col("line").cast(pl.Int64), -1 - number), place=pl.col("place").fill_null(0)
+    )
+    told = rows.join(told, on=["entity", "life"], how="left", maintain_order="left")
+    return told.sort("line", "place", maintain_order=True)
+
+
 def _of_field(rows: pl.DataFrame, column: Column, place: int) -> pl.DataFrame:
     """The runs of one field: a run begins with a life, a setting or other recorded text."""
     code = column.code
@@ -112,6 +128,7 @@ def _of_field(rows: pl.DataFrame, column: Column, place: int) -> pl.DataFrame:
     cells = rows.select(
         "row",
         "same",
+        "came",
         kind=pl.when(~pl.col("same"))
         .then("begun")
         .when(pl.lit(changed))
@@ -124,7 +141,7 @@ def _of_field(rows: pl.DataFrame, column: Column, place: int) -> pl.DataFrame:
     reworded = pl.lit(text.ne_missing(text.shift()))
     runs = cells.select(
         "row",
-        begins=~pl.col("same") | event | reworded,
+        begins=~pl.col("same") | pl.col("came") | event | reworded,
         setting=pl.when(event).then("row").forward_fill(),
         kind=pl.when(event).then("kind").forward_fill(),
     ).filter("begins")
@@ -136,13 +153,14 @@ def _of_field(rows: pl.DataFrame, column: Column, place: int) -> pl.DataFrame:
 def _told(rows: pl.DataFrame, runs: pl.DataFrame, column: Column, place: int) -> pl.DataFrame:
     """The runs with the facts of the change that set each."""
     setting = rows.select(_FACTS)[runs["setting"]]
+    own = rows.select("entity_id", "life")[runs["row"]]
     kind = runs["kind"]
     was = setting.select(
         pl.when(pl.lit(kind) == _SET).then("was").when(pl.lit(kind) == _UNLOGGED).then("prior")
     ).to_series()
     by = pl.lit(kind) == _SET
     return setting.select(
-        "entity_id",
+        pl.lit(own["entity_id"]),
         pl.lit(column.name).alias("field"),
         pl.lit(place, dtype=pl.Int64).alias("place"),
         pl.lit(column.text.gather(rows["doc"].gather(runs["row"]))).alias("value"),
@@ -153,7 +171,7 @@ def _told(rows: pl.DataFrame, runs: pl.DataFrame, column: Column, place: int) ->
         pl.when(by).then("operation").alias("operation"),
         pl.lit(column.text.gather(was)).alias("old"),
         pl.when(pl.lit(kind) != _UNKNOWN).then(pl.lit(column.code.gather(was).is_not_null())).alias("old_present"),
-        "life",
+        pl.lit(own["life"]),
         pl.lit(kind).replace_strict(_WORDS, return_dtype=pl.String).alias("origin"),
         "seen_in",
         pl.col("sure").alias("certain"),

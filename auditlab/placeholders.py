@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from itertools import chain, groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from auditlab.documents import raw_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 __all__ = ["UNAVAILABLE", "carry_forward"]
 
@@ -35,32 +37,55 @@ def carry_forward(changes: pl.DataFrame, steps: pl.DataFrame) -> pl.DataFrame:
     if touched.is_empty():
         return changes
     entities = touched["entity_id"].unique()
-    told = steps.filter(pl.col("entity_id").is_in(entities.implode())).join(
-        changes.select("position", *images), on="position", how="left", maintain_order="left"
-    )
-    mended: dict[int, tuple[str | None, str | None]] = {}
-    state: dict[str, str] = {}
-    entity = None
-    for row in told.iter_rows(named=True):
-        if row["entity"] != entity:
-            entity, state = row["entity"], {}
-        before, after = row["before_snapshot"], row["after_snapshot"]
-        known = state
+    linked = steps.filter(pl.col("link").is_not_null())["entity"]
+    own = pl.col("entity_id").is_in(entities.implode()) | pl.col("entity").is_in(linked.implode())
+    told = steps.filter(own).with_columns(pl.coalesce("before_at", "position").alias("before_at"))
+    for place, name in (("before_at", images[0]), ("position", images[1])):
+        image = changes.select(pl.col("position").alias(place), name)
+        told = told.join(image, on=place, how="left", maintain_order="left")
+    texts: tuple[dict[int, str], dict[int, str]] = ({}, {})
+    states: dict[int, dict[str, str]] = {}
+    passed_on: dict[int, dict[str, str]] = {}
+    for row in _in_turn(told):
+        entity, number, before, after = row["entity"], row["link"], *(row[name] for name in images)
+        goes_on = number is not None and not row["ends"]
+        state = known = passed_on.get(number, {}) if goes_on else states.get(entity, {})
         if before is not None:
             fields = _resolved(raw_fields(before), state)
-            before = _written(before, fields)
+            texts[0][row["before_at"]] = _written(before, fields)
             known = {**state, **fields}
-        if after is not None:
-            state = _resolved(raw_fields(after), known)
-            after = _written(after, state)
-        elif row["ends"]:
-            state = {}
-        mended[row["position"]] = (before, after)
-    patch = pl.DataFrame(
-        {"position": list(mended), **{name: [pair[i] for pair in mended.values()] for i, name in enumerate(images)}},
-        schema={"position": pl.UInt32, **dict.fromkeys(images, pl.String)},
-    )
-    return changes.update(patch, on="position", how="left")
+        if row["ends"]:
+            passed_on[number], states[entity] = known, {}
+        elif after is not None:
+            states[entity] = _resolved(raw_fields(after), known)
+            texts[1][row["position"]] = _written(after, states[entity])
+    for name, mended in zip(images, texts, strict=True):
+        columns = {"position": list(mended), name: list(mended.values())}
+        patch = pl.DataFrame(columns, schema={"position": pl.UInt32, name: pl.String})
+        changes = changes.update(patch, on="position", how="left")
+    return changes
+
+
+def _in_turn(steps: pl.DataFrame) -> Iterator[dict[str, Any]]:
+    """The steps of each entity in their order, what goes on under a new key after the end of the old one."""
+    ended: set[int] = set()
+    waiting: dict[int, Iterator[dict[str, Any]]] = {}
+    for _, group in groupby(steps.iter_rows(named=True), key=itemgetter("entity")):
+        ready = [iter(list(group))]
+        while ready:
+            rows = ready.pop()
+            for row in rows:
+                number = row["link"]
+                if number is not None and not row["ends"] and number not in ended:
+                    waiting[number] = chain([row], rows)
+                    break
+                yield row
+                if number is not None and row["ends"]:
+                    ended.add(number)
+                    if number in waiting:
+                        ready.append(waiting.pop(number))
+    for rows in waiting.values():  # no order takes them: a log in disorder
+        yield from rows
 
 
 def _resolved(fields: Mapping[str, str], known: Mapping[str, str]) -> dict[str, str]:

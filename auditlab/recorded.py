@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from auditlab import documents, malformed, order, rekeys
+from auditlab import documents, malformed, order, visibility
 from auditlab.errors import UnknownChange, UnknownEntityType
 from auditlab.placeholders import carry_forward
 from auditlab.schema import CHANGES, LogFacts, check_columns
@@ -16,7 +17,8 @@ from auditlab.shape import Shape
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from auditlab.documents import Documents
+    from auditlab.documents import Documents, Split
+    from auditlab.marks import TransactionSnapshot
 
 __all__ = ["Recorded"]
 
@@ -55,6 +57,7 @@ class Recorded:
         self._parts: dict[tuple[str, ...], Recorded] = {}
         self._documents: dict[str, Documents] = {}
         self._shapes: dict[str, Shape] = {}
+        self._doubts: dict[str, pl.DataFrame] = {}
         if isinstance(changes, pl.DataFrame):
             check_columns(changes)
 
@@ -74,8 +77,12 @@ class Recorded:
                 continue
             check_columns(rows)
             parts.append(rows.select(*CHANGES, pl.lit(early).alias("baseline")))
-        rows = pl.concat(parts)
-        return rows.sort("id", maintain_order=True).with_row_index("row"), aside
+        rows = pl.concat(
+            parts, rechunk=True
+        )  # a load leaves many pieces, in which to look rows up costs ten times more
+        by_id = rows["id"].is_sorted()
+        rows = rows.set_sorted("id") if by_id else rows.sort("id", maintain_order=True)
+        return rows.with_row_index("row"), aside
 
     @property
     def _rows(self) -> pl.DataFrame:
@@ -85,6 +92,16 @@ class Recorded:
     def malformed(self) -> pl.DataFrame | None:
         """Rows that are no changes, set apart by a load that is not strict, with their ``kind``."""
         return self._read[1]
+
+    @property
+    def original(self) -> Recorded:
+        """The log as recorded: itself, unless this is a reading of it."""
+        return self
+
+    @property
+    def readings(self) -> tuple[str, ...]:
+        """How the documents are read, in words; nothing where they are read as recorded."""
+        return ()
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -114,7 +131,15 @@ class Recorded:
     @cached_property
     def sequence(self) -> order.Sequence:
         """The log in its order."""
-        return order.sequence(self._rows, clock=self.facts.clock, kinds=self.facts.kinds)
+        return self._in_order(self._rows)
+
+    def _in_order(self, rows: pl.DataFrame, links: pl.DataFrame | None = None) -> order.Sequence:
+        """Rows in their order, dated by the log's clock, and by its marks where those tell of a later time."""
+        facts, clock = self.facts, self.facts.clock
+        if facts.marks:
+            rows, clock = visibility.dated(rows, facts), visibility.VISIBLE_FROM
+        found = order.sequence(rows, clock=clock, kinds=facts.kinds, keys=facts.keys, links=links)
+        return replace(found, changes=found.changes.drop(visibility.VISIBLE_FROM, strict=False))
 
     @cached_property
     def changes(self) -> pl.DataFrame:
@@ -124,8 +149,11 @@ class Recorded:
     @cached_property
     def begun(self) -> dict[str, datetime]:
         """Of entity types whose log begins with a baseline: when. What was there before is not in the log."""
+        steps = self.sequence.steps
+        if not (steps["operation"] == "SNAPSHOT").any():
+            return {}
         first = pl.col("position") == pl.col("position").min().over("entity_type")
-        rows = self.sequence.steps.filter(first & (pl.col("operation") == "SNAPSHOT"))
+        rows = steps.filter(first & (pl.col("operation") == "SNAPSHOT"))
         return dict(rows.select("entity_type", "effective").iter_rows())
 
     @cached_property
@@ -162,9 +190,29 @@ class Recorded:
         return {name: seen.get(name, 0) for name in self.entity_types if name in seen or name in self.facts.partial}
 
     @cached_property
+    def key_changes(self) -> pl.DataFrame:
+        """Changes of a primary key that are linked: position, id, entity_type, old, new and how.
+
+        Position and id are of the change that began the new key, old and new are entity ids, and how is ``images``,
+        ``metadata`` or ``partition move``.
+        """
+        return self._keys_changed.filter("linked").drop("linked", "certain")
+
+    @cached_property
     def unlinked_keys(self) -> pl.DataFrame:
-        """Changes of a primary key that the log has under the new key alone: id, entity_type, old and new."""
-        return rekeys.unlinked_keys(self.changes)
+        """Changes of a primary key that cannot be linked, or not without doubt: as ``key_changes``.
+
+        Those of which a filter left the other half out are not meant.
+        """
+        told = self._keys_changed.filter(~pl.col("linked") | ~pl.col("certain")).drop("linked", "certain")
+        whole = pl.col("how") == "images" if self.facts.filters else pl.lit(value=True)
+        return told.filter(whole & ~self.changes["baseline"].gather(told["position"]))
+
+    @cached_property
+    def _keys_changed(self) -> pl.DataFrame:
+        links = self.sequence.links.with_columns(self.changes["id"].gather(self.sequence.links["position"]))
+        columns = ("position", "id", "entity_type", "old", "new", "how", "linked", "certain")
+        return links.select(columns).sort("position", maintain_order=True)
 
     def shape(self, entity_type: str) -> Shape:
         """The derived tables of one entity type."""
@@ -182,7 +230,7 @@ class Recorded:
         """
         if id is not None:
             kept = self._rows.filter(pl.col("id") <= id)
-            sequence = order.sequence(kept, clock=self.facts.clock, kinds=self.facts.kinds)
+            sequence = self._sequence_of(kept)
             return self._shaped(entity_type, sequence, sequence.changes.with_row_index("position"))
         own = self.changes.filter(pl.col("transaction_id") == transaction)
         if own.is_empty():
@@ -192,13 +240,46 @@ class Recorded:
         last = own["position"].max()
         kept, rest = self.changes.filter(pl.col("position") <= last), self.changes.filter(pl.col("position") > last)
         open_still = kept.join(rest.select("transaction_id"), on="transaction_id", how="semi")
-        sequence = order.sequence(kept.drop("position"), clock=self.facts.clock, kinds=self.facts.kinds)
+        sequence = self._sequence_of(kept.drop("position"))
         changes = sequence.changes.with_row_index("position")
         touched = changes.join(
             open_still.select("entity_type", "entity_id"), on=["entity_type", "entity_id"], how="semi"
         )
         unordered = pl.concat([sequence.unordered, touched["position"]])
-        return self._shaped(entity_type, order.Sequence(sequence.changes, sequence.steps, unordered), changes)
+        return self._shaped(entity_type, replace(sequence, unordered=unordered), changes)
+
+    def _sequence_of(self, rows: pl.DataFrame) -> order.Sequence:
+        """The order of a part of the rows."""
+        return self._in_order(rows, self.sequence.links)
+
+    def shape_seen(self, entity_type: str, seen: TransactionSnapshot) -> Shape:
+        """The derived tables of a type as the changes make them that a transaction snapshot saw, and no others."""
+        rows = self._rows.filter(pl.col("entity_type") == entity_type)
+        sequence = self._sequence_of(rows.filter(seen.seen(rows["transaction_id"])))
+        return self._shaped(entity_type, sequence, sequence.changes.with_row_index("position"))
+
+    def doubts(self, entity_type: str) -> pl.DataFrame:
+        """``visibility.DOUBTS`` of one entity type: when each change may have been visible or not."""
+        if entity_type not in self._doubts:
+            steps = self.shape(entity_type).images
+            self._doubts[entity_type] = visibility.doubts(steps, self.changes, self.facts)
+        return self._doubts[entity_type]
+
+    def with_facts(self, facts: LogFacts) -> Recorded:
+        """The same rows with other facts beside them."""
+        changes, baseline = self._sources
+        other = Recorded(
+            changes,
+            facts,
+            baseline=baseline,
+            malformed=self._malformed,
+            entity_types=self._entity_types,
+            strict=self._strict,
+        )
+        other.spans_its_ids = self.spans_its_ids
+        if "_read" in self.__dict__:
+            other.__dict__["_read"] = self._read
+        return other
 
     def _shaped(self, entity_type: str, sequence: order.Sequence, changes: pl.DataFrame) -> Shape:
         own = changes.filter(pl.col("entity_type") == entity_type)
@@ -221,7 +302,10 @@ class Recorded:
             if not kinds:  # a table beside its log is logged by a trigger, which sees every value
                 own = carry_forward(own, steps)
             own = own.sort("row")
-            self._documents[entity_type] = documents.read(
-                own["before_snapshot"], own["after_snapshot"], kinds, own["id"]
-            )
+            parts = documents.split(own["before_snapshot"], own["after_snapshot"], own["id"])
+            self._documents[entity_type] = self._typed(entity_type, parts, own, steps)
         return self._documents[entity_type]
+
+    def _typed(self, entity_type: str, parts: Split, own: pl.DataFrame, steps: pl.DataFrame) -> Documents:  # noqa: ARG002
+        """The split documents with their types; ``own`` (the type's changes by row) and ``steps`` are for readings."""
+        return documents.typed(parts, self.facts.kinds.get(entity_type, {}))

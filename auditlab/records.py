@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any
+from decimal import InvalidOperation
+from typing import TYPE_CHECKING
 
+from auditlab.encoding import decoded
 from auditlab.errors import MalformedChange
 from auditlab.schema import CHANGES, EntityChange
 
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     import polars as pl
 
 __all__ = ["records"]
-
-MOST_DIGITS = 4_000
-"""Whole numbers of more digits are decoded as ``Decimal``: Python refuses to make such an int."""
 
 DOCUMENTS = ("before_snapshot", "after_snapshot", "changed_fields", "metadata")
 
@@ -30,15 +27,7 @@ def records(changes: pl.DataFrame) -> Iterator[EntityChange]:
     """
     for row in changes.select(*CHANGES).iter_rows(named=True):
         try:
-            decoded = {name: _decoded(row[name]) for name in DOCUMENTS}
+            read = {name: None if row[name] is None else decoded(row[name]) for name in DOCUMENTS}
         except (ValueError, InvalidOperation, RecursionError) as exc:
             raise MalformedChange(f"change {row['id']} holds a document that cannot be decoded: {exc!r:.200}") from exc
-        yield EntityChange(**{**row, **decoded})
-
-
-def _decoded(text: str | None) -> Any:  # noqa: ANN401 - JSON is anything
-    return None if text is None else json.loads(text, strict=False, parse_float=Decimal, parse_int=_whole)
-
-
-def _whole(digits: str) -> int | Decimal:
-    return int(digits) if len(digits) <= MOST_DIGITS else Decimal(digits)
+        yield EntityChange(**{**row, **read})

@@ -1,67 +1,166 @@
-"""Changes of a primary key in a log that names only the new one: found, so that an answer can say so."""
+"""Changes of a primary key: which change ended a row's old key, and which one began its new one.
+
+A log may record such an UPDATE as one row that names the new key alone; then the images tell the old one. Our capture
+records it as a DELETE and an INSERT that name each other, and a row that leaves a partition, whose columns its key must
+have, likewise: as a DELETE and, right after it, an INSERT.
+"""
 
 from __future__ import annotations
 
+import json
+from typing import TYPE_CHECKING
+
 import polars as pl
 
-from auditlab.documents import raw_fields
+from auditlab.keyfields import KeyFields, shows_key
 from auditlab.values import recorded_text
 
-__all__ = ["unlinked_keys"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-SAMPLE = 50
-"""Images of a type by which a field is taken for its key."""
+__all__ = ["LINKS", "partition", "rekeys"]
 
-CHANGED_KEYS = {
-    "position": pl.UInt32(),
-    "id": pl.Int64(),
+LINKS: dict[str, pl.DataType] = {
+    "left": pl.UInt32(),
+    "came": pl.UInt32(),
     "entity_type": pl.String(),
     "old": pl.String(),
     "new": pl.String(),
+    "how": pl.String(),
+    "linked": pl.Boolean(),
 }
+"""One row a change of a key: the slots (rows by id) of the change that ended the old one and of the one that began the
+new one, the two entity ids, ``how`` it is told (``images``, ``metadata``, ``partition move``), and whether it is."""
+
+_TEXT = r'("(?:[^"\\]|\\.)*")'
 
 
-def unlinked_keys(changes: pl.DataFrame) -> pl.DataFrame:
-    """The UPDATEs that gave a row another key, where the log has them under the new key alone.
+def partition() -> pl.Expr:
+    """The partition in which a change was made, as the log's loader or our capture wrote it down; null for none."""
+    return pl.coalesce("partition", _word("partition"))
 
-    Such a change is an UPDATE whose after image holds its entity id in the type's key field and whose before image
-    holds another there. A log that records the change as DELETE and INSERT has none.
+
+def _word(name: str) -> pl.Expr:
+    """The text that the metadata, as our capture writes it, has under a name; null for none."""
+    key = f'"{name}":'
+    raw = pl.col("metadata").str.extract(rf"{key} ?{_TEXT}")
+    plain = raw.str.slice(1, raw.str.len_chars() - 2)
+    escaped = pl.when(raw.str.contains("\\", literal=True)).then(raw)
+    decoded = escaped.map_elements(recorded_text, return_dtype=pl.String)
+    return pl.when(pl.col("metadata").str.contains(key, literal=True)).then(pl.coalesce(decoded, plain))
+
+
+def rekeys(by_id: pl.DataFrame, rows: pl.DataFrame, keys: Mapping[str, tuple[str, ...]]) -> pl.DataFrame:
+    """The changes of keys in a log: ``LINKS``' columns, by ``came``.
 
     Args:
-        changes: The canonical columns with ``position``.
-
-    Returns:
-        position, id, entity_type, old and new (the entity ids, String), one row such a change.
+        by_id: The canonical columns by id; a row's number is its slot.
+        rows: entity, slot and operation of each, by entity and slot.
+        keys: entity type -> the columns of its primary key, where the source's catalog told them.
     """
-    images = pl.col("before_snapshot"), pl.col("after_snapshot")
-    within = [image.str.contains(pl.col("entity_id"), literal=True) for image in images]
-    suspects = changes.filter((pl.col("operation") == "UPDATE") & ~within[0] & within[1])
-    rows = []
-    for (entity_type,), group in suspects.group_by("entity_type", maintain_order=True):
-        own = changes.filter((pl.col("entity_type") == entity_type) & pl.col("after_snapshot").is_not_null())
-        keys = _key_fields(own)
-        for change in group.iter_rows(named=True):
-            before, after = (_fields(change[name]) for name in ("before_snapshot", "after_snapshot"))
-            for key in keys & before.keys() & after.keys():
-                old = recorded_text(before[key])
-                if old is not None and old != change["entity_id"]:
-                    rows.append((change["position"], change["id"], entity_type, old, change["entity_id"]))
-    return pl.DataFrame(rows, schema=CHANGED_KEYS, orient="row")
+    ours = by_id.lazy().select("operation", "metadata").with_row_index("slot")
+    told = ours.filter(pl.col("operation").is_in(["INSERT", "DELETE"]) & pl.col("metadata").is_not_null()).collect()
+    parts = [_by_images(by_id, rows, keys), _by_metadata(by_id, told), _by_partition(by_id, told)]
+    return pl.concat([pl.DataFrame(schema=LINKS), *(part for part in parts if part is not None)]).sort("came", "left")
 
 
-def _key_fields(own: pl.DataFrame) -> set[str]:
-    """The fields that hold the entity id in every image of a sample."""
-    sample = own.gather_every(max(1, len(own) // SAMPLE)).select("entity_id", "after_snapshot")
-    keys: set[str] | None = None
-    for entity_id, image in sample.iter_rows():
-        holding = {name for name, raw in _fields(image).items() if recorded_text(raw) == entity_id}
-        keys = holding if keys is None else keys & holding
-    return keys or set()
+def _by_images(by_id: pl.DataFrame, rows: pl.DataFrame, keys: Mapping[str, tuple[str, ...]]) -> pl.DataFrame | None:
+    """UPDATEs whose before image has another key: none of them begins where the change before it in its entity ends."""
+    same = pl.col("entity") == pl.col("entity").shift()
+    updates = rows.select("slot", "operation", previous=pl.when(same).then(pl.col("slot").shift())).filter(
+        pl.col("operation") == "UPDATE"
+    )
+    before, after = by_id["before_snapshot"], by_id["after_snapshot"]
+    differs = before.gather(updates["slot"]).ne_missing(after.gather(updates["previous"]))
+    slots = updates["slot"].filter(differs).sort()
+    columns = ("entity_type", "entity_id", "before_snapshot", "after_snapshot", "metadata")
+    suspects = by_id.select(columns)[slots].with_columns(slots.alias("slot"))
+    suspects = suspects.filter(pl.col("before_snapshot").is_not_null() & pl.col("after_snapshot").is_not_null())
+    found = []
+    for (name,), group in suspects.group_by("entity_type", maintain_order=True):
+        entity_type = str(name)
+        own = by_id.lazy().filter(pl.col("entity_type") == entity_type)
+        fields = KeyFields(entity_type, own.select("entity_id", "after_snapshot").collect(), keys.get(entity_type, ()))
+        usual = fields.usual()
+        if usual is not None:
+            group = group.filter(~shows_key("before_snapshot", usual))  # noqa: PLW2901 - fewer of the same
+        for slot, new, *images in group.select("slot", *columns[1:]).iter_rows():
+            old = fields.before(new, *images)
+            if old is not None:
+                found.append((slot, slot, entity_type, old.entity_id, new, "images", old.told))
+    return pl.DataFrame(found, schema=LINKS, orient="row") if found else None
 
 
-def _fields(image: str) -> dict[str, str]:
-    """An image's fields; none where it is no document, which the question itself then refuses by name."""
+def _by_metadata(by_id: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame | None:
+    """DELETEs and INSERTs that our capture linked; of several alike in a transaction the first goes with the first."""
+    told = told.filter(pl.col("metadata").str.contains('"rekeyed_', literal=True))
+    if told.is_empty():
+        return None
+    facts = by_id.select("entity_type", "entity_id", "transaction_id")[told["slot"]]
+    sides = []
+    for operation, word in (("DELETE", "rekeyed_to"), ("INSERT", "rekeyed_from")):
+        side = (
+            told.hstack(facts)
+            .with_columns(other=_word(word))
+            .filter((pl.col("operation") == operation) & pl.col("other").is_not_null())
+        )
+        ids = ("entity_id", "other") if operation == "DELETE" else ("other", "entity_id")
+        sides.append(side.select("slot", "entity_type", "transaction_id", old=ids[0], new=ids[1]))
+    key = ["entity_type", "transaction_id", "old", "new"]
+    gone, came = (side.with_columns(turn=pl.int_range(pl.len()).over(key)) for side in sides)
+    pairs = came.join(gone, on=[*key, "turn"], how="full", coalesce=True, nulls_equal=True, suffix="_left")
+    whole = pl.col("slot").is_not_null() & pl.col("slot_left").is_not_null()
+    return pairs.select(
+        pl.coalesce("slot_left", "slot").alias("left"),
+        pl.coalesce("slot", "slot_left").alias("came"),
+        *key[:1],
+        *key[2:],
+        pl.lit("metadata").alias("how"),
+        whole.alias("linked"),
+    )
+
+
+def _by_partition(by_id: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame | None:
+    """Rows that left a partition and came to another under a key that differs in one column, as such moves do.
+
+    PostgreSQL fires the DELETE and the INSERT of a row that moves one right after the other.
+    """
+    if not told["metadata"].str.contains('"partition"', literal=True).any():
+        return None
+    facts = by_id.select("entity_type", "entity_id", "transaction_id", "partition")
+    placed = (
+        told.hstack(facts[told["slot"]])
+        .with_columns(place=partition())
+        .filter(pl.col("place").is_not_null() & pl.col("transaction_id").is_not_null())
+    )
+    placed = placed.sort("entity_type", "transaction_id", "slot")
+    same = pl.all_horizontal(pl.col(name) == pl.col(name).shift() for name in ("entity_type", "transaction_id"))
+    moved = same & (pl.col("operation") == "INSERT") & (pl.col("operation").shift() == "DELETE")
+    moved &= (pl.col("place") != pl.col("place").shift()) & (pl.col("entity_id") != pl.col("entity_id").shift())
+    moved &= ~pl.any_horizontal(
+        each.str.contains('"rekeyed_', literal=True) for each in (pl.col("metadata"), pl.col("metadata").shift())
+    )
+    pairs = placed.with_columns(
+        left=pl.col("slot").shift(), old=pl.col("entity_id").shift(), was=pl.col("metadata").shift()
+    ).filter(moved)
+    own = [_one_column_moved(was, now) for was, now in pairs.select("was", "metadata").iter_rows()]
+    return pairs.filter(pl.Series(own, dtype=pl.Boolean)).select(
+        "left",
+        pl.col("slot").alias("came"),
+        "entity_type",
+        "old",
+        pl.col("entity_id").alias("new"),
+        pl.lit("partition move").alias("how"),
+        pl.lit(value=True).alias("linked"),
+    )
+
+
+def _one_column_moved(was: str, now: str) -> bool:
+    """Whether the keys that two changes wrote down are of several columns and differ in one of them."""
     try:
-        return raw_fields(image)
-    except ValueError:
-        return {}
+        old, new = (json.loads(text, parse_float=str).get("key") for text in (was, now))
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(old, dict) or not isinstance(new, dict) or old.keys() != new.keys():
+        return False
+    return len(old) > 1 and sum(old[name] != new[name] for name in old) == 1

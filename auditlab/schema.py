@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime  # noqa: TC003 - dataclass fields are read at run time by documentation tools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from auditlab.errors import SchemaMismatch
+
+if TYPE_CHECKING:
+    from auditlab.marks import Mark
 
 __all__ = [
     "CHANGES",
@@ -41,8 +44,10 @@ CHANGES: dict[str, pl.DataType] = {
     "transaction_id": pl.Int64(),
     "correlation_id": pl.String(),
     "committed_at": TIME,
+    "partition": pl.String(),
 }
-"""A change log's canonical columns: one row a change; snapshots are JSON text exactly as recorded."""
+"""A change log's canonical columns: one row a change; snapshots are JSON text exactly as recorded. ``partition`` is the
+leaf under whose name a change was recorded, where ``entity_type`` was folded to the partitioned table that it is of."""
 
 REQUIRED = ("id", "entity_type", "entity_id", "operation", "changed_at", "before_snapshot", "after_snapshot")
 """Columns that every source must have; the others are null where a source has no counterpart."""
@@ -122,9 +127,16 @@ class LogFacts:
         coverage: What the log holds.
         filters: What was pushed down to the source, in words.
         kinds: Per entity type and field, the kind of value as the source's catalog declares it.
+        keys: Per entity type, the columns of its primary key as the source's catalog declares them.
         partial: Entity types that were tracked without a baseline: rows that no change touched are not in the log.
         snapshot: The transaction snapshot in which a database's log was read (``pg_current_snapshot()`` as text): what
             was committed then is in the log. None for other sources, and for one read on a standby.
+        timeline: The database system's timeline, where the source has one.
+        marks: Saved moments of the database: as of them, states are exact.
+        visible_within: Seconds from a change's time by the clock to the moment at which others saw it, at the most: how
+            long a transaction may have been open, or a commit on its way. Where 0, recorded times are taken as that
+            moment. What was recorded so shortly before a time that it may not have been visible then makes the states
+            at that time uncertain, unless marks tell.
     """
 
     source: str = "memory"
@@ -136,6 +148,10 @@ class LogFacts:
     kinds: dict[str, dict[str, str]] = field(default_factory=dict)
     partial: tuple[str, ...] = ()
     snapshot: str | None = None
+    keys: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    timeline: int | None = None
+    marks: tuple[Mark, ...] = ()
+    visible_within: float = 0.0
 
     @property
     def spans_its_ids(self) -> bool:
@@ -161,6 +177,7 @@ class EntityChange:
     transaction_id: int | None
     correlation_id: str | None
     committed_at: datetime | None = None
+    partition: str | None = None
 
 
 def check_columns(frame: pl.DataFrame) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Integral
 from typing import TYPE_CHECKING
 
@@ -47,6 +47,10 @@ class Selected:
     picks: tuple[pl.Expr, ...] = ()
     words: tuple[str, ...] = ()
     engine: Engine = field(default_factory=PolarsEngine)
+
+    def as_recorded(self) -> Selected:
+        """The same selection of the log as it was recorded, without renames and upcasters."""
+        return replace(self, recorded=self.recorded.original)
 
     def shapes(self) -> list[Shape]:
         """The derived tables of the selected types."""
@@ -99,9 +103,9 @@ class Selected:
         if len(moved):
             first = moved.row(0, named=True)
             warnings.warn(
-                f"primary keys were changed, and this log names only the new ones: {len(moved):,} times, first from "
-                f"{first['old']} to {first['new']} of {first['entity_type']} by change {first['id']}. "
-                "The old keys are still in this answer as if their rows were there.",
+                f"primary keys were changed {len(moved):,} times in a way that this log does not tell for certain, "
+                f"first from {first['old']} to {first['new']} of {first['entity_type']} by change {first['id']}. "
+                "Rows may be in this answer under keys that they no longer had, or be missing from it.",
                 UnlinkedKeys,
                 stacklevel=4,
             )

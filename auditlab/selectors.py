@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from auditlab.capture.keys import entity_uuid
 from auditlab.clock import instant
-from auditlab.errors import BadOption, UnknownEntity, UnknownEntityType
+from auditlab.errors import BadOption, MarkMismatch, UnknownEntity, UnknownEntityType
+from auditlab.keys import entity_uuid
+from auditlab.marks import Mark, in_order, read_marks
 from auditlab.schema import CHANGES, TIME
 from auditlab.selection import whole_number
+from auditlab.visibility import LONGEST_TRANSACTION, same_system
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from auditlab.clock import Moment
     from auditlab.selection import Selected
 
-__all__ = ["between", "by", "correlation", "entity", "entity_id", "known", "of", "transaction", "where"]
+__all__ = [
+    "Marks",
+    "between",
+    "by",
+    "correlation",
+    "entity",
+    "entity_id",
+    "known",
+    "of",
+    "transaction",
+    "where",
+    "with_marks",
+]
+
+Marks = str | Path | Mark | Iterable[Mark]
+"""Marks as people have them: a file (``auditlab mark --file``), one, or several."""
 
 
 def of(selected: Selected, *entity_types: str) -> Selected:
@@ -69,11 +86,42 @@ def known(selected: Selected, entity_types: Iterable[str], key: object) -> list[
 
 def entity_id(selected: Selected, entity_type: str, key: object) -> str | None:
     """The entity id that an id or a primary key names in one type; None where the log has no change of it."""
-    rows = selected.recorded.changes
-    ids = rows.filter(pl.col("entity_type") == entity_type)["entity_id"]
+    recorded, own = selected.recorded, pl.col("entity_type") == entity_type
+    ids = pl.concat([recorded.changes.filter(own)["entity_id"], recorded.key_changes.filter(own)["old"]])
     candidates = [] if isinstance(key, dict) else [str(key)]
     candidates.append(str(entity_uuid(entity_type, key)))
     return next((candidate for candidate in candidates if (ids == candidate).any()), None)
+
+
+def with_marks(selected: Selected, marks: Marks, *, visible_within: float | None = None) -> Selected:
+    """The same log with these marks of its database beside those that it has: for ``as_of(mark=)``, and for times.
+
+    Args:
+        selected: The log.
+        marks: The path of a file of marks, a ``Mark``, or several.
+        visible_within: Seconds from a change's time to the moment at which others saw it, at the most, where no mark
+            tells (``LogFacts.visible_within``). None keeps the log's; a log that took its times as that moment gets an
+            hour, for with marks beside it they are known not to be.
+
+    Raises:
+        BadMark: the file, or something in it, is no mark.
+        MarkMismatch: a mark is of another system than the log, or than the other marks.
+    """
+    several = read_marks(marks) if isinstance(marks, str | Path) else marks
+    given = [several] if isinstance(several, Mark) else list(several)
+    odd = [one for one in given if not isinstance(one, Mark)]
+    if odd:
+        raise BadOption(f"with_marks() takes a file of marks, a Mark, or several, got {odd[0]!r}.")
+    facts = selected.recorded.facts
+    for mark in given:
+        same_system(facts, mark)
+    every = in_order([*facts.marks, *given])
+    systems = {mark.system for mark in every if mark.system is not None}
+    if len(systems) > 1:
+        raise MarkMismatch(f"the marks are of several systems: {', '.join(sorted(systems))}. A log is of one.")
+    within = facts.visible_within or LONGEST_TRANSACTION if visible_within is None else visible_within
+    facts = replace(facts, marks=every, visible_within=within)
+    return replace(selected, recorded=selected.recorded.with_facts(facts))
 
 
 def by(selected: Selected, user: str | None) -> Selected:

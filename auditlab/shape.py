@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from auditlab.origins import field_origins
+from auditlab.places import places, version_places
 from auditlab.schema import FIELD_CHANGES, HISTORY, TIME
 from auditlab.spans import SpanIndex, spans
 
@@ -62,7 +63,7 @@ class Shape:
 
     @cached_property
     def versions(self) -> pl.DataFrame:
-        """``HISTORY``'s columns with ``position`` and ``doc`` (UInt32, the version's document), without the fields."""
+        """``HISTORY``'s columns with ``position``, ``turn`` and ``doc`` (UInt32, its document), without the fields."""
         return _versions(self._steps, self.columns, self._unordered)
 
     @cached_property
@@ -109,33 +110,48 @@ class Shape:
         A state that was there before its first logged change is a row of its own (``part`` 0, ``effective`` null).
         """
         told = self._steps.select(
-            "entity_id", "position", pl.lit(1).alias("part"), "id", "operation", "changed_by", "changed_at",
+            "entity_id", "position", "turn", pl.lit(1).alias("part"), "id", "operation", "changed_by", "changed_at",
             "transaction_id", "effective", "life", (~pl.col("ends")).alias("live"), pl.col("after").alias("doc"),
         )  # fmt: skip
         unseen = self.versions.filter(pl.col("origin") == "unknown").select(
-            "entity_id", "position", pl.lit(0).alias("part"), "id", "operation", "changed_by", "changed_at",
+            "entity_id", "position", "turn", pl.lit(0).alias("part"), "id", "operation", "changed_by", "changed_at",
             "transaction_id", pl.col("valid_from").alias("effective"), "life", pl.lit(value=True).alias("live"), "doc",
         )  # fmt: skip
         return self.with_fields(pl.concat([told, unseen]))
 
+    @cached_property
+    def places(self) -> pl.DataFrame:
+        """``auditlab.places.PLACES``: the changes of each entity by number, with the versions around them."""
+        return places(self._steps, self.versions)
+
+    @cached_property
+    def version_places(self) -> pl.Series:
+        """``auditlab.places.version_places``: by row of ``versions``, the change that left it."""
+        return version_places(self.places, len(self.versions))
+
     @property
     def images(self) -> pl.DataFrame:
-        """The changes of each entity by position, with ``before`` and ``after``: the numbers of their documents."""
-        return self._steps
+        """The changes of each entity by turn, with ``before`` and ``after``: the numbers of their documents.
+
+        A change of a key that is one row of the log stands once: in the entity that it began.
+        """
+        return self._steps.filter(~_PASSED_ON)
 
     @cached_property
     def entity_changes(self) -> pl.DataFrame:
         """The changes as the entities saw them: a TRUNCATE stands once for each entity that it ended.
 
-        One that ended none that the log knows of stands once, without an entity.
+        One that ended none that the log knows of stands once, without an entity. A change of a key stands in the entity
+        that it ended and in the one that it began.
         """
         seen = [
             "position", "changed_at", "changed_by", "operation", pl.lit(self.entity_type).alias("entity_type"),
-            "entity_id", "id", "transaction_id", "effective", "ends",
+            "entity_id", "id", "transaction_id", "effective", "ends", "turn", "link",
         ]  # fmt: skip
         idle = self._truncates.with_columns(effective=pl.col("changed_at"), ends=pl.lit(value=True)).join(
             self._steps, on="position", how="anti"
         )
+        idle = idle.with_columns(turn="position", link=pl.lit(None, dtype=pl.UInt32))
         return pl.concat([self._steps.select(seen), idle.select(seen)]).sort("position", maintain_order=True)
 
     def public(self, frame: pl.DataFrame, taken: Iterable[str]) -> pl.DataFrame:
@@ -160,10 +176,26 @@ def _with_documents(changes: pl.DataFrame, steps: pl.DataFrame, documents: Docum
     """The steps with their change's facts, the numbers of their documents, and what came before in the entity."""
     facts = changes.select("position", "id", "changed_by", "changed_at", "transaction_id", "row")
     joined = steps.join(facts, on="position", how="left", maintain_order="left")
+    rows = joined["row"]
+    if joined["before_at"].null_count() < len(joined):
+        places = facts.select(pl.col("position").alias("before_at"), pl.col("row").alias("image"))
+        rows = (
+            joined.join(places, on="before_at", how="left", maintain_order="left")
+            .select(pl.coalesce("image", "row"))
+            .to_series()
+        )
+    after = documents.after.gather(joined["row"])
     return joined.with_columns(
-        before=documents.before.gather(joined["row"]).rename("before"),
-        after=documents.after.gather(joined["row"]).rename("after"),
+        before=documents.before.gather(rows).rename("before"),
+        after=pl.when(~_PASSED_ON).then(pl.lit(after)),
     ).drop("row")
+
+
+_CAME = pl.col("link").is_not_null() & ~pl.col("ends")
+"""Of steps: a row that had another key goes on as this entity."""
+
+_PASSED_ON = pl.col("ends") & (pl.col("operation") == "UPDATE")
+"""Of steps: the UPDATE gave the row another key; the change itself stands in the entity that it began."""
 
 
 def _same_entity(offset: int) -> pl.Expr:
@@ -176,16 +208,18 @@ def _next(column: str) -> pl.Expr:
 
 def _versions(steps: pl.DataFrame, columns: tuple[Column, ...], unordered: pl.Series) -> pl.DataFrame:
     image = pl.when(pl.col("operation") == "SNAPSHOT").then(pl.col("after")).otherwise(pl.col("before"))
-    steps = steps.with_columns(image=image).with_columns(
+    begins = pl.when(_CAME).then(pl.lit("INSERT")).otherwise("operation")
+    steps = steps.with_columns(image=image, begins=begins).with_columns(
         next_effective=_next("effective"),
         next_id=_next("id"),
-        next_operation=_next("operation"),
+        next_operation=_next("begins"),
         next_image=_next("image"),
         certain=~pl.col("position").is_in(unordered.implode()),
     )
     states = steps.filter(~pl.col("ends") & pl.col("after").is_not_null()).select(
         "entity",
         "position",
+        "turn",
         pl.lit(1).alias("part"),
         "entity_id",
         "life",
@@ -207,6 +241,7 @@ def _versions(steps: pl.DataFrame, columns: tuple[Column, ...], unordered: pl.Se
     unseen = steps.filter(pl.col("unseen") & pl.col("before").is_not_null()).select(
         "entity",
         "position",
+        "turn",
         pl.lit(0).alias("part"),
         "entity_id",
         "life",
@@ -224,7 +259,7 @@ def _versions(steps: pl.DataFrame, columns: tuple[Column, ...], unordered: pl.Se
         never.cast(pl.UInt32).alias("next_image"),
         never.cast(pl.String).alias("next_operation"),
     )
-    versions = states if unseen.is_empty() else pl.concat([states, unseen]).sort("entity", "position", "part")
+    versions = states if unseen.is_empty() else pl.concat([states, unseen]).sort("entity", "turn", "part")
     followed = ~_differs(versions["doc"], versions["next_image"], columns) & (
         versions["next_operation"].ne_missing("INSERT")
     )
@@ -233,9 +268,10 @@ def _versions(steps: pl.DataFrame, columns: tuple[Column, ...], unordered: pl.Se
         pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("entity").alias("version"),
         (pl.col("certain") & pl.lit(followed)).alias("certain"),
         "position",
+        "turn",
         "doc",
         "entity",
-    ).select(*HISTORY, "position", "doc", "entity")
+    ).select(*HISTORY, "position", "turn", "doc", "entity")
 
 
 def _differs(one: pl.Series, other: pl.Series, columns: tuple[Column, ...]) -> pl.Series:
@@ -264,6 +300,7 @@ def _field_changes(entity_type: str, steps: pl.DataFrame, columns: tuple[Column,
         new_doc=pl.when(~pl.col("ends")).then(pl.col("after")),
     ).filter(
         (pl.col("operation") != "SNAPSHOT")
+        & ~(pl.col("ends") & pl.col("link").is_not_null())
         & (pl.col("operation").is_in(["INSERT", "DELETE", "TRUNCATE"]) | pl.col("old_doc").is_not_null()),
     )
     told = told.with_columns(old_doc=pl.when(pl.col("operation") != "INSERT").then(pl.col("old_doc")))

@@ -38,27 +38,27 @@ def spans(versions: pl.DataFrame, steps: pl.DataFrame, truncated: int | None) ->
     live = numbered.select(
         "entity",
         "entity_id",
-        "position",
+        "turn",
         pl.lit(1).alias("part"),
         "valid_from",
         pl.lit(LIVE).alias("presence"),
         "number",
     )
     ended = steps.filter("ends").select(
-        "entity", "entity_id", "position", pl.lit(2).alias("part"), pl.col("effective").alias("valid_from"),
+        "entity", "entity_id", "turn", pl.lit(2).alias("part"), pl.col("effective").alias("valid_from"),
         pl.lit(DELETED).alias("presence"), pl.lit(None, dtype=pl.UInt32).alias("number"),
     )  # fmt: skip
-    absent_before = pl.col("operation") == "INSERT"
+    absent_before = (pl.col("operation") == "INSERT") | (pl.col("link").is_not_null() & ~pl.col("ends"))
     if truncated is not None:
         absent_before |= pl.col("position") > truncated
     first = (pl.col("entity") != pl.col("entity").shift()).fill_null(value=True)
     known = numbered.filter(pl.col("valid_from").is_null()).select("entity")
     before = steps.filter(first).join(known, on="entity", how="anti", maintain_order="left").select(
-        "entity", "entity_id", "position", pl.lit(0).alias("part"), pl.lit(None, dtype=TIME).alias("valid_from"),
+        "entity", "entity_id", "turn", pl.lit(0).alias("part"), pl.lit(None, dtype=TIME).alias("valid_from"),
         pl.when(absent_before).then(pl.lit(NOT_YET)).otherwise(pl.lit(NOT_RECORDED)).alias("presence"),
         pl.lit(None, dtype=pl.UInt32).alias("number"),
     )  # fmt: skip
-    order = ["entity", "position", "part"]
+    order = ["entity", "turn", "part"]
     every = pl.concat([before, live, ended]).sort(order, maintain_order=True)
     more = (pl.col("entity") == pl.col("entity").shift(-1)).fill_null(value=False)
     every = every.with_columns(valid_to=pl.when(more).then(pl.col("valid_from").shift(-1)))

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from auditlab import literals
+from auditlab.dictionary import codes, repeated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Column", "canonical", "column", "recorded_text"]
+__all__ = ["Column", "canonical", "column", "inner_kind", "recorded_text"]
 
 PLAIN_NUMBER = r"^-?[0-9]{1,60}(\.[0-9]{1,60})?$"
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -41,6 +42,7 @@ class Column:
         typed: The exact typed values; null for JSON null and for a missing field.
         text: The recorded text (of strings without their quotes); null for JSON null and for a missing field.
         code: The same number for equal values, UInt32; null where the field is missing.
+        strings: Whether every value is a JSON string: ``text`` is then without quotes, else it is JSON.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Column:
     typed: pl.Series
     text: pl.Series
     code: pl.Series
+    strings: bool
 
 
 def canonical(raw: str, kind: str | None = None) -> str:
@@ -62,10 +65,21 @@ def canonical(raw: str, kind: str | None = None) -> str:
     if head == '"':
         return literals.canonical_string(_unquote(raw), kind)
     if head in "{[":
-        return "j" + _canonical_json(json.loads(raw, parse_int=_Number, parse_float=_Number))
+        value = json.loads(raw, strict=False, parse_int=_Number, parse_float=_Number)
+        return "j" + _canonical_json(value, inner_kind(kind))
     if head in "tfn":
         return raw
     return "n" + literals.canonical_number(raw)
+
+
+def inner_kind(kind: str | None) -> str | None:
+    """The kind of the values inside a nested value: an array's elements are of its type, a JSON text is a text.
+
+    Where nothing is declared, a text inside is read as one that stands alone is: it may be an instant.
+    """
+    if kind is None:
+        return None
+    return kind.removesuffix("[]") if kind.endswith("[]") else "json"
 
 
 def recorded_text(raw: str) -> str | None:
@@ -86,6 +100,17 @@ def column(name: str, raw: pl.Series, declared: str | None = None) -> Column:
         raw: String; the raw JSON text by document.
         declared: The kind that the source's catalog declares, trusted only where every value fits it.
     """
+    coded = repeated(raw)
+    if coded is None:
+        return _column(name, raw, declared)
+    numbers, distinct = coded
+    of = _column(name, distinct, declared)
+    spread = {part: getattr(of, part).gather(numbers) for part in ("typed", "text", "code")}
+    return replace(of, **spread)
+
+
+def _column(name: str, raw: pl.Series, declared: str | None) -> Column:
+    raw = raw.alias("raw")  # Polars takes a name like ^a.*$ for a pattern
     head = pl.col("raw").str.head(1)
     cells = pl.DataFrame({"raw": raw}).with_columns(
         shape=pl.when(pl.col("raw").is_null() | (pl.col("raw") == "null"))
@@ -101,18 +126,19 @@ def column(name: str, raw: pl.Series, declared: str | None = None) -> Column:
     shapes = set(cells["shape"].drop_nulls().unique())
     text = _texts(raw, has_strings="string" in shapes)
     instants = literals.instants(text) if "string" in shapes and declared in INSTANT_KINDS else None
-    code = _codes(_canonicals(raw, cells["shape"], text, declared, instants))
+    code = codes(_canonicals(raw, cells["shape"], text, declared, instants))
     if shapes == {"number", "string"} and declared in ("float", "decimal"):
         special = literals.with_specials(text, cells["shape"] == "string", declared)
         if special is not None:
             typed, kind, note = special
-            return Column(name, kind, note, typed.alias(name), text, code)
+            return Column(name, kind, note, typed, text, code, strings=False)
     if len(shapes) > 1:
         as_json = cells.select(pl.when(pl.col("shape").is_not_null()).then(pl.col("raw")))["raw"]
         note = f"holds {' and '.join(sorted(shapes))} values: shown as JSON text"
-        return Column(name, "mixed", note, as_json.alias(name), as_json, code)
+        return Column(name, "mixed", note, as_json, as_json, code, strings=False)
+    strings = shapes == {"string"}
     typed, kind, note = _typed(text, shapes.pop() if shapes else None, declared, instants)
-    return Column(name, kind, note, typed.alias(name), text, code)
+    return Column(name, kind, note, typed, text, code, strings=strings)
 
 
 def _typed(
@@ -211,10 +237,6 @@ def _patch(values: pl.Series, raw: pl.Series, where: pl.Series, by: Callable[[st
     ]
 
 
-def _codes(canonicals: pl.Series) -> pl.Series:
-    return canonicals.cast(pl.Categorical(pl.Categories.random())).to_physical().cast(pl.UInt32)
-
-
 def _unquote(raw: str) -> str:
     value: str = json.loads(raw, strict=False)
     return value
@@ -232,8 +254,8 @@ class _Piece(str):
     __slots__ = ()
 
 
-def _canonical_json(value: object) -> str:
-    """A nested value as canonical text, without recursion: values may be nested deep."""
+def _canonical_json(value: object, kind: str | None) -> str:
+    """A nested value as canonical text, without recursion: values may be nested deep; ``kind`` is that of its texts."""
     written: list[str] = []
     waiting: list[object] = [value]
     while waiting:
@@ -252,6 +274,9 @@ def _canonical_json(value: object) -> str:
             for key in sorted(item, reverse=True):
                 waiting += [_Piece(","), item[key], _Piece(f"{json.dumps(key)}:")]
             waiting.append(_Piece("{"))
+        elif isinstance(item, str):
+            found = literals.canonical_string(item, kind)
+            written.append(json.dumps(item) if found[0] == "s" else found[0] + json.dumps(found[1:]))
         else:
             written.append(json.dumps(item))
     return "".join(written)

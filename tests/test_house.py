@@ -29,10 +29,11 @@ SQL = sorted((ROOT / "sql").rglob("*.sql"))
 
 LAYERS = (
     {"errors"},
-    {"schema", "clock", "queries"},
+    {"schema", "clock", "marks", "queries"},
     {"engines"},
-    {"description", "documents", "layouts", "links", "literals", "malformed", "order", "origins", "placeholders"}
-    | {"recorded", "records", "rekeys", "selection", "shape", "spans", "values"},
+    {"description", "dictionary", "documents", "encoding", "keyfields", "keys", "layouts", "lazy", "lineage", "linked"}
+    | {"links", "literals", "lives", "malformed", "order", "origins", "placeholders", "places", "reading", "recorded"}
+    | {"records", "rekeys", "selection", "shape", "spans", "values", "visibility"},
     {"temporal"},
     {"analytics"},
     {"archive", "capture", "connection", "load"},
@@ -56,6 +57,8 @@ IMPORTED_WHERE_USED = {"hypothesis", "pwd"}
 PUBLIC = {
     "ChangeLog",
     "EntityChange",
+    "Mark",
+    "Upcasters",
     "archive_postgres",
     "check",
     "create_partitions",
@@ -63,7 +66,9 @@ PUBLIC = {
     "errors",
     "from_arrow",
     "install",
+    "mark",
     "pit_join",
+    "read_marks",
     "read_parquet",
     "read_postgres",
     "reconcile",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 import auditlab as al
 from auditlab.errors import IncompletePopulation
@@ -82,6 +84,71 @@ def test_sp500_after_a_commit_is_the_file_of_that_commit(engine: str, transactio
     folder = outside("sp500")
     log = read(folder / "log.parquet", engine)
     assert_states(log.as_of(transaction=transaction), sp500_file(folder, transaction))
+
+
+SP500_NAMES = {"Name": "Security", "Company": "Security", "Sector": "GICS Sector"}
+
+
+@pytest.mark.parametrize("transaction", SNAPSHOTS)
+def test_sp500_under_its_last_header_is_the_file_of_each_commit(engine: str, transaction: int):
+    folder = outside("sp500")
+    log = read(folder / "log.parquet", engine).renamed(SP500_NAMES)
+    truth = {
+        symbol: {SP500_NAMES.get(name, name): value for name, value in state.items()}
+        for symbol, state in sp500_file(folder, transaction).items()
+    }
+    shown = log.as_of(transaction=transaction)
+    assert not {"Name", "Company", "Sector"} & set(shown.columns)
+    assert_states(shown, truth)
+
+
+def sp500_settings(rows: list[dict[str, Any]]) -> dict[tuple[str, str], int]:
+    """By symbol and field of the last header: the change that last set it, followed by hand through all headers."""
+    states: dict[str, dict[str, str]] = {}
+    setting: dict[tuple[str, str], int] = {}
+    for row in rows:
+        old = states.pop(row["entity_id"], {})
+        if row["operation"] == "DELETE":
+            continue
+        recorded = json.loads(row["after_snapshot"])
+        new = states[row["entity_id"]] = {SP500_NAMES.get(name, name): value for name, value in recorded.items()}
+        for name, value in new.items():
+            if old.get(name) != value or row["operation"] == "INSERT":
+                setting[row["entity_id"], name] = row["id"]
+    return {key: change for key, change in setting.items() if key[0] in states and key[1] in states[key[0]]}
+
+
+def test_sp500_diffs_and_blame_go_through_its_three_headers(engine: str):
+    log = read(outside("sp500") / "log.parquet", engine)
+    renamed = log.renamed(SP500_NAMES)
+    assert renamed.diffs().filter(pl.col("transaction_id").is_in([150, 151])).is_empty()
+    assert not log.diffs().filter(pl.col("transaction_id").is_in([150, 151])).is_empty()
+    settings = sp500_settings(log.changes().to_dicts())
+    blame = renamed.blame().select("entity_id", "field", "id").rows()
+    assert {(symbol, field): change for symbol, field, change in blame} == settings
+    early = sum(change < 2799 for (_, field), change in settings.items() if field == "Security")
+    assert early > 200  # set before the first header was left, and not since
+    assert log.blame().filter((pl.col("field") == "Security") & (pl.col("id") < 2799)).is_empty()
+
+
+def test_sp500_is_read_the_same_through_upcasters(engine: str):
+    log = read(outside("sp500") / "log.parquet", engine)
+    by_hand = al.Upcasters(
+        pl.when(pl.col("transaction_id") < 63).then(1).when(pl.col("transaction_id") == 150).then(2).otherwise(3)
+    )
+    by_hand.register(
+        "constituent",
+        1,
+        {"Security": pl.col("Name"), "GICS Sector": pl.col("Sector"), "Name": None, "Sector": None},
+        to=3,
+    )
+    by_hand.register("constituent", 2, lambda row: {"Security": row.pop("Company"), **row})
+    upcast, renamed = log.upcast(by_hand), log.renamed(SP500_NAMES)
+    order = ["entity_id", "version"]
+    fields = renamed.history().columns
+    assert_frame_equal(upcast.history().select(fields).sort(order), renamed.history().sort(order))
+    key = ["id", "entity_id", "field"]
+    assert_frame_equal(upcast.diffs().sort(key), renamed.diffs().sort(key))
 
 
 @pytest.mark.parametrize("transaction", YAML_READS)

@@ -26,10 +26,10 @@ _SAME = (pl.col("entity") == pl.col("entity").shift()).fill_null(value=False)
 def chain(selected: Selected) -> pl.DataFrame:
     """Each change of each entity with the one before it, by entity and position; the log's baseline is not judged.
 
-    Columns: entity, entity_type, entity_id, position, operation, life, effective, unseen, since_ever, ``previous``
-    (position of the entity's change before, null for its first), ``differs`` (UPDATE, DELETE and SNAPSHOT: the texts of
-    the image and of the state before it are not the same) and ``misplaced`` (an INSERT of what was there, or another
-    change of what was not). Both are false where the images leave the order open and some order fits.
+    Columns: those of the steps, ``previous`` (position of the entity's change before, null for its first), ``differs``
+    (UPDATE, DELETE and SNAPSHOT: the texts of the image and of the state before it are not the same) and ``misplaced``
+    (an INSERT of what was there, or another change of what was not). Both are false where the images leave the order
+    open and some order fits. A row that goes on under a new key counts as an INSERT there.
     """
     recorded = selected.recorded
     steps = recorded.sequence.steps
@@ -38,8 +38,10 @@ def chain(selected: Selected) -> pl.DataFrame:
     steps = steps.with_columns(
         previous=pl.when(_SAME).then(pl.col("position").shift()), gone=pl.when(_SAME).then(pl.col("ends").shift())
     )
+    came = pl.col("link").is_not_null() & ~pl.col("ends")
+    steps = steps.with_columns(operation=pl.when(came).then(pl.lit("INSERT")).otherwise("operation"))
     changes = recorded.changes
-    before = changes["before_snapshot"].gather(steps["position"])
+    before = changes["before_snapshot"].gather(steps.select(pl.coalesce("before_at", "position")).to_series())
     snapshots = steps["operation"] == "SNAPSHOT"
     if snapshots.any():
         image = changes["after_snapshot"].gather(steps["position"])

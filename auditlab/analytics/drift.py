@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from auditlab.shape import Shape
     from auditlab.values import Column
 
-__all__ = ["DRIFT", "drift"]
+__all__ = ["DRIFT", "drift", "likely_renames"]
 
 DRIFT: dict[str, pl.DataType] = {
     "entity_type": pl.String(),
@@ -52,7 +52,9 @@ def drift(selected: Selected) -> pl.DataFrame:
     """Which fields appeared, vanished, changed their type or were likely renamed, in the log's order.
 
     A field counts where it turned for a table as a whole. A key that comes and goes from row to row is no column, and
-    neither is one that a single change has between others that have not: that is a finding of the evidence.
+    neither is one that a single change has between others that have not: that is a finding of the evidence. The report
+    is about the log as it was recorded, whatever renames and upcasters it is read with; :func:`likely_renames` makes
+    of its renamings what ``renamed()`` takes.
 
     Args:
         selected: The log, or some of its types.
@@ -73,16 +75,55 @@ def drift(selected: Selected) -> pl.DataFrame:
     >>> log.drift().select("kind", "old", "new", "transaction_id").row(0)
     ('renamed', 'name', 'title', 2)
     """
-    if selected.words:
-        raise IncompleteLog(
-            f"drift() needs whole histories, and this selection picked single changes ({', '.join(selected.words)}). "
-            "Ask drift() of the log before the pick."
-        )
+    _require_whole(selected)
+    selected = selected.as_recorded()
     found = [_told(row, selected, shape) for shape in selected.shapes() for row in _of_type(shape)]
     rows = sorted(found, key=lambda one: (one["position"], one["entity_type"]))
     for row in rows:
         del row["position"]
     return pl.DataFrame(rows, schema=DRIFT, orient="row")
+
+
+def likely_renames(selected: Selected, *, share: float = 0.9) -> dict[str, dict[str, str]]:
+    """The renamings of the drift report as ``renamed()`` takes them: to be read by a person, and then declared.
+
+    A field renamed twice is named by its last name; one that was renamed back, by the name that it has again. The
+    report goes by values: where two columns often hold the same, it can be wrong.
+
+    Args:
+        selected: The log, or some of its types.
+        share: The least share of rows whose value is the same under both names.
+
+    Returns:
+        entity type -> old name -> the name at the end of the log; nothing for a type without renamings.
+
+    Raises:
+        IncompleteLog: single changes are picked.
+
+    >>> from auditlab import from_arrow
+    >>> from auditlab.testing import make_log
+    >>> log = from_arrow(make_log([("INSERT", "a", {"name": "x"}), ("UPDATE", "a", {"title": "x"})]))
+    >>> log.likely_renames()
+    {'t': {'name': 'title'}}
+    >>> log.renamed(log.likely_renames()).drift().height, log.renamed(log.likely_renames()).fields()["field"].to_list()
+    (1, ['title'])
+    """
+    told = drift(selected).filter((pl.col("kind") == "renamed") & (pl.col("share") >= share))
+    found: dict[str, dict[str, str]] = {}
+    for entity_type, old, new in told.select("entity_type", "old", "new").iter_rows():
+        names = found.setdefault(entity_type, {})
+        names.update({earlier: new for earlier, later in names.items() if later == old})
+        names[old] = new
+        names.pop(new, None)
+    return {entity_type: names for entity_type, names in found.items() if names}
+
+
+def _require_whole(selected: Selected) -> None:
+    if selected.words:
+        raise IncompleteLog(
+            f"drift() needs whole histories, and this selection picked single changes ({', '.join(selected.words)}). "
+            "Ask drift() of the log before the pick."
+        )
 
 
 def _of_type(shape: Shape) -> Iterator[dict[str, object]]:

@@ -83,7 +83,8 @@ def evidence(selected: Selected, *, documents: bool = True) -> Evidence:
 
     The severities are ``error`` (the log contradicts itself or lacks a change), ``warning`` (an answer may be
     incomplete, or readers may disagree about it) and ``hint`` (normal in many logs). The log is held against itself
-    alone: what no later change touched, only a comparison with the live tables can show.
+    alone: what no later change touched, only a comparison with the live tables can show. It is always judged as it
+    was recorded, whatever renames and upcasters it is read with.
 
     Args:
         selected: The log, some types of it or one entity.
@@ -109,6 +110,7 @@ def evidence(selected: Selected, *, documents: bool = True) -> Evidence:
             "evidence() needs whole histories, and this selection picked single changes "
             f"({', '.join(selected.words)}). Ask evidence() of the log before the pick."
         )
+    selected = selected.as_recorded()
     faults = _faults(selected, documents=documents)
     changes = selected.recorded.changes
     if changes["baseline"].any() or selected.entity_types != selected.recorded.entity_types or selected.entity_id:
@@ -134,7 +136,7 @@ def _faults(selected: Selected, *, documents: bool) -> dict[str, pl.DataFrame]:
         faults[kind] = faults[kind].join(half, on="position", how="anti", maintain_order="left")
     faults["half-logged key change"] = half
     pairs = replaced(selected)
-    faults["key change"] = key_changes(*pairs)
+    faults["key change"] = key_changes(selected, *pairs)
     faults["partition move"] = partition_moves(*pairs)
     faults["time inversions"] = records.inversions(selected, links)
     faults["no-op updates"] = idle_by_text(selected)

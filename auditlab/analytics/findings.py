@@ -86,7 +86,7 @@ KINDS: dict[str, tuple[str, str]] = {
     ),
     "half-logged key change": (
         "warning",
-        "A row got another key and the log names only the new one: under the old key the row seems to be still there.",
+        "A row got another key, and the log does not tell it for certain: it may seem to be there under the old one.",
     ),
     "changes only": (
         "warning",
@@ -115,7 +115,7 @@ KINDS: dict[str, tuple[str, str]] = {
     ),
     "order ambiguous": (
         "hint",
-        "The images do not tell the order of a row's changes in one transaction: the order by id was kept.",
+        "The images allow several orders of a row's changes in one transaction: the one nearest to the ids was taken.",
     ),
     "key change": ("hint", "A row got another key: it ended under the old one and began under the new one."),
     "partition move": ("hint", "A row left one partition and entered another in one transaction: it is the same row."),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from auditlab.rekeys import partition
 from auditlab.schema import CHANGES
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ _FACTS = (
     "before_snapshot",
     "after_snapshot",
     "metadata",
+    "partition",
 )
-_PARTITION = r'"partition": ?"((?:[^"\\]|\\.)*)"'
 _KEYS = r'"(?:[^"\\]|\\.)*" ?:'
 
 
@@ -40,12 +41,17 @@ def replaced(selected: Selected) -> tuple[pl.DataFrame, pl.DataFrame]:
     )
 
 
-def key_changes(left: pl.DataFrame, came: pl.DataFrame) -> pl.DataFrame:
-    """INSERTs that continue a row deleted in the same transaction: position, previous (the DELETE's) and note.
+def key_changes(selected: Selected, left: pl.DataFrame, came: pl.DataFrame) -> pl.DataFrame:
+    """Changes by which a row went on under another key: position, previous (its change under the old key) and note.
 
-    Where our capture recorded it, by its word for it; else where the images are the same but for the key's text.
-    Takes what :func:`replaced` gives.
+    Where the log tells it, by our capture's word for it or by the key in the two images of an UPDATE; else INSERTs of a
+    row deleted in the same transaction, where the images are the same but for the key's text. Takes what
+    :func:`replaced` gives.
     """
+    links = selected.recorded.key_changes.filter(pl.col("how") == "images")
+    by_images = links.select(
+        "position", previous=pl.lit(None, dtype=pl.UInt32), note=pl.format("was {}", pl.col("old"))
+    )
     told = came.filter(pl.col("metadata").str.contains('"rekeyed_from"', literal=True).fill_null(value=False))
     noted = told.select(
         "position",
@@ -62,7 +68,7 @@ def key_changes(left: pl.DataFrame, came: pl.DataFrame) -> pl.DataFrame:
     likely = pairs.select(
         "position", previous=pl.col("position_old"), note=pl.format("likely: was {}", pl.col("entity_id_old"))
     )
-    return pl.concat([noted, likely]).sort("position")
+    return pl.concat([by_images, noted, likely]).sort("position")
 
 
 def _without_key(rows: pl.DataFrame, image: str) -> pl.DataFrame:
@@ -81,14 +87,13 @@ def _without_key(rows: pl.DataFrame, image: str) -> pl.DataFrame:
 def partition_moves(left: pl.DataFrame, came: pl.DataFrame) -> pl.DataFrame:
     """INSERTs of a row that left another partition in the same transaction: position, previous, old and new partition.
 
-    Partitions are entity types of their own with the same columns, or named in the metadata that our capture writes.
-    There a move changes the key, which holds the partition's column: PostgreSQL fires the DELETE and the INSERT of a
-    row that moves one right after the other, and so they are paired.
+    Partitions are entity types of their own with the same columns, or named beside them or in the metadata that our
+    capture writes. There a move changes the key, which holds the partition's column: PostgreSQL fires the DELETE and
+    the INSERT of a row that moves one right after the other, and so they are paired.
     """
+    left, came = (rows.with_columns(place=partition()) for rows in (left, came))
     pairs = came.join(left, on=["transaction_id", "entity_id"], suffix="_old", maintain_order="left")
-    pairs = pairs.filter(pl.col("position") > pl.col("position_old")).with_columns(
-        new=pl.col("metadata").str.extract(_PARTITION), old=pl.col("metadata_old").str.extract(_PARTITION)
-    )
+    pairs = pairs.filter(pl.col("position") > pl.col("position_old")).with_columns(new="place", old="place_old")
     keys = [pl.col(name).str.extract_all(_KEYS).list.sort() for name in ("after_snapshot", "before_snapshot_old")]
     elsewhere = (pl.col("entity_type") != pl.col("entity_type_old")) & (keys[0] == keys[1])
     named = pl.col("new").is_not_null() & pl.col("old").is_not_null() & (pl.col("new") != pl.col("old"))
@@ -100,21 +105,31 @@ def partition_moves(left: pl.DataFrame, came: pl.DataFrame) -> pl.DataFrame:
         new=pl.coalesce("new", "entity_type"),
     )
     both = pl.concat([left.with_columns(came=pl.lit(value=False)), came.with_columns(came=pl.lit(value=True))])
-    both = both.sort("transaction_id", "position").with_columns(partition=pl.col("metadata").str.extract(_PARTITION))
+    both = both.sort("transaction_id", "position")
     follows = pl.all_horizontal(pl.col(name) == pl.col(name).shift() for name in ("transaction_id", "entity_type"))
-    follows &= pl.col("came") & ~pl.col("came").shift() & (pl.col("partition") != pl.col("partition").shift())
+    follows &= pl.col("came") & ~pl.col("came").shift() & (pl.col("place") != pl.col("place").shift())
     in_turn = both.with_columns(
-        previous=pl.col("position").shift(), old=pl.col("partition").shift(), new=pl.col("partition"), follows=follows
+        previous=pl.col("position").shift(), old=pl.col("place").shift(), new=pl.col("place"), follows=follows
     ).filter("follows")
     return pl.concat([by_id, in_turn.select("position", "previous", "old", "new")]).unique("position", keep="first")
 
 
 def half_logged(selected: Selected, links: pl.DataFrame) -> pl.DataFrame:
-    """UPDATEs that name a row by its new key and have the old one in their before image: position, previous and note.
+    """UPDATEs that gave a row another key in a way that the log does not tell for certain: position, previous and note.
 
-    ``previous`` is the last change under the old key, where the row still seems to live.
+    Those whose link is in doubt, and UPDATEs that name a row by its new key and have another in their before image;
+    ``previous`` is then the last change under the old key, where the row still seems to live.
     """
-    first = links.filter(pl.col("previous").is_null() & pl.col("unseen") & (pl.col("operation") == "UPDATE"))
+    doubtful = selected.recorded.unlinked_keys.filter(pl.col("entity_type").is_in(selected.entity_types))
+    told = doubtful.select(
+        "position", previous=pl.lit(None, dtype=pl.UInt32), note=pl.format("perhaps was {}", pl.col("old"))
+    )
+    return pl.concat([_half_told(selected, links), told]).unique("position", keep="first", maintain_order=True)
+
+
+def _half_told(selected: Selected, links: pl.DataFrame) -> pl.DataFrame:
+    updates = (pl.col("operation") == "UPDATE") & ~pl.col("ends")
+    first = links.filter(pl.col("previous").is_null() & pl.col("unseen") & updates)
     changes = selected.recorded.changes
     rows = changes[first["position"].to_list()].select("position", *CHANGES)
     carries = [
@@ -124,8 +139,8 @@ def half_logged(selected: Selected, links: pl.DataFrame) -> pl.DataFrame:
     rows = rows.filter(~carries[0] & carries[1])
     if rows.is_empty():
         return rows.select("position", previous=pl.col("position"), note=pl.lit(""))
-    last = links.group_by("entity").agg(pl.last("position"), pl.last("operation"))
-    live = changes[last.filter(~pl.col("operation").is_in(["DELETE", "TRUNCATE"]))["position"].to_list()]
+    last = links.group_by("entity").agg(pl.last("position"), pl.last("ends"))
+    live = changes[last.filter(~pl.col("ends"))["position"].to_list()]
     old = live.select("entity_type", before_snapshot="after_snapshot", previous="position", was="entity_id")
     found = rows.join(old, on=["entity_type", "before_snapshot"], maintain_order="left")
     its_own = pl.col("before_snapshot").str.contains(pl.col("was"), literal=True)

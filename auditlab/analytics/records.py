@@ -48,21 +48,23 @@ def inversions(selected: Selected, links: pl.DataFrame) -> pl.DataFrame:
     """Changes that carry an earlier time than one before them in their entity: position, previous, field, old, new."""
     clock = selected.recorded.facts.clock
     times = selected.recorded.changes[clock].gather(links["position"])
-    late = links.filter(times < links["effective"])
+    before = links.with_columns(times.alias("times")).select(pl.col("times").cum_max().over("entity")).to_series()
+    late = links.with_columns(effective=before).filter(times < before)
     return late.select(
         "position",
         "previous",
         pl.lit(clock).alias("field"),
         pl.col("effective").dt.to_string("iso:strict").alias("old"),
-        pl.lit(times.filter(times < links["effective"])).dt.to_string("iso:strict").alias("new"),
+        pl.lit(times.filter(times < before)).dt.to_string("iso:strict").alias("new"),
     )
 
 
 def order_faults(selected: Selected) -> dict[str, pl.DataFrame]:
     """Changes that stand elsewhere than their ids say, and those whose place the images do not tell."""
     recorded = selected.recorded
-    moved = recorded.changes.filter(pl.col("row") != pl.col("position")).select("position")
     unordered = recorded.sequence.unordered.unique().sort().rename("position").to_frame()
+    elsewhere = recorded.changes.filter(pl.col("row") != pl.col("position")).select("position")
+    moved = elsewhere.join(unordered, on="position", how="anti", maintain_order="left")
     return {"reordering repaired": moved, "order ambiguous": unordered}
 
 

@@ -41,36 +41,37 @@ def tied(selected: Selected, links: pl.DataFrame) -> pl.Series:
         number = recorded.changes["transaction_id"].gather(members["position"])
         groups = members.with_columns(transaction_id=number).group_by("entity", "transaction_id")
         group_of = {
-            position: place
-            for place, positions in enumerate(groups.agg("position")["position"].to_list())
+            (entity, position): place
+            for place, (entity, positions) in enumerate(groups.agg("position").select("entity", "position").iter_rows())
             for position in positions
         }
-        edges = _edges(selected, [*group_of, *breaks["position"].to_list()])
+        edges = _edges(selected, pl.concat([members, breaks.select(members.columns)]).unique(["entity", "position"]))
         places = defaultdict(list)
-        for position, place in group_of.items():
-            places[place].append(edges[position])
+        for change, place in group_of.items():
+            places[place].append(edges[change])
         ends = {place: _ends(group) for place, group in places.items()}
-        for position, previous in breaks.select("position", "previous").iter_rows():
-            possible = ends[group_of[previous]]
-            inside = group_of.get(position) == group_of[previous]
-            if possible and (inside or edges[position][0] in possible):
+        for entity, position, previous in breaks.select("entity", "position", "previous").iter_rows():
+            possible = ends[group_of[entity, previous]]
+            inside = group_of.get((entity, position)) == group_of[entity, previous]
+            if possible and (inside or edges[entity, position][0] in possible):
                 explained.append(position)
     return pl.Series("position", explained, dtype=pl.UInt32)
 
 
-def _edges(selected: Selected, positions: list[int]) -> Mapping[int, Edge]:
-    """The states before and after each change, in canonical form."""
-    recorded = selected.recorded
-    rows = recorded.changes[positions].select(
-        "position", "entity_type", "operation", "before_snapshot", "after_snapshot"
+def _edges(selected: Selected, links: pl.DataFrame) -> Mapping[tuple[int, int], Edge]:
+    """The states before and after each change of an entity, in canonical form, by entity and position."""
+    changes = selected.recorded.changes
+    before_at = links.select(pl.coalesce("before_at", "position")).to_series()
+    rows = links.select("entity", "position", "entity_type", "operation", "ends").with_columns(
+        changes["before_snapshot"].gather(before_at), changes["after_snapshot"].gather(links["position"])
     )
-    edges: dict[int, Edge] = {}
-    for position, entity_type, operation, before, after in rows.iter_rows():
-        kinds = recorded.facts.kinds.get(entity_type, {})
+    edges: dict[tuple[int, int], Edge] = {}
+    for entity, position, entity_type, operation, ends, before, after in rows.iter_rows():
+        kinds = selected.recorded.facts.kinds.get(entity_type, {})
         found = after if operation == "SNAPSHOT" else before
-        edges[position] = (
+        edges[entity, position] = (
             ABSENT if operation == "INSERT" else canonical_document(found, kinds),
-            ABSENT if operation == "DELETE" else canonical_document(after, kinds),
+            ABSENT if ends else canonical_document(after, kinds),
         )
     return edges
 

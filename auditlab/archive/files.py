@@ -94,6 +94,7 @@ class HashingFile:
     """
 
     def __init__(self, folder: Path) -> None:
+        make_folder(folder)  # another writer that gave up may have removed it, empty as it was
         self.path = folder / f"{TEMPORARY}{secrets.token_hex(16)}"
         self._file: BinaryIO = self.path.open("xb", buffering=_BLOCK)
         self._hash = hashlib.sha256()

@@ -36,7 +36,9 @@ def to_archive(selected: Selected, folder: str | Path) -> ArchiveSummary:
     rows = recorded.changes.select(*CHANGES, "baseline")
     if recorded.malformed is not None:
         rows = pl.concat([rows, recorded.malformed.select(*CHANGES, pl.lit(value=False).alias("baseline"))])
-    rows = rows.filter(pl.col("entity_type").is_in(selected.entity_types)).sort("id", maintain_order=True)
+    if selected.entity_types != recorded.entity_types:  # else rows stay whose type has no change at all
+        rows = rows.filter(pl.col("entity_type").is_in(selected.entity_types))
+    rows = rows.sort("id", maintain_order=True)
     parts = (rows.filter(pl.col("baseline") == early).select(*CHANGES) for early in (True, False))
     baseline, changes = (source.batches(part) for part in parts)
     return write.to_archive(changes, folder, facts=recorded.facts, baseline=baseline)

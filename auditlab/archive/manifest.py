@@ -6,12 +6,14 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from auditlab.archive.files import HashingFile, is_safe_name, sync_folder
 from auditlab.errors import ArchiveCorrupt, ArchiveError, ArchiveExists, NotAnArchive
+from auditlab.load.cursor import Cursor
+from auditlab.marks import Mark
 from auditlab.schema import Coverage, LogFacts
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DATA", "FORMAT", "MANIFESTS", "Manifest", "Part", "Segment", "parse", "publish", "read_chain", "render"]
 
-FORMAT = 1
+FORMAT = 2
 """The version of the archive's format that this auditlab writes, and the newest that it reads."""
 
 DATA, MANIFESTS = "data", "manifests"
@@ -77,6 +79,7 @@ class Manifest:
         written_at: When, ISO 8601 in UTC, by the writer's clock.
         facts: The log's facts.
         segments: What was added.
+        cursor: Where the next pull goes on; None for an archive that is not fed from a database.
         format: The format's version.
     """
 
@@ -86,6 +89,7 @@ class Manifest:
     written_at: str
     facts: LogFacts
     segments: tuple[Segment, ...] = field(default_factory=tuple)
+    cursor: Cursor | None = None
     format: int = FORMAT
 
 
@@ -95,7 +99,8 @@ def render(manifest: Manifest) -> bytes:
 
 
 def _body(manifest: Manifest) -> dict[str, Any]:
-    body = asdict(manifest)
+    body = asdict(replace(manifest, facts=replace(manifest.facts, marks=())))
+    body["facts"]["marks"] = [mark.told() for mark in manifest.facts.marks]
     coverage = body["facts"]["coverage"]
     for end in ("start", "end"):
         coverage[end] = None if coverage[end] is None else coverage[end].isoformat()
@@ -145,9 +150,17 @@ def _manifest(body: dict[str, Any]) -> Manifest:
     coverage = dict(facts.pop("coverage"))
     for end in ("start", "end"):
         coverage[end] = None if coverage[end] is None else datetime.fromisoformat(coverage[end])
+    cursor = body.get("cursor")  # format 1 had none
     facts["filters"] = tuple(facts["filters"])
     facts["partial"] = tuple(facts["partial"])
-    return Manifest(**{**body, "segments": segments, "facts": LogFacts(**facts, coverage=Coverage(**coverage))})
+    facts["marks"] = tuple(Mark.of(one) for one in facts.get("marks", ()))
+    facts["keys"] = {name: tuple(columns) for name, columns in facts.get("keys", {}).items()}
+    read = {
+        "segments": segments,
+        "facts": LogFacts(**facts, coverage=Coverage(**coverage)),
+        "cursor": None if cursor is None else Cursor(**cursor),
+    }
+    return Manifest(**{**body, **read})
 
 
 def _part(body: dict[str, Any]) -> Part:

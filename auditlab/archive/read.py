@@ -108,7 +108,7 @@ def _wanted(entity_types: str | Sequence[str] | None, held: tuple[str, ...], fol
 def _rows(files: tuple[Path, ...], only: list[str] | None) -> pl.LazyFrame:
     if not files:
         return pl.LazyFrame(schema=CHANGES)
-    rows = pl.scan_parquet(list(files), glob=False, schema=CHANGES)
+    rows = pl.scan_parquet(list(files), glob=False, schema=CHANGES, missing_columns="insert")
     return rows if only is None else rows.filter(pl.col("entity_type").is_in(only))
 
 

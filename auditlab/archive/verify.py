@@ -16,6 +16,9 @@ from auditlab.load.source import ARROW_CHANGES
 
 __all__ = ["Fault", "leftovers", "verify"]
 
+EARLIER = pa.schema([column for column in ARROW_CHANGES if column.name != "partition"])
+"""The columns that archives had before a change's partition was one of them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -91,6 +94,6 @@ def _part_faults(folder: Path, part: Part) -> list[Fault]:
         return [Fault(path=path, problem=f"{path}: is no Parquet file: {exc}", rows=part.rows)]
     if rows != part.rows:
         return [Fault(path=path, problem=f"{path}: has {rows} rows, want {part.rows}", rows=part.rows)]
-    if not schema.equals(ARROW_CHANGES):
+    if not schema.equals(ARROW_CHANGES) and not schema.equals(EARLIER):
         return [Fault(path=path, problem=f"{path}: has the columns {schema.names}", rows=part.rows)]
     return []

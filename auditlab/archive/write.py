@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,12 +19,14 @@ from auditlab.errors import ArchiveCorrupt, ArchiveExists, NotAnArchive, SchemaM
 from auditlab.load.source import ARROW_CHANGES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from types import TracebackType
 
+    from auditlab.load.cursor import Cursor
+    from auditlab.load.watermark import Held
     from auditlab.schema import LogFacts
 
-__all__ = ["ArchiveSummary", "ArchiveWriter", "to_archive"]
+__all__ = ["ArchiveSummary", "ArchiveWriter", "held_rows", "to_archive"]
 
 BUDGET = 48 << 20
 """Bytes of rows held back, over all files, before the largest part of them is written as a row group."""
@@ -44,6 +46,9 @@ class ArchiveSummary:
         files: How many data files.
         bytes: Their size.
         facts: The log's facts as the manifest holds them.
+        total: How many changes the archive holds.
+        cursor: Where the next pull goes on; None for an archive that is not fed from a database.
+        left: What a pull left for the next one, and for whom.
     """
 
     folder: Path
@@ -52,14 +57,39 @@ class ArchiveSummary:
     files: int
     bytes: int
     facts: LogFacts
+    total: int
+    cursor: Cursor | None = None
+    left: Held | None = None
 
     def __str__(self) -> str:
-        return (
+        text = (
             f"{self.rows:,} changes of {len(self.by_type)} entity types in {self.files} files, "
             f"{self.bytes / 1e6:,.1f} MB, in {self.folder}"
         )
+        if not self.rows:
+            text = f"nothing new for {self.folder}" if self.total else f"no changes yet for {self.folder}"
+        if self.total > self.rows:
+            text += f", which holds {self.total:,} changes by now"
+        return f"{text}\n{self.left}" if self.left is not None and str(self.left) else text
 
     __repr__ = __str__
+
+    def as_dict(self) -> dict[str, Any]:
+        """The summary as plain values, for JSON: times are ISO 8601 in UTC."""
+        coverage, left = self.facts.coverage, self.left
+        return {
+            "folder": str(self.folder),
+            "rows": self.rows,
+            "by_type": self.by_type,
+            "files": self.files,
+            "bytes": self.bytes,
+            "total_rows": self.total,
+            "covers": [None if end is None else end.isoformat() for end in (coverage.start, coverage.end)],
+            "up_to_transaction": self.cursor.transaction if self.cursor else None,
+            "rows_waiting": left.rows if left else 0,
+            "held_by": left.holder if left else None,
+            "held_since": left.since.isoformat() if left and left.since else None,
+        }
 
 
 @dataclass(slots=True)
@@ -75,16 +105,19 @@ class ArchiveWriter:
     A context manager: leaving it without ``commit`` removes what was written.
 
     Args:
-        folder: A folder that is not there yet, or empty.
+        folder: A folder that is not there yet, or empty; with ``chain``, the archive's.
+        chain: The archive's manifests, to add to it; what is written counts as decided upon these alone.
 
     Raises:
         ArchiveExists: the folder holds an archive, or something else.
         ArchiveError: the folder cannot be written to.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, *, chain: Sequence[tuple[Manifest, str]] = ()) -> None:
         self.folder = Path(folder)
-        _must_be_free(self.folder)
+        self._chain = chain
+        if not chain:
+            _must_be_free(self.folder)
         self._made = [
             place for place in (self.folder / DATA, self.folder / MANIFESTS, self.folder) if not place.exists()
         ]
@@ -125,14 +158,23 @@ class ArchiveWriter:
             while sum(part.waiting for part in self._open.values()) > BUDGET:
                 max(self._open.values(), key=lambda part: part.waiting).flush()
 
-    def commit(self, facts: LogFacts) -> ArchiveSummary:
+    @property
+    def rows(self) -> int:
+        """How many changes were written, without baseline rows."""
+        return self._tally.rows
+
+    def commit(
+        self, facts: LogFacts, *, cursor: Cursor | None = None, span: tuple[int, int] | None = None
+    ) -> ArchiveSummary:
         """Make all that was written visible, in one step, after it is safely on disk.
 
         Args:
             facts: The log's facts; they travel in the manifest.
+            cursor: Where the next pull goes on.
+            span: The transaction ids that the segment covers, inclusive; else those that its rows have.
 
         Raises:
-            ArchiveExists: another writer made an archive here in the meantime.
+            ArchiveExists: another writer published here in the meantime: nothing of this one is visible.
             ArchiveError: the file system refuses; nothing is visible.
         """
         with reported(self.folder):
@@ -142,12 +184,13 @@ class ArchiveWriter:
                 settle(written.path, written.part.name)
             sync_folder(self.folder / DATA)
             manifest = Manifest(
-                number=1,
-                previous=None,
+                number=len(self._chain) + 1,
+                previous=self._chain[-1][1] if self._chain else None,
                 ranges="position" if self._tally.without_transaction else "transaction_id",
                 written_at=datetime.now(UTC).isoformat(),
                 facts=facts,
-                segments=(self._segment(),),
+                segments=(self._segment(span),),
+                cursor=cursor,
             )
             publish(self.folder, manifest)
         done, self._done, self._made = self._done, [], []
@@ -158,6 +201,8 @@ class ArchiveWriter:
             files=len({written.part.name for written in done}),
             bytes=sum(written.part.bytes for written in done),
             facts=facts,
+            total=self._tally.rows + held_rows(self._chain),
+            cursor=cursor,
         )
 
     def abort(self) -> None:
@@ -193,10 +238,14 @@ class ArchiveWriter:
         self._done.append(self._open[key].finish())
         del self._open[key]
 
-    def _segment(self) -> Segment:
+    def _segment(self, span: tuple[int, int] | None) -> Segment:
         parts = tuple(written.part for written in self._done)
         changes = [part for part in parts if part.role == "changes"]
-        if self._tally.without_transaction:
+        first: int | None
+        last: int | None
+        if span is not None:
+            first, last = span
+        elif self._tally.without_transaction:
             first, last = (1, self._tally.rows) if self._tally.rows else (None, None)
         else:
             spans = [part.transaction_id for part in changes if part.transaction_id is not None]
@@ -232,6 +281,11 @@ def to_archive(
         return writer.commit(facts)
 
 
+def held_rows(chain: Sequence[tuple[Manifest, str]]) -> int:
+    """How many changes an archive with these manifests holds."""
+    return sum(segment.rows for manifest, _ in chain for segment in manifest.segments)
+
+
 def _must_be_free(folder: Path) -> None:
     try:
         chain = read_chain(folder)
@@ -240,10 +294,9 @@ def _must_be_free(folder: Path) -> None:
     except ArchiveCorrupt as exc:
         raise ArchiveExists(f"{folder} holds an archive already, and it cannot be read: {exc}") from exc
     if chain:
-        rows = sum(segment.rows for manifest, _ in chain for segment in manifest.segments)
         raise ArchiveExists(
-            f"{folder} holds an archive already ({rows:,} changes, manifests: {len(chain)}). Nothing was written. "
-            "Give another folder: adding to an archive is not offered."
+            f"{folder} holds an archive already ({held_rows(chain):,} changes, manifests: {len(chain)}). Nothing was "
+            "written. Give another folder; to an archive only its own database adds (auditlab archive DSN FOLDER)."
         )
     with reported(folder):
         foreign = sorted(path.name for path in folder.iterdir()) if folder.exists() else []

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from auditlab.capture.check import Finding, check
 from auditlab.capture.install import Installation, install
-from auditlab.capture.keys import entity_uuid
+from auditlab.capture.mark import mark
 from auditlab.capture.partitions import Partition, create_partitions
 from auditlab.capture.track import Tracked, track, untrack
+from auditlab.keys import entity_uuid
 
 __all__ = [
     "Finding",
@@ -17,6 +18,7 @@ __all__ = [
     "create_partitions",
     "entity_uuid",
     "install",
+    "mark",
     "track",
     "untrack",
 ]

@@ -11,7 +11,7 @@ from auditlab.queries import text
 
 __all__ = ["FILES", "VERSION", "Installation", "install", "require_installation"]
 
-VERSION = 2
+VERSION = 3
 """The version of the capture that ``sql/capture`` installs (``audit.capture_version()``)."""
 
 FILES = (
@@ -26,6 +26,7 @@ FILES = (
     "truncate",
     "partitions",
     "track",
+    "marks",
     "version",
     "grants",
 )

@@ -9,7 +9,7 @@ import typer
 
 from auditlab.cli import options as opt
 from auditlab.cli.question import Question, asks
-from auditlab.errors import UnknownField
+from auditlab.errors import BadOption, UnknownField
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,11 +40,15 @@ def as_of(
     at: opt.At = None,
     change: opt.AfterChange = None,
     transaction: opt.AfterTransaction = None,
+    mark: opt.AsOfMark = None,
+    snapshot: opt.AsOfSnapshot = None,
+    marks: opt.MarksFile = None,
 ) -> None:
     """The rows as they were: one row a live entity.
 
     The column [bold]certain[/bold] is false where the log itself puts the state in doubt: the next change found
-    another one, or the order of its changes cannot be told.
+    another one, the order of its changes cannot be told, or a transaction may still have been at work at that time.
+    As of a mark ([bold]auditlab mark[/bold]) nothing is left open.
 
     [bold]Examples[/bold]
 
@@ -53,13 +57,22 @@ def as_of(
       auditlab as-of SOURCE -t orders.orders --at 2024-06-01T12:00+02:00    at a time
 
       auditlab as-of SOURCE -t orders.orders -e 6f1c... --id 4711           one order, after change 4711
+
+      auditlab as-of SOURCE -t orders.orders --mark "month end"             exactly what was committed then
     """
-    when = at or (f"change {change}" if change is not None else f"transaction {transaction}" if transaction else "now")
-    question.answer(
-        "as_of",
-        lambda log: log.as_of(question.moment(log, at), id=change, transaction=transaction),
-        title=f"As of {when}",
-    )
+    asked = {"change": change, "transaction": transaction, "mark": mark, "snapshot": snapshot}
+    when = at or next((f"{name} {value}" for name, value in asked.items() if value is not None), "now")
+
+    def ask(log: al.ChangeLog[Any]) -> pl.DataFrame | pl.LazyFrame:
+        if marks is not None:
+            log = log.with_marks(marks)
+        moment = question.moment(log, at)
+        rows: pl.DataFrame | pl.LazyFrame = log.as_of(
+            moment, id=change, transaction=transaction, mark=mark, snapshot=snapshot
+        )
+        return rows
+
+    question.answer("as_of", ask, title=f"As of {when}")
 
 
 @asks
@@ -71,6 +84,8 @@ def history(question: Question) -> None:
       auditlab history SOURCE -t orders.orders -e 6f1c...                   one order
 
       auditlab history SOURCE -t orders.orders -f parquet -o versions.parquet
+
+      auditlab history SOURCE -t orders.orders --rename name=title          a field that was renamed
     """
     question.answer("history", lambda log: log.history(), title="History")
 
@@ -85,6 +100,10 @@ def diffs(
     transaction: opt.Transaction = None,
     correlation: opt.Correlation = None,
     field: opt.Field = None,
+    paths: opt.Paths = False,
+    ignore: opt.Ignore = None,
+    tolerance: opt.Tolerance = None,
+    list_key: opt.ListKey = None,
 ) -> None:
     """What each change did: one row a changed field, with the old and the new value as recorded.
 
@@ -95,14 +114,17 @@ def diffs(
       auditlab diffs SOURCE --by 11111111-... --from 2024-06-01 --to 2024-07-01
 
       auditlab diffs SOURCE --transaction 90210 -f csv -o transaction.csv
+
+      auditlab diffs SOURCE --paths --ignore updated_at --tolerance 0.01    inside of JSON, too
     """
+    shown = _view(paths=paths, ignore=ignore, tolerance=tolerance, list_key=list_key)
 
     def pick(log: al.ChangeLog[Any]) -> al.ChangeLog[Any]:
         return picked(question, log, by=by, start=start, end=end, transaction=transaction, correlation=correlation)
 
     question.answer(
         "diffs",
-        lambda log: _of_fields(log, pick(log).diffs(), field),
+        lambda log: _of_fields(log, pick(log).diffs(**shown), field),
         title="Differences",
     )
 
@@ -115,6 +137,10 @@ def compare(
     end: opt.Second,
     steps: opt.Steps = False,
     field: opt.Field = None,
+    paths: opt.Paths = False,
+    ignore: opt.Ignore = None,
+    tolerance: opt.Tolerance = None,
+    list_key: opt.ListKey = None,
 ) -> None:
     """Two instants against each other: what was added, removed and modified in between.
 
@@ -124,10 +150,11 @@ def compare(
 
       auditlab compare SOURCE -t orders.orders --from 2024-06-01 --to 2024-07-01 --steps
     """
+    shown = _view(paths=paths, ignore=ignore, tolerance=tolerance, list_key=list_key)
     question.answer(
         "compare",
         lambda log: _of_fields(
-            log, log.compare(question.moment(log, start), question.moment(log, end), steps=steps), field
+            log, log.compare(question.moment(log, start), question.moment(log, end), steps=steps, **shown), field
         ),
         title=f"{start} against {end}",
     )
@@ -203,6 +230,25 @@ def picked(
     if correlation is not None:
         log = log.correlation(correlation)
     return log
+
+
+def _view(
+    *, paths: bool, ignore: Sequence[str] | None, tolerance: Sequence[str] | None, list_key: Sequence[str] | None
+) -> dict[str, Any]:
+    """The options of diffs and compare that say how changed fields are shown."""
+    amounts: dict[str, str] = {}
+    for text in tolerance or ():
+        field, _, number = text.rpartition("=")
+        amounts[field or "*"] = number
+    keys: dict[str, str] = {}
+    for text in list_key or ():
+        field, equals, key = text.rpartition("=")
+        if not equals:
+            raise BadOption(f"--list-key takes FIELD=KEY, e.g. lines=id, got {text!r}.")
+        keys[field] = key
+    if "*" in amounts:  # what is named for one field comes before what is named for all
+        amounts["*"] = amounts.pop("*")
+    return {"paths": paths, "ignore": list(ignore or ()), "tolerance": amounts or None, "list_keys": keys or None}
 
 
 def _of_fields(

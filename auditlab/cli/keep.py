@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import time
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import auditlab as al
 from auditlab.cli import options as opt
 from auditlab.cli.output import say, warn
-from auditlab.cli.source import is_dsn, open_log
+from auditlab.cli.source import is_dsn, mapping, open_log
+from auditlab.errors import BadOption
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from auditlab.archive.write import ArchiveSummary
 
 __all__ = ["add_to"]
 
@@ -31,24 +41,84 @@ def archive(
     source: opt.Source,
     folder: Folder,
     *,
+    types: opt.Types = None,
+    once: Annotated[
+        bool,
+        typer.Option(
+            "--once",
+            help="Take all that is committed into an archive that nothing can be added to: for a log that was restored "
+            "or replicated from another server, whose transaction ids mean nothing here.",
+        ),
+    ] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Keep adding what is new, until interrupted (Ctrl-C, or SIGTERM).")
+    ] = False,
+    every: Annotated[float, typer.Option("--every", min=0.1, help="With --follow: seconds between two looks.")] = 10.0,
+    connections: Annotated[
+        int, typer.Option("--connections", min=1, help="How many connections read at once, in one snapshot.")
+    ] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON a run, for machines.")] = False,
     zone: opt.Zone = None,
     table: opt.LogTable = "audit.entity_change_log",
     columns: opt.Columns = None,
 ) -> None:
-    """Write a log to an archive: Parquet files and a manifest with the SHA-256 of each.
+    """Bring a log into an archive: Parquet files and manifests with the SHA-256 of each.
 
-    From a database it streams: the log is never held in memory. The archive appears whole or not at all.
+    From a database it streams, and the log is never held in memory. Run it again, from cron or with --follow, and it
+    adds what is new: by transaction, up to the oldest one that is still open, so that no row is lost or read twice,
+    whoever commits late and however often a run is killed. What must wait is told, and for whom. Each run is visible
+    as a whole or not at all, and nothing is archived before it is on the server's own disk.
 
     [bold]Examples[/bold]
 
       auditlab archive postgresql://archiver@db.example/shop archive/
 
+      */5 * * * *  auditlab archive "$DSN" /var/lib/audit/archive --json >> /var/log/audit-archive.jsonl
+
       auditlab archive log.parquet archive/
     """
-    if is_dsn(source) and not columns:
-        say(str(al.archive_postgres(source, folder, table=table)))
+    if not is_dsn(source):
+        if once or follow:
+            raise BadOption("--once and --follow are for a database; a file or an archive is written as it is.")
+        log = open_log(source, types=types, zone=zone or "UTC", table=table, columns=columns)
+        _tell(log.to_archive(folder), as_json=as_json)
         return
-    say(str(open_log(source, zone=zone or "UTC", table=table, columns=columns).to_archive(folder)))
+    with interrupted_by(signal.SIGTERM):
+        while True:
+            written = al.archive_postgres(
+                source,
+                folder,
+                table=table,
+                entity_types=list(types) if types else None,
+                once=once,
+                columns=mapping(columns),
+                zone=zone or "UTC",
+                connections=connections,
+            )
+            if not follow:
+                _tell(written, as_json=as_json)
+                return
+            if written.rows:
+                _tell(written, as_json=as_json)
+            time.sleep(every)
+
+
+@contextmanager
+def interrupted_by(number: signal.Signals) -> Iterator[None]:
+    """Let a signal end the work as Ctrl-C does: what is unfinished is removed."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+def _tell(written: ArchiveSummary, *, as_json: bool) -> None:
+    say(json.dumps(written.as_dict()) if as_json else str(written))
 
 
 def verify(folder: Folder) -> None:

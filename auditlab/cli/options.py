@@ -13,6 +13,8 @@ from auditlab.cli.output import Format
 __all__ = [
     "AfterChange",
     "AfterTransaction",
+    "AsOfMark",
+    "AsOfSnapshot",
     "At",
     "By",
     "Columns",
@@ -26,14 +28,20 @@ __all__ = [
     "First",
     "Form",
     "From",
+    "Ignore",
     "Limit",
+    "ListKey",
     "LogTable",
+    "MarksFile",
+    "Paths",
     "Raw",
+    "Renames",
     "Second",
     "Source",
     "Sql",
     "Steps",
     "To",
+    "Tolerance",
     "Transaction",
     "Types",
     "Wide",
@@ -112,6 +120,39 @@ Field = Annotated[
     list[str] | None,
     typer.Option("--field", metavar="NAME", rich_help_panel=_WHICH, help="Only changes of this field. Repeatable."),
 ]
+Paths = Annotated[
+    bool,
+    typer.Option(
+        "--paths", rich_help_panel=_WHICH, help="Tell changes inside JSON objects and arrays part by part, with path."
+    ),
+]
+Ignore = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--ignore",
+        metavar="FIELD",
+        rich_help_panel=_WHICH,
+        help="Leave out this field, or part of one: payload/meta, lines/*/seen_at, */etag. Repeatable.",
+    ),
+]
+Tolerance = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tolerance",
+        metavar="[FIELD=]NUMBER",
+        rich_help_panel=_WHICH,
+        help="Leave out JSON numbers that differ by this at the most: 0.01, total=0.01. Repeatable.",
+    ),
+]
+ListKey = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--list-key",
+        metavar="FIELD=KEY",
+        rich_help_panel=_WHICH,
+        help="With --paths: match the objects in this list by a key of theirs: lines=id. Repeatable.",
+    ),
+]
 At = Annotated[
     str | None,
     typer.Option(
@@ -125,6 +166,28 @@ AfterChange = Annotated[
 AfterTransaction = Annotated[
     int | None,
     typer.Option("--transaction", metavar="ID", rich_help_panel=_WHICH, help="The state after this transaction."),
+]
+AsOfMark = Annotated[
+    str | None,
+    typer.Option("--mark", metavar="NAME", rich_help_panel=_WHICH, help="Exactly what was committed at this mark."),
+]
+AsOfSnapshot = Annotated[
+    str | None,
+    typer.Option(
+        "--snapshot",
+        metavar="TEXT",
+        rich_help_panel=_WHICH,
+        help="Exactly what a transaction snapshot saw: pg_current_snapshot() as text, xmin:xmax:xip,...",
+    ),
+]
+MarksFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--marks",
+        metavar="FILE",
+        rich_help_panel=_READ,
+        help="More marks of the log's database, as [bold]auditlab mark --file[/bold] keeps them.",
+    ),
 ]
 First = Annotated[
     str, typer.Option("--from", metavar="TIME", rich_help_panel=_WHICH, help="The first instant.", show_default=False)
@@ -157,6 +220,15 @@ Columns = Annotated[
         metavar="OURS=THEIRS",
         rich_help_panel=_READ,
         help="A column of a log with other names, e.g. changed_by=actor. Repeatable.",
+    ),
+]
+Renames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--rename",
+        metavar="OLD=NEW",
+        rich_help_panel=_READ,
+        help="Read a field of the one --type under the name that it was renamed to. Repeatable.",
     ),
 ]
 Form = Annotated[

@@ -13,7 +13,7 @@ import polars as pl
 import auditlab as al
 from auditlab.cli import options as opt
 from auditlab.cli.output import Output, chosen, say
-from auditlab.cli.source import entity_key, open_log
+from auditlab.cli.source import entity_key, name_pairs, open_log
 from auditlab.clock import instant
 from auditlab.errors import BadOption
 from auditlab.schema import CHANGES
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-__all__ = ["Question", "asks"]
+__all__ = ["Question", "asks", "asks_as_recorded"]
 
 P = ParamSpec("P")
 UTC = "UTC"
@@ -40,6 +40,7 @@ class Question:
         engine: What computes the answer.
         table: The log's table in a database.
         columns: ``ours=theirs`` for a log with other column names.
+        renames: ``old=new`` for fields that were renamed.
         output: Where the answer goes, and how.
         sql: Show the query instead of the answer.
     """
@@ -51,6 +52,7 @@ class Question:
     engine: str
     table: str
     columns: tuple[str, ...]
+    renames: tuple[str, ...]
     output: Output
     sql: bool
 
@@ -65,6 +67,10 @@ class Question:
             columns=self.columns,
             strict=strict,
         )
+        if names := name_pairs("--rename", self.renames, "OLD=NEW, e.g. --rename name=title"):
+            if len(log.entity_types) != 1:
+                raise BadOption(f"--rename needs one --type. The log has {', '.join(map(repr, log.entity_types))}.")
+            log = log.renamed(names)
         if self.entity is None:
             return log
         if len(log.entity_types) != 1:
@@ -102,6 +108,7 @@ def _shared(
     engine: opt.EngineOption = opt.Engine.POLARS,
     table: opt.LogTable = "audit.entity_change_log",
     columns: opt.Columns = None,
+    renames: opt.Renames = None,
     form: opt.Form = None,
     file: opt.File = None,
     raw: opt.Raw = False,
@@ -112,12 +119,23 @@ def _shared(
     output = Output(chosen(form, file), file, raw=raw, wide=wide, limit=limit)
     if file is not None and file.exists() and Path(source).exists() and file.samefile(source):
         raise BadOption(f"{file} is the source itself; an answer does not overwrite it. Name another file: -o FILE.")
-    return Question(source, tuple(types or ()), entity, zone, engine, table, tuple(columns or ()), output, sql)
+    read = (table, tuple(columns or ()), tuple(renames or ()))
+    return Question(source, tuple(types or ()), entity, zone, engine, *read, output, sql)
 
 
 def asks(command: Callable[Concatenate[Question, P], None]) -> Callable[..., None]:
     """Give a command SOURCE and the shared options: it takes a ``Question`` in their place."""
-    shared = inspect.signature(_shared, eval_str=True).parameters
+    return _asking(command, left_out=())
+
+
+def asks_as_recorded(command: Callable[Concatenate[Question, P], None]) -> Callable[..., None]:
+    """The same for a command about the log as it was recorded: without what reads its documents otherwise."""
+    return _asking(command, left_out=("renames",))
+
+
+def _asking(command: Callable[Concatenate[Question, P], None], *, left_out: tuple[str, ...]) -> Callable[..., None]:
+    parameters = inspect.signature(_shared, eval_str=True).parameters
+    shared = {name: parameter for name, parameter in parameters.items() if name not in left_out}
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
 
     @wraps(command)
@@ -125,6 +143,6 @@ def asks(command: Callable[Concatenate[Question, P], None]) -> Callable[..., Non
         question = _shared(**{name: given.pop(name) for name in shared})
         command(question, **given)  # type: ignore[call-arg]
 
-    parameters = [*shared.values(), *(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own)]
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    every = [*shared.values(), *(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own)]
+    run.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
     return run

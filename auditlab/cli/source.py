@@ -15,7 +15,7 @@ from auditlab.errors import BadOption
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["entity_key", "is_dsn", "mapping", "open_log"]
+__all__ = ["entity_key", "is_dsn", "mapping", "name_pairs", "open_log"]
 
 _URL = re.compile(r"postgres(ql)?://", re.IGNORECASE)
 _PAIRS = re.compile(r"\s*\w+\s*=")
@@ -70,11 +70,21 @@ def entity_key(text: str) -> Any:  # noqa: ANN401 - a key is a text or a mapping
 
 
 def mapping(columns: Sequence[str] | None) -> dict[str, str] | None:
-    """What ``--column OURS=THEIRS`` says; None where it was not given."""
-    pairs = [column.partition("=") for column in columns or ()]
-    wrong = [name for name, equals, theirs in pairs if not (name and equals and theirs)]
+    """What ``--column OURS=THEIRS`` says, by our names.
+
+    Raises:
+        BadOption: one that is no such pair.
+    """
+    return name_pairs("--column", columns, "OURS=THEIRS, e.g. --column changed_by=actor")
+
+
+def name_pairs(option: str, given: Sequence[str] | None, takes: str) -> dict[str, str] | None:
+    """The names on both sides of the first ``=`` of each text; None without any."""
+    pairs = [text.partition("=") for text in given or ()]
+    wrong = [text for text, (ours, _, theirs) in zip(given or (), pairs, strict=True) if not (ours and theirs)]
     if wrong:
-        raise BadOption(
-            f"--column takes OURS=THEIRS, e.g. --column changed_by=actor; got {', '.join(map(repr, wrong))}."
-        )
-    return {name: theirs for name, _, theirs in pairs} or None
+        raise BadOption(f"{option} takes {takes}; got {', '.join(map(repr, wrong))}.")
+    doubled = [ours for place, (ours, _, _) in enumerate(pairs) if ours in {other for other, _, _ in pairs[:place]}]
+    if doubled:
+        raise BadOption(f"{option} names {', '.join(map(repr, doubled))} twice.")
+    return {ours: theirs for ours, _, theirs in pairs} or None

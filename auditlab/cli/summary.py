@@ -11,7 +11,7 @@ import typer
 from auditlab.cli import options as opt
 from auditlab.cli.ask import PANEL, picked
 from auditlab.cli.output import Format
-from auditlab.cli.question import Question, asks
+from auditlab.cli.question import Question, asks_as_recorded
 from auditlab.errors import BadOption
 
 __all__ = ["PARTS", "add_to"]
@@ -53,7 +53,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(rich_help_panel=PANEL)(summary)
 
 
-@asks
+@asks_as_recorded
 def summary(
     question: Question,
     *,

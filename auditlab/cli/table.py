@@ -48,7 +48,7 @@ SECONDARY = (
 )
 """Our columns that a narrow terminal does without, those it misses least first."""
 
-KEPT = ("entity_id", "field", "old", "new", "changed_by", "changed_at")
+KEPT = ("entity_id", "field", "path", "old", "new", "changed_by", "changed_at")
 """Our columns that go last of all: who changed what, when, from what to what."""
 
 

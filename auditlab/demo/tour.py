@@ -37,10 +37,11 @@ class Show(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """The transaction that discounted everything: who, when, and what it did to how many orders."""
+    """The transaction that discounted everything: who, when, when all saw it, and what it did to how many orders."""
 
     who: str
     when: datetime
+    after: datetime
     transaction: int
     orders: int
 
@@ -76,7 +77,8 @@ def _since_when(log: al.ChangeLog[pl.DataFrame], show: Show) -> Incident:
     show.code(f'log.correlation("{INCIDENT}").changes()')
     changes = log.correlation(INCIDENT).changes().sort("id")
     first = changes.row(0, named=True)
-    incident = Incident(NAMES[first["changed_by"]], first["changed_at"], first["transaction_id"], changes.height)
+    when = first[log.facts.clock]
+    incident = Incident(NAMES[first["changed_by"]], when, _after(log, when), first["transaction_id"], changes.height)
     show.line(
         f"{incident.who}, at {incident.when:%H:%M:%S.%f} UTC, changed {incident.orders} orders in transaction "
         f"{incident.transaction}."
@@ -96,7 +98,7 @@ def _one_order(orders: al.ChangeLog[pl.DataFrame], order: str, incident: Inciden
     show.heading("How did one order stand before it, after it, and how does it stand now?")
     show.code('orders = log.of("orders.orders")')
     show.code(f'orders.entity("{order[:8]}...").as_of("{incident.before.isoformat()}")')
-    moments = {"before": incident.before, "after": incident.when, "now": None}
+    moments = {"before": incident.before, "after": incident.after, "now": None}
     states = [
         orders.entity(order).as_of(at).select(pl.lit(when).alias("when"), "entity_id", "status", "total", "currency")
         for when, at in moments.items()
@@ -107,7 +109,7 @@ def _one_order(orders: al.ChangeLog[pl.DataFrame], order: str, incident: Inciden
 def _between(orders: al.ChangeLog[pl.DataFrame], incident: Incident, show: Show) -> None:
     show.heading("What changed between the two moments?")
     show.code("orders.compare(before, after)")
-    show.table(orders.compare(incident.before, incident.when).drop("entity_type"), limit=ROWS)
+    show.table(orders.compare(incident.before, incident.after).drop("entity_type"), limit=ROWS)
 
 
 def _one_field(orders: al.ChangeLog[pl.DataFrame], order: str, show: Show) -> None:
@@ -132,12 +134,18 @@ def _truncated(log: al.ChangeLog[pl.DataFrame], show: Show) -> None:
     show.heading("Where are the carts?")
     carts = log.of("orders.carts")
     change = carts.changes().filter(pl.col("operation") == "TRUNCATE").row(0, named=True)
-    when = change["changed_at"]
-    before, after, now = (carts.as_of(at).height for at in (when - timedelta(microseconds=1), when, None))
+    when = change[log.facts.clock]
+    moments = (when - timedelta(microseconds=1), _after(log, when), None)
+    before, after, now = (carts.as_of(at).height for at in moments)
     show.line(
         f"{NAMES[change['changed_by']]} emptied the table at {when:%H:%M:%S.%f} UTC (TRUNCATE): {before} carts before, "
         f"{after} after, {now} now."
     )
+
+
+def _after(log: al.ChangeLog[pl.DataFrame], when: datetime) -> datetime:
+    """The first mark after a time, when all saw what was recorded at it; the time itself where there is none."""
+    return min((mark.at for mark in log.facts.marks if mark.since > when), default=when)
 
 
 def _named(frame: pl.DataFrame) -> pl.DataFrame:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from auditlab.capture import install, track
+from auditlab.capture import install, mark, track
 from auditlab.connection import Connection, connect
 from auditlab.queries import text
 
@@ -54,13 +54,17 @@ def run_workload(dsn: str, *, seed: int = 7) -> None:
     _all_at_once(dsn, seed)
     with connect(dsn) as connection:
         _as_user(connection, "carol", "raise_prices")
+        mark(dsn, "before the discount")
         _as_user(connection, "dave", "discount_everything", correlation=INCIDENT)
+        mark(dsn, "after the discount")
         connection.execute(text("demo", "change_the_schema"))
         connection.commit()
         _as_user(connection, "bob", "fill_in_channel")
     _all_at_once(dsn, seed + 100, migrated=True)
     with connect(dsn) as connection:
+        mark(dsn, "before the carts were emptied")
         _as_user(connection, "bob", "empty_carts")
+        mark(dsn, "after the carts were emptied")
         _as_user(connection, "alice", "begin_carts")
 
 

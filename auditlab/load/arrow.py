@@ -14,6 +14,7 @@ from auditlab.clock import Moment, instant
 from auditlab.clock import zone as time_zone
 from auditlab.errors import BadOption, SchemaMismatch
 from auditlab.load.canonical import Canonical
+from auditlab.load.partitions import checked, folding
 from auditlab.load.source import Loaded, frame, spanning
 from auditlab.schema import Coverage, LogFacts
 
@@ -38,6 +39,7 @@ def from_arrow(
     data: ArrowStream,
     *,
     columns: Mapping[str, str] | None = None,
+    partitions: Mapping[str, str] | None = None,
     zone: str = "UTC",
     coverage: tuple[Moment, Moment] | None = None,
     source: str = "memory",
@@ -48,6 +50,8 @@ def from_arrow(
     Args:
         data: ArrowStreamthing with an Arrow stream (``__arrow_c_stream__``). Other columns than a log's are left out.
         columns: Canonical name to the name there, for columns that are called otherwise.
+        partitions: Leaf to partitioned table, for a log whose trigger wrote down the leaves' names: their changes then
+            count under the table, and a row that moved between leaves stays one row. A column ``partition`` tells, too.
         zone: The time zone in which times without one are read.
         coverage: First and last instant that the log knows of; without it, the first and the last change's time.
         source: What to call the source.
@@ -55,7 +59,8 @@ def from_arrow(
 
     Raises:
         BadOption: ``data`` has no Arrow stream, or the options do not fit it.
-        SchemaMismatch: columns are missing, mistyped, or null where they must not be; all of them are named.
+        SchemaMismatch: columns are missing, mistyped, or null where they must not be; all of them are named. Or the log
+            has none of the leaves that ``partitions`` names.
         BadTime: a time that cannot be held exactly.
         MalformedChange: rows that are no changes, by kind.
 
@@ -65,9 +70,11 @@ def from_arrow(
     Loaded(1 changes of 1 entity types, 1970-01-01 00:00:00 to 1970-01-01 00:00:00 UTC, complete, from memory)
     """
     time_zone(zone)
+    folds = checked(partitions)
     reader = _reader(data)
-    plan = Canonical(reader.schema, columns=columns, zone=zone, what=source if source != "memory" else "the data")
-    batches = (plan.batch(piece) for batch in reader for piece in _pieces(batch))
+    what = source if source != "memory" else "the data"
+    plan = Canonical(reader.schema, columns=columns, zone=zone, what=what)
+    batches = folding((plan.batch(piece) for batch in reader for piece in _pieces(batch)), folds, what)
     return _load(batches, zone=zone, coverage=coverage, source=source, strict=strict)
 
 
@@ -75,6 +82,7 @@ def read_parquet(
     path: str | Path | Sequence[str | Path],
     *,
     columns: Mapping[str, str] | None = None,
+    partitions: Mapping[str, str] | None = None,
     zone: str = "UTC",
     coverage: tuple[Moment, Moment] | None = None,
     strict: bool = True,
@@ -84,6 +92,7 @@ def read_parquet(
     Args:
         path: A file, or several with the same columns.
         columns: As in ``from_arrow``.
+        partitions: As in ``from_arrow``.
         zone: As in ``from_arrow``.
         coverage: As in ``from_arrow``.
         strict: As in ``from_arrow``.
@@ -96,7 +105,7 @@ def read_parquet(
     if not paths:
         raise BadOption("no Parquet file given.")
     source = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
-    batches = _parquet_batches(paths, columns, zone)
+    batches = folding(_parquet_batches(paths, columns, zone), checked(partitions), source)
     return _load(batches, zone=zone, coverage=coverage, source=source, strict=strict)
 
 

@@ -17,15 +17,28 @@ from auditlab.errors import (
     UnsafeOrder,
 )
 from auditlab.load.canonical import source_names
+from auditlab.load.commit_times import COMMITTED_AT
+from auditlab.marks import Mark, in_order
 from auditlab.queries import quote_identifier, text
-from auditlab.schema import REQUIRED
+from auditlab.schema import CHANGES, REQUIRED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from auditlab.connection import Connection
 
-__all__ = ["DEFAULT_TABLE", "Column", "Leaf", "LogTable", "describe", "folds", "kinds", "tracked"]
+__all__ = [
+    "DEFAULT_TABLE",
+    "Column",
+    "Leaf",
+    "LogTable",
+    "describe",
+    "folds",
+    "keys",
+    "kinds",
+    "marks",
+    "tracked",
+]
 
 DEFAULT_TABLE = "audit.entity_change_log"
 
@@ -115,6 +128,7 @@ class LogTable:
     blocks: int
     columns: tuple[Column, ...]
     leaves: tuple[Leaf, ...] = ()
+    commit_times: bool = False
 
     @property
     def relation(self) -> str:
@@ -133,14 +147,27 @@ class LogTable:
     def inner(self, leaf: Leaf | None = None) -> str:
         """The SELECT of all rows under canonical names, of the whole log or of one leaf."""
         kind = self.kind if leaf is None else leaf.kind
-        places = ["tableoid AS partition", "ctid AS place"] if kind in (*_PLACED, "p") else []
+        places = ["tableoid AS leaf", "ctid AS place"] if kind in (*_PLACED, "p") else []
+        places += ["xmin AS writer"] if self.stamped else []
         names = ", ".join([column.inner for column in self.columns] + places)
         return f"SELECT {names} FROM {self.relation if leaf is None else leaf.relation}"
 
     @property
     def outer(self) -> str:
         """The list of columns to select, those that the log does not have left out."""
-        return ", ".join(column.outer for column in self.columns if column.theirs is not None)
+        names = [column.outer for column in self.columns if column.theirs is not None]
+        if self.stamped:
+            number = self.column("transaction_id").outer.removesuffix(" AS transaction_id")
+            names.append(COMMITTED_AT.format(transaction_id=number))
+        return ", ".join(names)
+
+    @property
+    def stamped(self) -> bool:
+        """Whether the server can tell when each row was committed, and the log itself does not."""
+        known = {column.name: column.type for column in self.columns if column.theirs is not None}
+        tables = self.kind == "r" or (self.kind == "p" and all(leaf.kind == "r" for leaf in self.leaves))
+        ours = known.get("transaction_id") in ("int8", "xid8") and known.get("changed_at") == "timestamptz"
+        return self.commit_times and tables and ours and "committed_at" not in known
 
     def chosen(self, partitions: Sequence[str]) -> tuple[Leaf, ...]:
         """The leaves of those names (with or without their schema).
@@ -164,7 +191,12 @@ class LogTable:
 
 
 def describe(
-    connection: Connection, table: str, *, columns: Mapping[str, str] | None = None, allow_unsafe_order: bool = False
+    connection: Connection,
+    table: str,
+    *,
+    columns: Mapping[str, str] | None = None,
+    allow_unsafe_order: bool = False,
+    commit_times: bool = False,
 ) -> LogTable:
     """The change log of that name, checked: that it is one, that this role sees all of it, that its ids tell an order.
 
@@ -173,6 +205,7 @@ def describe(
         table: The name as SQL writes it (``audit.entity_change_log``, ``"My Schema"."Log"``).
         columns: Canonical name to the log's own, for columns that are called otherwise.
         allow_unsafe_order: Whether a log whose ids come from a sequence that hands them out in batches is taken.
+        commit_times: Whether the server tracks when transactions commit.
 
     Raises:
         NotInstalled, NoSuchTable: there is no such table.
@@ -200,6 +233,7 @@ def describe(
         kind=relation["kind"],
         blocks=relation["blocks"],
         columns=_columns(connection, relation["oid"], label, columns),
+        commit_times=commit_times,
     )
     if found.kind == "p":
         leaves = connection.rows(text("load", "leaves"), (found.oid,))
@@ -220,6 +254,18 @@ def kinds(connection: Connection) -> dict[str, dict[str, str]]:
     for row in connection.rows(text("load", "kinds")):
         found.setdefault(row["entity_type"], {})[row["field"]] = row["kind"]
     return found
+
+
+def keys(connection: Connection) -> dict[str, tuple[str, ...]]:
+    """Per table of the source, the columns of its primary key, in the key's order."""
+    return {row["entity_type"]: tuple(row["columns"]) for row in connection.rows(text("load", "keys"))}
+
+
+def marks(connection: Connection) -> tuple[Mark, ...]:
+    """The marks that our capture keeps of this system; none where there is no such table, or it cannot be read."""
+    if not connection.rows(text("load", "marks_readable"))[0]["readable"]:
+        return ()
+    return in_order(Mark(**row) for row in connection.rows(text("load", "marks")))
 
 
 def tracked(connection: Connection, log: LogTable) -> dict[str, bool]:
@@ -259,7 +305,7 @@ def _columns(connection: Connection, oid: int, label: str, mapping: Mapping[str,
     columns, faults = [], []
     for name, theirs in source_names(mapping).items():
         shown = name if name == theirs else f"{name} (from {theirs!r})"
-        if theirs not in there:
+        if theirs not in there or (name == theirs == "partition" and there[theirs]["type"] not in _TEXT):
             if name in REQUIRED or name != theirs:
                 faults.append(f"{shown}: missing")
             columns.append(Column(name=name, theirs=None, type="text", declared="text"))
@@ -277,7 +323,7 @@ def _columns(connection: Connection, oid: int, label: str, mapping: Mapping[str,
     return (*columns, *(Column(name=name, theirs=None, type="text", declared="text") for name in missing))
 
 
-_ALL = (*REQUIRED, "changed_by", "changed_fields", "metadata", "transaction_id", "correlation_id", "committed_at")
+_ALL = (*REQUIRED, *(name for name in CHANGES if name not in REQUIRED))
 
 
 def _takes(column: Column) -> bool:

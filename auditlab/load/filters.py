@@ -158,6 +158,7 @@ def compose(
     blocks = blocks or {}
     types = {"user": log.column("changed_by").declared, "entity": log.column("entity_id").declared}
     types["entities"] = types["entity"]
+    counted = "xid8" if log.column("transaction_id").type == "xid8" else "bigint"
     lines = []
     for line in text("load", name).splitlines():
         found = _CONDITIONAL.match(line)
@@ -166,7 +167,8 @@ def compose(
         elif found["filter"] in blocks:
             lines.append(found["line"].replace("(0,0)", f"({blocks[found['filter']]:d},0)"))
         elif found["filter"] in given:
-            lines.append(found["line"].replace("::uuid", f"::{types.get(found['filter'], 'uuid')}"))
+            told = found["line"].replace("::uuid", f"::{types.get(found['filter'], 'uuid')}")
+            lines.append(told.replace("::bigint", f"::{counted}") if found["filter"].endswith("_transaction") else told)
     query = "\n".join(line for line in lines if not line.startswith("--"))
     query = query.replace("SELECT * FROM audit.entity_change_log", log.inner(leaf))
     return query.replace("SELECT l.*\n", f"SELECT {log.outer}\n")

@@ -43,8 +43,14 @@ def read_postgres(
     strict: bool = True,
     memory_limit: int | None = None,
     allow_unsafe_order: bool = False,
+    clock: str | None = None,
+    visible_within: float | None = None,
 ) -> Loaded:
     """The log in a PostgreSQL database, all of it or the part that the filters name, as of one snapshot.
+
+    Where the server tracks when transactions commit (``track_commit_timestamp``), the changes of an ordinary table get
+    their commit times, and those are the log's clock if every change has one. The marks that the database keeps
+    (:func:`auditlab.mark`) come along.
 
     Filters run on the server. Changes at exactly ``start`` are loaded, those at exactly ``end`` are not. A change
     counts by its effective time: one that its entity's order puts after a later time goes with that time.
@@ -66,6 +72,12 @@ def read_postgres(
         strict: Whether rows that are no changes are an error; else they are set aside in ``Loaded.malformed``.
         memory_limit: Bytes that the rows may take; None asks the system.
         allow_unsafe_order: Whether to load a log whose ids were handed out in batches (sequence CACHE above 1).
+        clock: ``changed_at`` or ``committed_at``: which times date the log. None takes the commits' where every change
+            has one and neither ``start`` nor ``end`` is given, which are times of ``changed_at``.
+        visible_within: Seconds from a change's time to the moment at which others saw it, at the most: the longest that
+            a transaction was open, or a commit under way. What was recorded so shortly before a time is not ``certain``
+            there, unless marks tell. None is an hour for ``changed_at``, a minute for ``committed_at``; 0 takes the
+            times for that moment.
 
     Raises:
         ConnectionFailed: no connection, or none any more; nothing is returned.
@@ -78,6 +90,7 @@ def read_postgres(
         LogTooLarge: the rows would not fit in memory.
         UnknownEntityType: the log has no change of such a type; the message names those it has.
         UnknownEntity: the log has no change of ``entity``.
+        IncompleteLog: commit times are to be the clock, and changes have none.
         BadOption: options that do not go together.
     """
     with ChangeStream(
@@ -95,6 +108,8 @@ def read_postgres(
         connections=connections,
         progress=progress,
         allow_unsafe_order=allow_unsafe_order,
+        clock=clock,
+        visible_within=visible_within,
     ) as stream:
         refuse_too_large(stream.expected_bytes(), limit=memory_limit, rows=stream.expected, label=stream.log.label)
         before = None

@@ -26,7 +26,7 @@ class Snapshot:
     """
 
     def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
+        self.dsn = dsn
         self._stack = ExitStack()
         self._exported: str | None = None
         self.holder = self._open()
@@ -48,7 +48,7 @@ class Snapshot:
         return opened
 
     def _open(self) -> Connection:
-        opened = connect(self._dsn, read_only=True, isolation="repeatable read", lock_timeout=_LOCK_SECONDS)
+        opened = connect(self.dsn, read_only=True, isolation="repeatable read", lock_timeout=_LOCK_SECONDS)
         self._stack.callback(opened.close)
         return opened
 

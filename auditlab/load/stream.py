@@ -12,14 +12,19 @@ import pyarrow.compute as pc
 
 from auditlab.clock import Moment, instant
 from auditlab.clock import zone as time_zone
+from auditlab.connection import connect
 from auditlab.errors import AccessDenied, BadOption, BadTime, DatabaseError, IncompleteRead
 from auditlab.load import catalog, estimate
 from auditlab.load.canonical import Canonical
+from auditlab.load.commit_times import Clock
+from auditlab.load.cursor import Cursor
 from auditlab.load.filters import Entity, check_types, compose, narrowed, select
 from auditlab.load.parallel import batches
+from auditlab.load.partitions import folded
 from auditlab.load.progress import counted
 from auditlab.load.snapshot import Snapshot
 from auditlab.load.times import UnrepresentableTime
+from auditlab.load.watermark import check_trackable, has_transactions, held, wait_until_durable, watermark
 from auditlab.queries import text
 from auditlab.schema import Coverage, LogFacts
 
@@ -29,6 +34,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from auditlab.connection import Connection
+    from auditlab.load.watermark import Held, Watermark
 
 __all__ = ["ChangeStream"]
 
@@ -43,7 +49,11 @@ class ChangeStream:
     A context manager, and an iterator that may be used once. ``facts`` are whole when it is exhausted.
 
     Args:
-        dsn: Where, or the snapshot to read in, which then stays open; see ``read_postgres`` for all other options.
+        dsn: Where, or the snapshot to read in, which then stays open; see ``read_postgres`` for most other options.
+        batch_bytes: About how large a batch may become.
+        by_transaction: Read up to the snapshot's watermark, so that another stream can go on from ``cursor``; of a log
+            without transaction ids all is read, and there is no cursor.
+        cursor: Where the stream before this one ended.
     """
 
     def __init__(
@@ -63,25 +73,39 @@ class ChangeStream:
         connections: int = 1,
         progress: bool | None = None,
         allow_unsafe_order: bool = False,
+        clock: str | None = None,
+        visible_within: float | None = None,
         batch_bytes: int = _BATCH_BYTES,
+        by_transaction: bool = False,
+        cursor: Cursor | None = None,
     ) -> None:
         if connections < 1:
             raise BadOption(f"connections={connections}: at least one is needed.")
+        if visible_within is not None and not 0 <= visible_within < float("inf"):
+            raise BadOption(f"visible_within={visible_within}: give seconds, 0 or more.")
         time_zone(zone)
         self._zone, self._connections, self._progress, self._batch_bytes = zone, connections, progress, batch_bytes
         self._start = None if start is None else instant(start, zone)
         self._end = None if end is None else instant(end, zone)
-        self._first: datetime | None = None
-        self._last: datetime | None = None
+        self._clock = Clock(clock, by_time=start is not None or end is not None)
+        self._visible_within = visible_within
         self._types: set[str] = set()
         with ExitStack() as undo:
             self._snapshot = dsn if isinstance(dsn, Snapshot) else undo.enter_context(Snapshot(dsn))
             holder = self._snapshot.holder
-            self.log = catalog.describe(holder, table, columns=columns, allow_unsafe_order=allow_unsafe_order)
+            self._moment = holder.rows(text("load", "moment"))[0]
+            self.log = catalog.describe(
+                holder,
+                table,
+                columns=columns,
+                allow_unsafe_order=allow_unsafe_order,
+                commit_times=self._moment["commit_times"],
+            )
+            self._marks = catalog.marks(holder)
             self._folds = catalog.folds(holder)
             self._kinds = catalog.kinds(holder)
+            self._keys = catalog.keys(holder)
             self.tracked = catalog.tracked(holder, self.log)
-            self._moment = holder.rows(text("load", "moment"))[0]
             wanted = [entity_types] if isinstance(entity_types, str) else entity_types
             self.filters = select(
                 self.log,
@@ -99,6 +123,7 @@ class ChangeStream:
             if entity is not None:
                 self.filters = narrowed(self.filters, holder, self.log, entity, folds=self._folds)
                 self.filters.tell(holder)
+            self.watermark = self._limit(cursor) if by_transaction else None
             self.queries = self._split()
             with self._whole():
                 self.expected = estimate.expected_rows(holder, self.queries)
@@ -139,11 +164,12 @@ class ChangeStream:
     def facts(self) -> LogFacts:
         """The log's facts; coverage and kinds are whole when the stream is exhausted."""
         partial = self.filters.partial
+        first, last = self._clock.span
         now: datetime = self._moment["now"].astimezone(UTC)
         known = now if self._end is None else min(now, self._end - timedelta(microseconds=1))
         coverage = Coverage(
-            start=self._start or self._first,
-            end=known if self._last is None else max(known, self._last),
+            start=self._start or first,
+            end=known if last is None else max(known, last),
             complete=not partial,
             why=partial,
         )
@@ -153,12 +179,23 @@ class ChangeStream:
             source=f"{self._snapshot.holder.label} {self.log.label}",
             system=self._moment["system"],
             zone=self._zone,
+            clock=self._clock.name,
             coverage=coverage,
             filters=self.filters.words,
             kinds={name: self._kinds[name] for name in sorted(self._types) if name in self._kinds},
+            keys={name: self._keys[name] for name in sorted(self._types) if name in self._keys},
             partial=tuple(name for name, whole in self.tracked.items() if not whole and name in self._types),
-            snapshot=self._moment["snapshot"],
+            snapshot=self._seen(),
+            timeline=self._moment["timeline"],
+            marks=self._marks,
+            visible_within=self._clock.visible_within if self._visible_within is None else self._visible_within,
         )
+
+    def _seen(self) -> str | None:
+        """The transaction snapshot of what is read: up to a watermark, all and nothing else."""
+        if self.watermark is None:
+            return self._moment["snapshot"]  # type: ignore[no-any-return]  # a text or null
+        return f"{self.watermark.transaction}:{self.watermark.transaction}:"
 
     def expected_bytes(self) -> int:
         """About how much memory the rows would take if they were held."""
@@ -167,6 +204,46 @@ class ChangeStream:
     def close(self) -> None:
         """Close the connections; what was not read is not."""
         self._undo.close()
+
+    def _limit(self, cursor: Cursor | None) -> Watermark | None:
+        """Narrow the filters to the transactions from the cursor up to the snapshot's watermark."""
+        holder = self._snapshot.holder
+        if not has_transactions(holder, self.log):
+            return None
+        found = watermark(holder)
+        if cursor is not None:
+            cursor.check(self._cursor(found))
+        check_trackable(holder, self.log, found)
+        first = 0 if cursor is None else cursor.transaction
+        limits = {"from_transaction": str(first), "to_transaction": str(found.transaction)}
+        self.filters = replace(self.filters, settings={**self.filters.settings, **limits})
+        self.filters.tell(holder)
+        return found
+
+    def _cursor(self, found: Watermark) -> Cursor:
+        return Cursor(
+            system=self._moment["system"],
+            timeline=found.timeline,
+            database=self._moment["database"],
+            table=self.log.label,
+            oid=self.log.oid,
+            transaction=found.transaction,
+        )
+
+    @property
+    def cursor(self) -> Cursor | None:
+        """Where the next stream by transaction goes on."""
+        return None if self.watermark is None else self._cursor(self.watermark)
+
+    def left(self) -> Held | None:
+        """What is committed and was left for the next time; None where all was read."""
+        return None if self.watermark is None else held(self._snapshot.holder, self.log, self.watermark)
+
+    def wait_until_durable(self) -> None:
+        """Wait until what was read part by part is on the server's disk."""
+        if self.watermark is not None:
+            with connect(self._snapshot.dsn, autocommit=True) as connection:
+                wait_until_durable(connection, self.watermark)
 
     def _split(self) -> list[str]:
         """The queries that together give each selected row once."""
@@ -219,23 +296,13 @@ class ChangeStream:
         batch = Canonical(batch.schema, zone=self._zone, what=self.log.label).batch(batch)
         if self._overtaken is not None:
             batch = batch.filter(pc.invert(pc.is_in(batch.column("id"), value_set=self._overtaken)))
-        if self._folds:
-            coded = batch.column("entity_type").dictionary_encode()
-            names = pa.array([self._folds.get(name, name) for name in coded.dictionary.to_pylist()], pa.string())
-            folded = pa.DictionaryArray.from_arrays(coded.indices, names).cast(pa.string())
-            place = batch.schema.get_field_index("entity_type")
-            batch = batch.set_column(place, batch.schema.field(place), folded)
-        return batch
+        return folded(batch, self._folds)
 
     def _see(self, batch: pa.RecordBatch) -> None:
         if not batch.num_rows:
             return
         self._types.update(pc.unique(batch.column("entity_type")).to_pylist())
-        first, last = (value.as_py() for value in pc.min_max(batch.column("changed_at")).values())
-        if first is not None and last is not None:
-            first, last = first.astimezone(UTC), last.astimezone(UTC)
-            self._first = min(self._first or first, first)
-            self._last = max(self._last or last, last)
+        self._clock.see(batch)
 
     def _recorded(self, exc: UnrepresentableTime) -> str:
         """The message about a time that cannot be represented, with the value as PostgreSQL writes it."""

@@ -10,6 +10,7 @@ from auditlab import queries
 from auditlab.engines.base import params_frame
 from auditlab.errors import UnknownField
 from auditlab.schema import TIME
+from auditlab.temporal import doubt
 from auditlab.temporal.asof import META, live
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def aggregate(
 
     Warns:
         IncompletePopulation: rows were there before the log began, so the log may not know all of them.
+        UncertainTime: entities that are absent may have been there at that time.
     """
     selected.require_states("aggregate")
     named = {items[0].rpartition(".")[2]: items} if isinstance(items, tuple) else dict(items)
@@ -65,6 +67,8 @@ def aggregate(
     types = (parent, *(selected.recorded.shape(entity_type).entity_type for entity_type, _ in named.values()))
     when = selected.instant(at, *types) if at is not None else None
     selected.warn_partial(*types)
+    if when is not None:
+        doubt.warn_absent(selected, when, *types)
     rows = live(selected, shape, when)
     if entity is not None:
         rows = rows.filter(pl.col("entity_id") == entity)

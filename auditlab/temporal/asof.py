@@ -1,4 +1,4 @@
-"""As of: the state of every live entity at an instant, after a change, or after a transaction."""
+"""As of: the state of every live entity at an instant, after a change or a transaction, or as a mark saw it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from auditlab.engines.base import params_frame
 from auditlab.errors import BadOption, NoData
 from auditlab.schema import TIME
 from auditlab.selection import whole_number
+from auditlab.temporal import doubt
+from auditlab.temporal.marked import live_seen, view
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from auditlab.clock import Moment
+    from auditlab.marks import Mark
     from auditlab.selection import Selected
     from auditlab.shape import Shape
 
@@ -31,8 +34,10 @@ def as_of(
     *,
     id: int | None = None,  # noqa: A002 - the column's own name
     transaction: int | None = None,
+    mark: Mark | str | None = None,
+    snapshot: str | None = None,
 ) -> pl.DataFrame:
-    """The state of every live entity: at an instant (inclusive), after a change, after a transaction; else the latest.
+    """The state of every live entity: at an instant (inclusive), after a change, as a mark saw it, ...; else now.
 
     Of several changes in one instant the last in the log's order counts. An entity that was deleted is absent.
 
@@ -42,22 +47,30 @@ def as_of(
         id: The state made by the changes with ids up to this one.
         transaction: The state after this transaction's last change in the log's order; entities that were also
             touched by a transaction still open there are not ``certain``.
+        mark: A mark, or the name of one beside the log: exactly the changes that were committed then.
+        snapshot: The same by the text of a transaction snapshot (``pg_current_snapshot()``).
+
+    A time is when a transaction began, or when its commit was written down; others saw its changes later. What was
+    recorded so shortly before ``at`` that it may not have been visible makes its entity not ``certain``
+    (:func:`auditlab.temporal.doubt.doubtful` lists it); where the log has marks, they say what was.
 
     Returns:
         One row a live entity, by entity_id: ``entity_id`` (String), ``certain`` (Boolean, false where the log itself
-        shows that the state may be another) and the typed fields. Over several entity types: ``entity_type``,
-        ``entity_id``, ``certain`` and ``state``, the recorded JSON text.
+        shows that the state may be another, or its times leave it open) and the typed fields. Over several entity
+        types: ``entity_type``, ``entity_id``, ``certain`` and ``state``, the recorded JSON text.
 
     Raises:
         NoData: the time or the id is outside what the log covers.
         IncompleteLog: the selection or the log does not hold whole histories.
-        BadOption: more than one of at, id and transaction.
+        BadOption: more than one of at, id, transaction, mark and snapshot.
+        UnknownMark, BadMark, MarkMismatch: there is no such mark, or it says nothing about this log.
 
     Warns:
         IncompletePopulation: rows were there before the log began, so the log may not know all of them.
+        UncertainTime: entities that are absent may have been there at that time.
     """
-    if sum(option is not None for option in (at, id, transaction)) > 1:
-        raise BadOption("as_of() takes one of at, id and transaction.")
+    if sum(option is not None for option in (at, id, transaction, mark, snapshot)) > 1:
+        raise BadOption("as_of() takes one of at, id, transaction, mark and snapshot.")
     whole_number("id", id)
     whole_number("transaction", transaction)
     selected.require_states("as_of")
@@ -66,14 +79,17 @@ def as_of(
         _check_id(selected, id)
     if transaction is not None:
         _check_transaction(selected, transaction)
+    seen = view(selected, mark, snapshot) if mark is not None or snapshot is not None else None
     selected.warn_partial(*selected.entity_types)
+    if when is not None:
+        doubt.warn_absent(selected, when, *selected.entity_types)
     frames = []
     for entity_type in selected.entity_types:
         if id is None and transaction is None:
             shape = selected.recorded.shape(entity_type)
         else:
             shape = selected.recorded.shape_until(entity_type, id=id, transaction=transaction)
-        rows = live(selected, shape, when)
+        rows = live(selected, shape, when) if seen is None else live_seen(selected, shape, seen)
         if len(selected.entity_types) == 1:
             rows = rows.select(*META, *(f"f{place}" for place in range(len(shape.columns))))
             return shape.public(rows, META)
@@ -87,10 +103,12 @@ def as_of(
 def live(selected: Selected, shape: Shape, at: datetime | None) -> pl.DataFrame:
     """Rows of the type's ``history`` that hold at an instant (None: now), by entity_id."""
     if isinstance(selected.engine, PolarsEngine):
-        return shape.with_fields(_live_versions(shape.versions, at, selected.entity_id))
-    params: dict[str, tuple[Any, pl.DataType]] = {"at": (at, TIME), "entity_id": (selected.entity_id, pl.String())}
-    tables = {"history": shape.history, "params": params_frame(**params)}
-    return selected.engine.run(queries.text("analysis", "as_of"), tables, {})
+        rows = shape.with_fields(_live_versions(shape.versions, at, selected.entity_id))
+    else:
+        params: dict[str, tuple[Any, pl.DataType]] = {"at": (at, TIME), "entity_id": (selected.entity_id, pl.String())}
+        tables = {"history": shape.history, "params": params_frame(**params)}
+        rows = selected.engine.run(queries.text("analysis", "as_of"), tables, {})
+    return rows if at is None else doubt.flagged(selected.recorded, shape.entity_type, rows, at)
 
 
 def _live_versions(versions: pl.DataFrame, at: datetime | None, entity_id: str | None) -> pl.DataFrame:

@@ -10,6 +10,7 @@ from auditlab import queries
 from auditlab.engines.base import params_frame
 from auditlab.origins import FIELD_ORIGINS
 from auditlab.schema import TIME
+from auditlab.temporal import doubt
 
 if TYPE_CHECKING:
     from auditlab.clock import Moment
@@ -47,7 +48,8 @@ def blame(selected: Selected, at: Moment | None = None) -> pl.DataFrame:
         - ``unknown``: it was set before the log began, or the log has no image that tells; ``old_present`` is null,
           too, and ``seen_in`` is the change that first showed it.
 
-        ``certain`` is false where that change's order in its transaction is ambiguous.
+        ``certain`` is false where that change's order in its transaction is ambiguous, and where it is open what was
+        visible at the time (as in ``as_of``).
 
     Raises:
         NoData: the time is outside what the log covers.
@@ -55,14 +57,19 @@ def blame(selected: Selected, at: Moment | None = None) -> pl.DataFrame:
 
     Warns:
         IncompletePopulation: rows were there before the log began, so the log may not know all of them.
+        UncertainTime: entities that are absent may have been there at that time.
     """
     selected.require_states("blame")
     when = selected.instant(at) if at is not None else None
     selected.warn_partial(*selected.entity_types)
+    if when is not None:
+        doubt.warn_absent(selected, when, *selected.entity_types)
     params = params_frame(at=(when, TIME), entity_id=(selected.entity_id, pl.String()))
     frames = [pl.DataFrame(schema=BLAME)]
     for shape in selected.shapes():
         tables = {"field_origins": shape.field_origins, "params": params}
         rows = selected.engine.run(queries.text("analysis", "blame"), tables, {})
+        if when is not None:
+            rows = doubt.flagged(selected.recorded, shape.entity_type, rows, when)
         frames.append(rows.select(pl.lit(shape.entity_type).alias("entity_type"), *list(BLAME)[1:]))
     return pl.concat(frames)

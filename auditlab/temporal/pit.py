@@ -11,6 +11,7 @@ from auditlab.clock import instant
 from auditlab.engines import PolarsEngine
 from auditlab.errors import BadOption, BadTime, NoData, UnknownField
 from auditlab.schema import TIME
+from auditlab.temporal import doubt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -57,7 +58,8 @@ def pit_join(
 
     Returns:
         The spine's columns as they are, then ``presence`` (String), ``certain`` (Boolean, as in ``as_of``) and the
-        typed fields; null where there is no state. ``presence`` is
+        typed fields; null where there is no state, but ``certain`` is false also where an entity
+        that is absent may have been there. ``presence`` is
 
         - ``live``: the entity was there, the fields are its state;
         - ``deleted``: it had been there, and was deleted or truncated by then;
@@ -104,7 +106,8 @@ def pit_join(
     )
     if (found["presence"] == "unknown entity").any():
         selected.warn_partial(shape.entity_type)
-    return frame.hstack(_columns(frame, shape, found, wanted))
+    open_still = doubt.in_doubt(selected.recorded, shape.entity_type, asked)
+    return frame.hstack(_columns(frame, shape, found, wanted, open_still))
 
 
 def _shape(selected: Selected) -> Shape:
@@ -212,7 +215,9 @@ def _found(selected: Selected, shape: Shape, asked: pl.DataFrame) -> pl.DataFram
     return selected.engine.run(queries.text("analysis", "pit_join"), tables, {}).select("presence", "number")
 
 
-def _columns(frame: pl.DataFrame, shape: Shape, found: pl.DataFrame, wanted: list[int]) -> list[pl.Series]:
+def _columns(
+    frame: pl.DataFrame, shape: Shape, found: pl.DataFrame, wanted: list[int], in_doubt: pl.Series
+) -> list[pl.Series]:
     """The columns that the join adds, under names that the spine does not have."""
     taken = {name.casefold() for name in frame.columns}
     own = []
@@ -224,8 +229,9 @@ def _columns(frame: pl.DataFrame, shape: Shape, found: pl.DataFrame, wanted: lis
     names = shape.public_names([*frame.columns, *own])
     number = found["number"]
     doc = shape.versions["doc"].gather(number)
+    certain = shape.versions["certain"].gather(number)
     return [
         found["presence"].alias(own[0]),
-        shape.versions["certain"].gather(number).alias(own[1]),
+        certain.zip_with(~in_doubt, pl.Series([False], dtype=pl.Boolean)).alias(own[1]),
         *(shape.columns[place].typed.gather(doc).alias(names[place]) for place in wanted),
     ]

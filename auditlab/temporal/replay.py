@@ -9,6 +9,7 @@ import polars as pl
 from auditlab import queries
 from auditlab.engines.base import params_frame
 from auditlab.schema import TIME
+from auditlab.temporal import doubt
 
 if TYPE_CHECKING:
     from auditlab.clock import Moment
@@ -41,11 +42,13 @@ def replay(selected: Selected, at: Moment | None = None, *, steps: bool = False)
 
     Warns:
         IncompletePopulation: rows were there before the log began, so the log may not know all of them.
+        UncertainTime: what was visible at the time is open for some entities (as in ``as_of``).
     """
     selected.require_states("replay")
     when = selected.instant(at) if at is not None else None
     if not steps:
         selected.warn_partial(*selected.entity_types)
+    doubt.warn_unflagged(selected, (when,), *selected.entity_types)
     params = params_frame(at=(when, TIME), entity_id=(selected.entity_id, pl.String()))
     query = queries.text("analysis", "replay_steps" if steps else "replay")
     columns = STEP if steps else ("entity_id",)

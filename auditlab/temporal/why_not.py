@@ -8,6 +8,7 @@ import polars as pl
 
 from auditlab.clock import instant
 from auditlab.errors import NoData
+from auditlab.temporal import doubt
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -22,7 +23,8 @@ def why_not(selected: Selected, at: Moment | None = None) -> str:
     """Why the one selected entity is absent at an instant (inclusive), else in the latest state: one sentence or two.
 
     The sentence names the change that ended the entity, or the first that the log has of it, with its time (UTC), its
-    user and its transaction. Of an entity that is there it says so, and since when.
+    user and its transaction; where its key was changed, the other key (as an entity id). Of an entity that is there it
+    says so, and since when.
 
     Args:
         selected: A selection of one entity.
@@ -39,6 +41,12 @@ def why_not(selected: Selected, at: Moment | None = None) -> str:
         when = selected.instant(at) if at is not None else None
     except NoData as exc:
         return f"It cannot be told whether {who} was there: {exc}"
+    unsure = doubt.in_words(selected.recorded, entity_type, entity_id, when) if when is not None else ""
+    return _why(selected, who, when) + unsure
+
+
+def _why(selected: Selected, who: str, when: datetime | None) -> str:
+    (entity_type,), entity_id = selected.entity_types, selected.entity_id
     shape = selected.recorded.shape(entity_type)
     versions = shape.versions.filter(pl.col("entity_id") == entity_id)
     begun, until = pl.col("valid_from").is_null(), pl.col("valid_to").is_null()
@@ -46,7 +54,7 @@ def why_not(selected: Selected, at: Moment | None = None) -> str:
         begun, until = begun | (pl.col("valid_from") <= when), until | (pl.col("valid_to") > when)
     else:
         begun = pl.lit(value=True)
-    changes = shape.entity_changes.filter(pl.col("entity_id") == entity_id)
+    changes = _with_keys(selected, shape.entity_changes.filter(pl.col("entity_id") == entity_id).sort("turn"))
     asked = "now" if when is None else f"at {_time(when)}"
     live = versions.filter(begun & until)
     if len(live):
@@ -56,7 +64,9 @@ def why_not(selected: Selected, at: Moment | None = None) -> str:
         return f"{who} was not yet there {asked}: {_first(changes)}"
     last = done.row(-1, named=True)
     words = {"TRUNCATE": "its table was emptied by TRUNCATE"}.get(last["operation"], "it was deleted")
-    return f"{who} is absent {asked}: {words}, {_told(last)}.{_again(changes, last['position'])}"
+    if last["passed_on"] is not None:
+        words = f"its key was changed to {last['passed_on']}"
+    return f"{who} is absent {asked}: {words}, {_told(last)}.{_again(changes, last['turn'])}"
 
 
 def never_seen(selected: Selected, key: object, elsewhere: list[str], at: Moment | None = None) -> str:
@@ -115,12 +125,24 @@ def _first(changes: pl.DataFrame) -> str:
     change = changes.row(0, named=True)
     if change["operation"] == "INSERT":
         return f"it was inserted {_told(change)}."
+    if change["came_from"] is not None:
+        return f"its key was {change['came_from']} and was changed to this one {_told(change)}."
     return f"the log first has it by a {change['operation']} {_told(change)}; what was before is not in the log."
 
 
-def _again(changes: pl.DataFrame, position: int) -> str:
-    later = changes.filter(pl.col("position") > position)
+def _with_keys(selected: Selected, changes: pl.DataFrame) -> pl.DataFrame:
+    """The changes of one entity, ``passed_on`` (the key that its row went on to) and ``came_from`` (which it had)."""
+    links = selected.recorded.sequence.links.with_row_index("link").select("link", "old", "new")
+    return changes.join(links, on="link", how="left", maintain_order="left").with_columns(
+        passed_on=pl.when("ends").then("new"), came_from=pl.when(~pl.col("ends")).then("old")
+    )
+
+
+def _again(changes: pl.DataFrame, turn: int) -> str:
+    later = changes.filter(pl.col("turn") > turn)
     if later.is_empty():
         return ""
     change = later.row(0, named=True)
+    if change["came_from"] is not None:
+        return f" Its key was taken again by the row that was {change['came_from']}, {_told(change)}."
     return f" It came back by a later {change['operation']}, {_told(change)}."

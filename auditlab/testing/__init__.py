@@ -5,9 +5,10 @@ from __future__ import annotations
 from auditlab.testing.equality import Exact, State, canonical, read_document
 from auditlab.testing.frames import assert_states, shows
 from auditlab.testing.logs import json_text, make_log
-from auditlab.testing.oracle import FieldChange, NetChange, Oracle, Version
+from auditlab.testing.oracle import NetChange, Oracle
 from auditlab.testing.settings import Blamed
 from auditlab.testing.strategies import histories
+from auditlab.testing.walk import FieldChange, Version
 
 __all__ = [
     "Blamed",

@@ -25,6 +25,8 @@ NAMES = (
     "certain",
     "state",
     "-- x",
+    "^.*$",
+    "*",
 )
 """Field names: ordinary, differing in case alone, empty, with signs that SQL, HTML and paths read, and our own."""
 
@@ -65,6 +67,12 @@ VALUES: dict[str, tuple[tuple[str, ...], ...]] = {
         ("{}",),
         ("[]",),
         ('[1, {"x.y": "z"}]',),
+        ('[1, 2, {"x.y": "z", "at": null}]', '[1.0, 2, {"at": null, "x.y": "z"}]'),
+        ('{"a": 1, "b": [0, 1.50, null, {"c/d": 1}]}',),
+        (
+            '{"a": 1.01, "b": [1.5, null], "": {"~": "2024-06-01T12:00:00Z"}}',
+            '{"a": 1.01, "b": [1.5, null], "": {"~": "2024-06-01T14:00:00+02:00"}}',
+        ),
     ),
     "mixed": (("1", "1.0"), ('"1"',), ("true",), ('{"a": 1}',), ('"2024-06-01"',), ("null",)),
 }

@@ -11,69 +11,28 @@ It shares no code with the engines, keeps to the rules as they are written, and 
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from auditlab.testing.equality import differences
-from auditlab.testing.repair import ABSENT, ENDS, UNKNOWN, Known, Written, repaired, resolved
-from auditlab.testing.settings import Blamed, Settings, settings_after, settings_found
+from auditlab.testing.keyed import KeyChange, folded, halves, key_changes
+from auditlab.testing.repair import UNKNOWN, Known, Written, repaired
+from auditlab.testing.settings import Blamed, Settings
+from auditlab.testing.walk import NOTHING, FieldChange, Left, Version, Walk, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from datetime import datetime
 
-    from auditlab.testing.equality import Exact, State
+    from auditlab.testing.equality import State
 
-__all__ = ["FieldChange", "NetChange", "Oracle", "Version"]
+__all__ = ["NetChange", "Oracle"]
 
 Entity = tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """One state of one entity. The columns are those of ``history``; ``state`` holds the fields."""
-
-    entity_type: str
-    entity_id: str
-    version: int
-    life: int
-    valid_from: datetime | None
-    valid_to: datetime | None
-    operation: str | None
-    ended_by: int | None
-    changed_by: str | None
-    changed_at: datetime | None
-    transaction_id: int | None
-    id: int | None
-    origin: str
-    state: State
-
-    def holds_at(self, moment: datetime) -> bool:
-        """Whether this was the state at that moment: from is inclusive, to is not, and null has no limit."""
-        began = self.valid_from is None or self.valid_from <= moment
-        return began and (self.valid_to is None or moment < self.valid_to)
-
-
-@dataclass(frozen=True, slots=True)
-class FieldChange:
-    """One field that one change set, with the recorded text on both sides. The columns are those of ``diffs``."""
-
-    id: int
-    entity_type: str
-    entity_id: str
-    version: int
-    life: int
-    field: str
-    kind: str
-    old_present: bool
-    new_present: bool
-    old: str | None
-    new: str | None
-    changed_by: str | None
-    changed_at: datetime
-    transaction_id: int | None
-    effective: datetime
+Reader = Callable[[str, str, Written], Written]
+"""Gives a change of an entity (type and id) with its images as they are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,43 +52,102 @@ class Oracle:
 
     Args:
         rows: The canonical change rows, each a mapping of column to value; the snapshots are JSON text.
+        changed: The changes of keys, where more rows than these told them.
+        reading: How the images are read, where not as they were recorded: makes a reader of one log's changes, which
+            takes each entity's changes in their order.
     """
 
-    def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
+    def __init__(
+        self,
+        rows: Iterable[Mapping[str, Any]],
+        changed: Iterable[KeyChange] | None = None,
+        *,
+        reading: Callable[[], Reader] | None = None,
+    ) -> None:
+        self._reading = reading
+        self.images: list[tuple[str, State]] = []
         self.rows = sorted((dict(row) for row in rows), key=lambda row: row["id"])
         every = all(row.get("committed_at") is not None for row in self.rows)
         self.clock = "committed_at" if self.rows and every else "changed_at"
         self._versions: list[Version] = []
         self._diffs: list[FieldChange] = []
         self._touched: list[tuple[int, str, str]] = []
+        self._operations: dict[tuple[int, str | None], str] = {}
         self._settings: dict[tuple[str, str, int], Settings] = {}
         self._presences: dict[Entity, list[tuple[datetime | None, str]]] = {}
-        for entity, written in self._entities().items():
-            entity_type, entity_id = entity
-            walk = _Walk(entity_type, entity_id, self.clock)
-            for change in in_order(written):
-                walk.take(change)
+        ids = {row["id"] for row in self.rows}
+        told = key_changes(self.rows) if changed is None else changed
+        self.changed = [change for change in told if {change.ended_by, change.begun_by} <= ids]
+        for entity, walk in self._walked().items():
             self._versions += walk.versions
             self._diffs += walk.diffs
             self._settings |= {(*entity, place): found for place, found in enumerate(walk.settled, 1)}
             self._presences[entity] = walk.presences
-            self._touched += [(change, entity_type, entity_id) for change in walk.taken]
+            self._touched += [(change, *entity) for change in walk.taken]
+            self._operations |= {(change, entity[1]): operation for change, operation in walk.taken.items()}
         self._versions.sort(key=lambda version: (version.entity_type, version.entity_id, version.version))
         self._diffs.sort(key=lambda diff: (diff.id, diff.entity_type, diff.entity_id, diff.field))
 
     def _entities(self) -> dict[Entity, list[Written]]:
-        """Each entity's rows by id, with every TRUNCATE of its type among them."""
+        """Each entity's rows by id, every TRUNCATE of its type among them, and both halves of a change of a key."""
         members: dict[str, set[str]] = defaultdict(set)
         for row in self.rows:
             if row["entity_id"] is not None:
                 members[row["entity_type"]].add(row["entity_id"])
+        for change in self.changed:
+            members[change.entity_type].add(change.old)
+        passing = halves(self.changed, self.rows)
+        ends = {
+            (change.entity_type, change.begun_by): change.old
+            for change in self.changed
+            if change.ended_by == change.begun_by
+        }
         entities: dict[Entity, list[Written]] = defaultdict(list)
         for row in self.rows:
-            change = Written.of(row)
-            named = [row["entity_id"]] if row["entity_id"] is not None else sorted(members[row["entity_type"]])
+            entity_type, number = row["entity_type"], row["id"]
+            named = [row["entity_id"]] if row["entity_id"] is not None else sorted(members[entity_type])
+            named += [ends[entity_type, number]] if (entity_type, number) in ends else []
             for entity_id in named:
-                entities[row["entity_type"], entity_id].append(change)
+                written = passing.get((entity_type, entity_id, number)) or Written.of(row)
+                entities[entity_type, entity_id].append(written)
         return dict(entities)
+
+    def _walked(self) -> dict[Entity, Walk]:
+        """Each entity's changes taken in their order; one that goes on from another entity waits for its end there."""
+        ready = {entity: folded(in_order(written)) for entity, written in self._entities().items()}
+        walks = {entity: Walk(*entity, self.clock) for entity in ready}
+        left: dict[KeyChange, Left] = {}
+        read = self._reading() if self._reading is not None else None
+        while any(ready.values()):
+            moved = False
+            for entity, changes in ready.items():
+                while changes and (changes[0].link is None or changes[0].ends or changes[0].link in left):
+                    change = changes.pop(0)
+                    change = change if read is None else read(entity[0], entity[1], change)
+                    shown = (change.before, change.after, change.goes_on_from)
+                    self.images += [(entity[0], image) for image in shown if isinstance(image, dict)]
+                    found = walks[entity].take(change, left.get(change.link, NOTHING))
+                    if change.ends:
+                        left[change.link] = found
+                    moved = True
+            if not moved:  # they wait for one another: none of those goes on from anywhere
+                left |= dict.fromkeys(self._waiting_in_circles(ready), NOTHING)
+        return walks
+
+    @staticmethod
+    def _waiting_in_circles(ready: Mapping[Entity, list[Written]]) -> list[KeyChange]:
+        waits = {entity: changes[0].link for entity, changes in ready.items() if changes}
+        found = []
+        for entity, link in waits.items():
+            place = entity
+            for _ in waits:
+                place = (waits[place].entity_type, waits[place].old)
+            around = {place}
+            while (after := (waits[place].entity_type, waits[place].old)) not in around:
+                around.add(after)
+                place = after
+            found += [link] if entity in around else []
+        return found
 
     def history(self, entity_type: str | None = None, entity_id: str | None = None) -> list[Version]:
         """Every version, sorted by entity type, entity id and version."""
@@ -154,16 +172,40 @@ class Oracle:
         if transaction is not None:
             id = max(row["id"] for row in self.rows if row["transaction_id"] == transaction)  # noqa: A001 - as above
         if id is not None:
-            return Oracle(row for row in self.rows if row["id"] <= id).as_of()
+            return Oracle((row for row in self.rows if row["id"] <= id), self.changed, reading=self._reading).as_of()
         return {
             (version.entity_type, version.entity_id): version.state
             for version in self._versions
             if (version.valid_to is None if at is None else version.holds_at(at))
         }
 
+    def seen(self, transactions: Collection[int]) -> dict[Entity, State]:
+        """The state of each entity that is there after the changes of some transactions alone, put in order anew.
+
+        An entity that none of them changed is there if it was before the log began.
+        """
+        own = {row["id"] for row in self.rows if row["transaction_id"] in transactions}
+        states = Oracle((row for row in self.rows if row["id"] in own), self.changed).as_of()
+        changed = {(entity_type, entity_id) for change, entity_type, entity_id in self._touched if change in own}
+        for version in self._versions:
+            entity = (version.entity_type, version.entity_id)
+            if entity not in changed and version.origin == "unknown" and version.valid_from is None:
+                states[entity] = version.state
+        return states
+
     def diffs(self) -> list[FieldChange]:
         """What each change did, by id, entity and field. A SNAPSHOT did nothing: it was read."""
         return list(self._diffs)
+
+    def operations(self) -> list[tuple[int, str | None, str]]:
+        """What each change was to each entity that it touched: id, entity id and operation.
+
+        A DELETE and an INSERT that are one UPDATE are that, at the INSERT.
+        """
+        told = dict(self._operations)
+        touched = {change for change, _ in told}
+        rest = {(row["id"], row["entity_id"]): row["operation"] for row in self.rows if row["id"] not in touched}
+        return [(*change, operation) for change, operation in (told | rest).items()]
 
     def touched(self) -> list[tuple[int, str, str]]:
         """Which change touched which entity: id, type and entity id, sorted. A TRUNCATE touches what it ended."""
@@ -176,7 +218,7 @@ class Oracle:
         for entity_type, entity_id in sorted(earlier.keys() | later.keys()):
             entity = (entity_type, entity_id)
             for name, kind, old, new in differences(earlier.get(entity, {}), later.get(entity, {})):
-                found.append(NetChange(entity_type, entity_id, name, kind, _text(old), _text(new)))
+                found.append(NetChange(entity_type, entity_id, name, kind, text_of(old), text_of(new)))
         return found
 
     def steps(self, start: datetime, end: datetime) -> list[FieldChange]:
@@ -203,7 +245,7 @@ class Oracle:
                             id=change.get("id"),
                             transaction_id=change.get("transaction_id"),
                             operation=change.get("operation"),
-                            old=_text(setting.old),
+                            old=text_of(setting.old),
                             old_present=setting.old_present,
                             life=version.life,
                             origin=setting.origin,
@@ -225,11 +267,8 @@ class Oracle:
     def fields(self) -> dict[str, set[str]]:
         """The fields that each entity type ever had in any image."""
         found: dict[str, set[str]] = defaultdict(set)
-        for row in self.rows:
-            change = Written.of(row)
-            for image in (change.before, change.after):
-                if isinstance(image, dict):
-                    found[row["entity_type"]] |= image.keys()
+        for entity_type, image in self.images:
+            found[entity_type] |= image.keys()
         return dict(found)
 
 
@@ -246,104 +285,3 @@ def in_order(written: Iterable[Written]) -> Iterator[Written]:
         for change in group if truncates or transaction is None else repaired(group, state):
             state = change.leaves(state)
             yield change
-
-
-def _text(value: Exact | None) -> str | None:
-    return None if value is None else value.text
-
-
-class _Walk:
-    """One entity's changes, taken one after the other."""
-
-    def __init__(self, entity_type: str, entity_id: str, clock: str) -> None:
-        self.entity_type, self.entity_id, self.clock = entity_type, entity_id, clock
-        self.versions: list[Version] = []
-        self.diffs: list[FieldChange] = []
-        self.taken: list[int] = []
-        self.settings: Settings = {}
-        self.settled: list[Settings] = []
-        self.presences: list[tuple[datetime | None, str]] = []
-        self.state: Known = UNKNOWN
-        self.life = 0
-        self.effective: datetime | None = None
-
-    def take(self, change: Written) -> None:
-        """One more change: it ends the state that is, and begins the one that it leaves."""
-        row, operation, alive = change.row, change.row["operation"], isinstance(self.state, dict)
-        if operation == "TRUNCATE" and not alive:
-            self.state = ABSENT
-            return
-        self.effective = row[self.clock] if self.effective is None else max(self.effective, row[self.clock])
-        self.taken.append(row["id"])
-        before = self.state if alive and change.before == UNKNOWN else resolved(change.before, self.state)
-        after = change.leaves(self.state)
-        if not self.presences:
-            self.presences.append((None, self._first(operation, before)))
-        ends = "deleted" if operation in ENDS else "not recorded"
-        self.presences.append((self.effective, "live" if isinstance(after, dict) else ends))
-        if operation != "INSERT":
-            self.settings = settings_found(self.settings, self.state, before, after, row)
-        if operation == "INSERT" or (not alive and (isinstance(before, dict) or isinstance(after, dict))):
-            self.life += 1
-        if not alive and isinstance(before, dict):
-            since = None if self.state == UNKNOWN else self.effective
-            self._begin(before, {"valid_from": since, "origin": "unknown"})
-            alive = True
-        if alive:
-            self.versions[-1] = replace(self.versions[-1], valid_to=self.effective, ended_by=row["id"])
-        self.settings = settings_after(self.settings, before, after, row)
-        if isinstance(after, dict):
-            self._begin(after, {"valid_from": self.effective, "origin": "observed", **row})
-        if operation != "SNAPSHOT":
-            self._compare(row, before, after)
-        self.state = after
-
-    def _first(self, operation: str, before: Known) -> str:
-        """Whether the entity was there before its first change."""
-        if self.state == UNKNOWN and isinstance(before, dict):
-            return "live"
-        return "not yet" if self.state == ABSENT or operation == "INSERT" else "not recorded"
-
-    def _begin(self, state: State, columns: Mapping[str, Any]) -> None:
-        self.settled.append(self.settings)
-        own = ("operation", "changed_by", "changed_at", "transaction_id", "id")
-        self.versions.append(
-            Version(
-                entity_type=self.entity_type,
-                entity_id=self.entity_id,
-                version=len(self.versions) + 1,
-                life=self.life,
-                valid_from=columns["valid_from"],
-                valid_to=None,
-                ended_by=None,
-                origin=columns["origin"],
-                state=state,
-                **{name: columns.get(name) for name in own},
-            )
-        )
-
-    def _compare(self, row: Mapping[str, Any], before: Known, after: Known) -> None:
-        if before == UNKNOWN or self.effective is None:
-            return
-        old = before if isinstance(before, dict) else {}
-        new = after if isinstance(after, dict) else {}
-        for name, kind, was, now in differences(old, new):
-            self.diffs.append(
-                FieldChange(
-                    id=row["id"],
-                    entity_type=self.entity_type,
-                    entity_id=self.entity_id,
-                    version=self.versions[-1].version,
-                    life=self.life,
-                    field=name,
-                    kind=kind,
-                    old_present=was is not None,
-                    new_present=now is not None,
-                    old=_text(was),
-                    new=_text(now),
-                    changed_by=row["changed_by"],
-                    changed_at=row["changed_at"],
-                    transaction_id=row["transaction_id"],
-                    effective=self.effective,
-                )
-            )

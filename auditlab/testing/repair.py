@@ -37,11 +37,17 @@ class Written:
         row: The row's columns.
         before: What the row says was there before; UNKNOWN where it does not say.
         after: What the row says is there afterwards.
+        link: The change of a key that this is one half of.
+        ends: Whether it is the half that ends the old entity.
+        goes_on_from: Of the other half, what the row says was there before, under the old key.
     """
 
     row: dict[str, Any]
     before: Known
     after: Known
+    link: Any = None
+    ends: bool = False
+    goes_on_from: Known = UNKNOWN
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> Written:

@@ -15,7 +15,7 @@ from auditlab.testing.hostile import NAMES, VALUES
 from auditlab.testing.logs import json_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from hypothesis.strategies import SearchStrategy
 
@@ -36,6 +36,8 @@ def histories(
     lossy: bool = False,
     unavailable: bool = False,
     committed: bool = False,
+    rekeyed: bool = False,
+    partitioned: bool = False,
 ) -> SearchStrategy[pl.DataFrame]:
     """Change logs in the canonical columns, as two interleaving writers on one database leave them.
 
@@ -51,6 +53,9 @@ def histories(
         lossy: Leave rows out of the log, as where a trigger was off for a while.
         unavailable: Write the placeholder for some values that did not change.
         committed: Fill ``committed_at``.
+        rekeyed: Have rows hold their key, and change it now and then: of one row, of two that swap theirs; recorded as
+            one UPDATE under the new key, or as a DELETE and an INSERT that name each other.
+        partitioned: Have rows move between partitions now and then.
 
     Raises:
         MissingExtra: Hypothesis is not installed.
@@ -66,6 +71,8 @@ def histories(
             choose=lambda options: draw(st.sampled_from(options)),
             entity_types=tuple(entity_types),
             unavailable=unavailable,
+            rekeyed=rekeyed,
+            partitioned=partitioned,
         )
         database.open()
         for _ in range(draw(st.integers(1, max_steps))):
@@ -99,7 +106,12 @@ class Database:
     choose: Callable[[Sequence[Any]], Any]
     entity_types: tuple[str, ...]
     unavailable: bool
+    rekeyed: bool = False
+    partitioned: bool = False
     rows: list[dict[str, Any]] = field(default_factory=list)
+    leaves: dict[Entity, str] = field(default_factory=dict)
+    key: str = ""
+    halved: str = ""
     live: dict[Entity, Document] = field(default_factory=dict)
     fields: dict[str, str] = field(default_factory=dict)
     writers: list[Transaction | None] = field(default_factory=lambda: [None, None])
@@ -114,6 +126,10 @@ class Database:
         for _ in range(4):
             self.fields[self.choose(NAMES)] = self.choose(kinds)
         self.numbered = self.choose((True, True, True, True, True, False))
+        if self.rekeyed:
+            self.key, self.halved = self.choose(("id", "code")), self.choose(("", "by row", "by statement"))
+            self.fields.pop(self.key, None)
+            self.fields.setdefault("note", "text")
         for entity_type in self.entity_types:
             for entity_id in IDS:
                 if self.choose((False, False, True)):
@@ -147,7 +163,14 @@ class Database:
         if old is None:
             return self.chain(transaction, entity, "INSERT", None, self.document())
         acts = ["UPDATE"] * 8 + ["DELETE"] * 3 + ["TRUNCATE"] * alone + ["SNAPSHOT"] * (not transaction.rows)
+        acts += ["REKEY"] * 6 * (self.rekeyed and alone) + ["MOVE"] * 6 * self.partitioned
         match self.choose(acts):
+            case "REKEY":
+                self.rekey(transaction, entity, (entity[0], self.choose(IDS)))
+            case "MOVE":
+                self.log(transaction, entity, "DELETE", old, None)
+                del self.live[entity]
+                self.chain(transaction, entity, "INSERT", None, self.changed(old))
             case "UPDATE":
                 self.chain(transaction, entity, "UPDATE", old, self.changed(old))
             case "DELETE":
@@ -161,6 +184,27 @@ class Database:
                 self.log(transaction, (entity[0], None), "TRUNCATE", None, None)
                 self.live = {other: document for other, document in self.live.items() if other[0] != entity[0]}
         return None
+
+    def rekey(self, transaction: Transaction, entity: Entity, other: Entity) -> None:
+        """Give a row another key; where that is taken, the row that has it gets this one in the same statement."""
+        transaction.locks.add(other)
+        rows = [(entity, other)] + [(other, entity)] * (other in self.live)
+        done = [(one, new, self.live.pop(one)) for one, new in rows] if other != entity else []
+        told = [(one, new, old, self.changed(old)) for one, new, old in done]
+        for _, new, _, after in told:
+            self.live[new] = after
+            if len(told) == 1 and self.choose((False, False, True)):  # a trigger updates it again, and is logged first
+                self.live[new] = self.changed(after)
+                self.log(transaction, new, "UPDATE", after, self.live[new])
+        for one, new, old, after in told:
+            if not self.halved:
+                self.log(transaction, new, "UPDATE", old, after, was=one[1])
+        for half in ("DELETE", "INSERT") if self.halved == "by statement" else ("both",) * bool(self.halved):
+            for one, new, old, after in told:
+                if half != "INSERT":
+                    self.log(transaction, one, "DELETE", old, None, metadata={"rekeyed_to": new[1]})
+                if half != "DELETE":
+                    self.log(transaction, new, "INSERT", None, after, metadata={"rekeyed_from": one[1]})
 
     def chain(
         self, transaction: Transaction, entity: Entity, operation: str, old: Document | None, new: Document
@@ -180,14 +224,25 @@ class Database:
         operation: str,
         before: Document | None,
         after: Document | None,
+        *,
+        was: str | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> None:
-        """Write one row of the log."""
+        """Write one row of the log; ``was`` is the key that the row had before."""
         self.last_id += self.choose((1, 1, 1, 4))
         shown = after
         if self.unavailable and operation == "UPDATE" and before is not None and after is not None:
             same = [name for name in after if before.get(name) == after[name]]
             kept = [name for name in same if self.choose((False, False, True))]
             shown = after | dict.fromkeys(kept, json_text(UNAVAILABLE))
+        told = dict(metadata or {})
+        leaf = None
+        if self.partitioned and entity[1] is not None:
+            if operation == "INSERT" or entity not in self.leaves:
+                self.leaves[entity] = self.choose(("north", "south"))  # type: ignore[index]  # no TRUNCATE
+            leaf = self.leaves[entity]  # type: ignore[index]  # the same
+            if transaction.number is not None and transaction.number % 2:
+                told["partition"], leaf = leaf, None
         row = dict.fromkeys(CHANGES) | {
             "id": self.last_id,
             "entity_type": entity[0],
@@ -195,12 +250,19 @@ class Database:
             "operation": operation,
             "changed_by": transaction.user,
             "changed_at": transaction.start,
-            "before_snapshot": None if before is None else text_of(before),
-            "after_snapshot": None if shown is None else text_of(shown),
+            "before_snapshot": None if before is None else text_of(self.keyed(before, was or entity[1])),
+            "after_snapshot": None if shown is None else text_of(self.keyed(shown, entity[1])),
             "transaction_id": transaction.number,
+            "metadata": json_text(told) if told else None,
+            "partition": leaf,
         }
         transaction.rows.append(row)
         self.rows.append(row)
+
+    def keyed(self, document: Document, key: str | None) -> Document:
+        """The document with its key in it, where rows hold theirs."""
+        own = {self.key: json_text(key)}
+        return own | document | own if self.key else document
 
     def commit(self, slot: int) -> None:
         """End a writer's transaction."""

@@ -7,6 +7,8 @@ WHERE true
   AND l.changed_at < current_setting('auditlab.end')::timestamptz -- if end
   AND l.changed_by = current_setting('auditlab.user')::uuid -- if user
   AND (l.entity_id IN (SELECT jsonb_array_elements_text(current_setting('auditlab.entities')::jsonb)::uuid) OR l.entity_id IS NULL) -- if entities
-  AND l.partition IN (SELECT jsonb_array_elements_text(current_setting('auditlab.partitions')::jsonb)::oid) -- if partitions
+  AND l.transaction_id >= current_setting('auditlab.from_transaction')::bigint -- if from_transaction
+  AND l.transaction_id < current_setting('auditlab.to_transaction')::bigint -- if to_transaction
+  AND l.leaf IN (SELECT jsonb_array_elements_text(current_setting('auditlab.partitions')::jsonb)::oid) -- if partitions
   AND l.place >= '(0,0)'::tid -- if from_block
   AND l.place < '(0,0)'::tid -- if to_block

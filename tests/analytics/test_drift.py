@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,20 @@ def test_a_field_that_was_renamed_keeps_its_values():
     assert told(steps) == [("renamed", "remark", "note", "remark", 1, False, 4)]
 
 
+def test_likely_renames_name_a_field_by_its_last_name():
+    names = ("a", "b", "a", "c", "d", "b")
+    steps = inserts(a=1)
+    for number, (old, new) in enumerate(pairwise(names)):
+        steps += [("UPDATE", name, {"id": name, new: 1}, {"transaction_id": 9 + number}) for name in NAMES]
+        log = al.from_arrow(make_log(steps))
+        assert log.likely_renames() == {"t": dict.fromkeys({*names[: number + 1], old} - {new}, new)}
+        assert log.renamed(log.likely_renames()).fields()["field"].to_list() == ["id", new]
+        assert log.drift().equals(log.renamed(log.likely_renames()).drift())
+    assert al.from_arrow(make_log(inserts(a=1))).likely_renames() == {}
+    with pytest.raises(IncompleteLog, match="needs whole histories"):
+        log.by("someone").likely_renames()
+
+
 def test_a_field_that_came_where_another_went_with_other_values_is_no_renaming():
     steps = inserts(old="x")
     steps += [("UPDATE", name, {"id": name, "new": f"other {name}"}, {"transaction_id": 9}) for name in NAMES]
@@ -129,6 +144,8 @@ def test_sp500_had_three_headers():
     renamed = found.filter(pl.col("kind") == "renamed").select("transaction_id", "old", "new").rows()
     assert (63, "Name", "Security") in renamed
     assert [row for row in renamed if row[0] > 63] == [(150, "Security", "Company"), (151, "Company", "Security")]
+    assert log.likely_renames() == {"constituent": {"Name": "Security", "Company": "Security"}}
+    assert log.likely_renames(share=0.5)["constituent"]["Sector"] == "GICS Sub-Industry"  # so 62 had used it
     first = found.filter(pl.col("transaction_id") == 63)
     assert set(first["field"]) == {
         "Security",

@@ -181,10 +181,18 @@ PLANTED: dict[str, tuple[Steps, str, list[int]]] = {
     ),
     "a key change that the log tells only half of": (
         [
+            ("INSERT", "key-1", {"code": "key-1", "ref": "key-1"}),
+            ("UPDATE", "key-2", {"code": "key-2", "ref": "key-2"}, {"before_snapshot": {"code": "key-1", "ref": "x"}}),
+        ],
+        "half-logged key change",
+        [2],
+    ),
+    "a key change that the log names after the new one": (
+        [
             ("INSERT", "key-1", {"id": "key-1", "n": 1}),
             ("UPDATE", "key-2", {"id": "key-2", "n": 1}, {"before_snapshot": {"id": "key-1", "n": 1}}),
         ],
-        "half-logged key change",
+        "key change",
         [2],
     ),
     "a change without a transaction id among others": (

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from auditlab.analytics.identity import Identity, identity
-from auditlab.capture.keys import entity_uuid
+from auditlab.keys import entity_uuid
 
 SCHEMA = {"entity_id": pl.String, "before_snapshot": pl.String, "after_snapshot": pl.String, "metadata": pl.String}
 

@@ -41,6 +41,7 @@ def a_batch(first: int, rows: int, entity_type: str = "shop.orders") -> pa.Recor
         "transaction_id": [1000 + one // 2 for one in ids],
         "correlation_id": [None] * rows,
         "committed_at": [None] * rows,
+        "partition": [None if one % 5 else f"{entity_type}_{one}" for one in ids],
     }
     return pa.RecordBatch.from_pydict(columns, schema=ARROW_CHANGES)
 

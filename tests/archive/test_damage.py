@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditlab.archive.manifest import DATA, MANIFESTS, read_chain
+from auditlab.archive.manifest import DATA, FORMAT, MANIFESTS, read_chain
 from auditlab.archive.read import scan_archive
 from auditlab.archive.verify import verify
 from auditlab.archive.write import to_archive
@@ -153,8 +153,10 @@ def test_a_manifest_that_counts_other_rows_than_its_files_is_found(archive: Path
 
 
 def test_a_newer_format_is_refused_and_says_what_to_do(archive: Path):
-    forge(archive, lambda body: body.update(format=2))
-    with pytest.raises(ArchiveError, match=r"is of format 2; this auditlab reads up to 1\. Upgrade: pip install"):
+    forge(archive, lambda body: body.update(format=FORMAT + 1))
+    with pytest.raises(
+        ArchiveError, match=rf"is of format {FORMAT + 1}; this auditlab reads up to {FORMAT}\. Upgrade: pip install"
+    ):
         scan_archive(archive)
 
 

@@ -28,7 +28,7 @@ CREATE TABLE audit.entity_change_log (
 );
 INSERT INTO audit.entity_change_log (entity_type, entity_id, operation, changed_at, after_snapshot, transaction_id)
 SELECT 's.t' || n % 3, md5(n::text)::uuid, 'INSERT', timestamptz '2024-01-01Z' + n * interval '1 minute',
-       jsonb_build_object('n', n, 'price', 1.10, 'pad', repeat(md5(n::text), {kilobytes} * 30)), n
+       jsonb_build_object('n', n, 'price', 1.10, 'pad', repeat(md5(n::text), {kilobytes} * 30)), 3 + n % 500
 FROM generate_series(1, {rows}) AS n
 """
 
@@ -72,10 +72,12 @@ def test_an_archive_from_a_start_holds_the_baseline(log: str, tmp_path: Path):
     assert scanned.facts.coverage.complete
 
 
-def test_an_archive_is_never_written_over(log: str, tmp_path: Path):
-    archive_postgres(log, tmp_path / "a")
-    with pytest.raises(ArchiveExists):
-        archive_postgres(log, tmp_path / "a")
+def test_a_window_and_a_whole_are_archives_of_their_own(log: str, tmp_path: Path):
+    archive_postgres(log, tmp_path / "a", start="2024-01-02")
+    archive_postgres(log, tmp_path / "b", once=True)
+    for folder, options in (("a", {}), ("a", {"start": "2024-01-02"}), ("b", {}), ("b", {"once": True})):
+        with pytest.raises(ArchiveExists, match="holds an archive already"):
+            archive_postgres(log, tmp_path / folder, **options)
 
 
 def test_malformed_rows_stop_a_strict_archive_and_are_kept_by_another(log: str, tmp_path: Path):

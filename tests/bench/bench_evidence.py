@@ -18,12 +18,17 @@ from auditlab.connection import connect
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import polars as pl
+
     from auditlab.demo.server import Server
 
 T = TypeVar("T")
 
 WIDTH = 456
-ROUNDS = 3
+ROUNDS = 5
+GOAL = 10
+"""How many times faster than PostgreSQL's check the evidence of a log just loaded shall be, its order included."""
+
 CHECK = """
 SELECT count(*) AS breaks
 FROM (
@@ -45,19 +50,23 @@ def best_of(work: Callable[[], T]) -> tuple[T, float]:
     return min((timed(work) for _ in range(ROUNDS)), key=lambda one: one[1])
 
 
+def first_evidence(changes: pl.DataFrame, *, documents: bool) -> float:
+    """Seconds that the first question to a log just loaded takes: its order is found for it, too."""
+    log = al.from_arrow(changes)
+    found, seconds = timed(lambda: log.evidence(documents=documents))
+    assert found.worst in (None, "hint")
+    return seconds
+
+
 @pytest.mark.bench
 def test_evidence_against_the_check_in_sql(server: Server, database: str):
     fill(server, database, rows=ROWS, width=WIDTH)
     changes = al.read_postgres(database, progress=False).changes()
 
-    def fresh(*, documents: bool) -> al.ChangeLog:
-        log = al.from_arrow(changes)
-        assert log.evidence(documents=documents).worst in (None, "hint")
-        return log
-
-    _, loading = best_of(lambda: al.from_arrow(changes))
-    _, quick = best_of(lambda: fresh(documents=False))
-    log, whole = best_of(lambda: fresh(documents=True))
+    quick = min(first_evidence(changes, documents=False) for _ in range(ROUNDS))
+    whole = min(first_evidence(changes, documents=True) for _ in range(ROUNDS))
+    log = al.from_arrow(changes)
+    assert log.evidence().worst in (None, "hint")
     _, again = best_of(lambda: log.evidence(documents=False))
     _, asked = best_of(log.evidence)
     with connect(database) as connection:
@@ -71,10 +80,10 @@ def test_evidence_against_the_check_in_sql(server: Server, database: str):
     for name, seconds in (
         ("SQL, PostgreSQL", postgres),
         ("SQL, DuckDB", out_of_core),
-        ("auditlab, the log's order and evidence(documents=False)", quick - loading),
+        ("auditlab, the log's order and evidence(documents=False)", quick),
         ("auditlab, evidence(documents=False) on a log in order", again),
-        ("auditlab, evidence() that splits every document", whole - loading),
+        ("auditlab, evidence() that splits every document", whole),
         ("auditlab, evidence() on a log whose documents are split", asked),
     ):
         print(f"  {name:56} {seconds:8.3f} s  {postgres / seconds:6.1f} x PostgreSQL")
-    assert quick < postgres
+    assert postgres / quick >= GOAL

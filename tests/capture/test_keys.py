@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditlab.capture.keys import entity_uuid
 from auditlab.errors import BadOption
+from auditlab.keys import entity_uuid
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from polars.testing import assert_frame_equal
 from small_log import ALICE, BOB, ONE, TWO
 
 import auditlab as al
+from auditlab.testing import make_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +45,23 @@ def test_as_of_now_at_a_time_after_a_change_and_after_a_transaction(typed: Typed
     assert totals("--at", "2024-01-01T01:00:01", "--zone", "Europe/Berlin") == {ONE: "1.10", TWO: "7.00"}
     assert totals("--id", 4) == {ONE: "12345678901234567.89", TWO: "7.00"}
     assert totals("--at", "2024-01-01T00:00:03", "-e", TWO) == {TWO: "7.00"}
+
+
+def test_a_field_under_the_name_that_it_was_renamed_to(typed: Typed, log_file: Path, engine: str):
+    words = (log_file, "-t", "orders.orders", "-e", ONE, "--engine", engine, "-f", "jsonl")
+    renamed = ("--rename", "status=state", "--rename", "total=state=ments")
+    rows = lines(typed("history", *words, *renamed))
+    assert [row["state"] for row in rows] == ["draft", "paid", "=1+1"]
+    assert lines(typed("blame", *words, *renamed, "--field", "state=ments"))[0]["value"] == "-2.50"
+    assert "--rename needs one --type" in typed("as-of", log_file, *renamed).stderr
+    for wrong in ("status", "=state", "status="):
+        assert (
+            f"--rename takes OLD=NEW, e.g. --rename name=title; got '{wrong}'"
+            in typed("as-of", *words[:3], "--rename", wrong).stderr
+        )
+    assert "names 'status' twice" in typed("as-of", *words[:3], "--rename", "status=a", "--rename", "status=b").stderr
+    assert "had no field 'sta'" in typed("as-of", *words[:3], "--rename", "sta=state").stderr
+    assert typed("evidence", *words[:3], *renamed).exit_code == 2
 
 
 def test_history_of_one_order(typed: Typed, log_file: Path, engine: str):
@@ -146,3 +165,26 @@ def test_a_key_of_several_columns_is_given_as_json(typed: Typed):
     key = json.dumps({"order_id": line["order_id"], "line": int(str(line["line"]))})
     versions = lines(typed("history", sample, *words, "-e", key))
     assert {version["entity_id"] for version in versions} == {line["entity_id"]}
+
+
+def test_diffs_and_compare_by_path_without_what_is_ignored_or_near(typed: Typed, tmp_path: Path, engine: str):
+    log_file = tmp_path / "docs.parquet"
+    old = {"doc": {"lines": [{"id": 1, "n": 1}], "at": 1}, "total": Decimal("1.00"), "rate": Decimal("1.00")}
+    new = {"doc": {"lines": [{"id": 0}, {"id": 1, "n": 2}], "at": 2}, "total": Decimal("1.01"), "rate": Decimal("1.01")}
+    make_log([("INSERT", "a", old), ("UPDATE", "a", new)]).write_parquet(log_file)
+    shown = ("--engine", engine, "-f", "jsonl", "--paths", "--ignore", "doc/at", "--list-key", "doc/lines=id")
+    near = ("--tolerance", "0.001", "--tolerance", "total=0.01")
+    want = [("doc", "/lines/0", None, '{"id": 0}'), ("doc", "/lines/1/n", "1", "2"), ("rate", "", "1.00", "1.01")]
+    changed = [row for row in lines(typed("diffs", log_file, *shown, *near)) if row["id"] == "2"]
+    assert [(row["field"], row["path"], row["old"], row["new"]) for row in changed] == want
+    window = ("--from", "2024-01-01", "--to", "2024-01-01T00:00:01")
+    for steps in ((), ("--steps",)):
+        found = lines(typed("compare", log_file, *shown, *near, *window, *steps))
+        assert [(row["field"], row["path"], row["old"], row["new"]) for row in found] == want
+    for words, message in (
+        (("--ignore", "rat"), "no field 'rat', which ignore= names"),
+        (("--tolerance", "much"), "tolerance= takes a number"),
+        (("--list-key", "doc"), "--list-key takes FIELD=KEY"),
+    ):
+        failed = typed("diffs", log_file, *words)
+        assert (failed.exit_code, message in failed.stderr) == (2, True), failed.output

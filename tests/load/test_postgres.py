@@ -78,7 +78,8 @@ def test_facts_say_where_from_and_what_is_covered(shop: str):
     assert facts.system.isdigit()
     assert facts.snapshot is not None
     assert newest_transaction(shop) < int(facts.snapshot.split(":")[1])
-    assert facts.coverage.start == read_postgres(shop).changes["changed_at"].min()
+    assert facts.coverage.start == read_postgres(shop).changes[facts.clock].min()
+    assert facts.timeline == 1
     assert facts.coverage.end is not None
     assert facts.coverage.end >= before - timedelta(seconds=5)
     assert facts.coverage.complete

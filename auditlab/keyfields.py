@@ -1,0 +1,175 @@
+"""Which field of an image is the entity's key: what the key was before a change, told from the images alone."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import TYPE_CHECKING, NamedTuple
+
+import polars as pl
+
+from auditlab.documents import raw_fields
+from auditlab.errors import BadOption
+from auditlab.keys import entity_uuid
+from auditlab.values import recorded_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = ["Image", "KeyFields", "OldKey", "shows_key"]
+
+USUAL = "id"
+"""The column that a log's trigger takes for the key where nothing else says which it is."""
+
+SAMPLE = 50
+
+Image = dict[str, str]
+"""A document's fields with their raw JSON text."""
+
+
+class OldKey(NamedTuple):
+    """The entity id that a row had before a change; ``told`` is false where the images leave it open."""
+
+    entity_id: str
+    told: bool
+
+
+class KeyFields:
+    """The fields that hold the key of one entity type.
+
+    A field may be the key where every after image that has the field holds the entity's id in it. Of several such
+    fields the primary key's columns count, where the catalog named them, else a field ``id``, else all of them.
+
+    Args:
+        entity_type: Its name.
+        own: The type's changes: entity_id and after_snapshot.
+        primary: The columns of its primary key, where the source's catalog told them.
+    """
+
+    def __init__(self, entity_type: str, own: pl.DataFrame, primary: tuple[str, ...] = ()) -> None:
+        self.entity_type = entity_type
+        self.primary = primary
+        self._own = own
+        self._ids: set[str] | None = None
+        self._holds: dict[str, bool] = {}
+
+    def usual(self) -> str | None:
+        """The field whose unchanged value alone shows that the key did not change; None where there is no such one."""
+        if len(self.primary) == 1:
+            return self.primary[0]
+        sample = self._own.filter(pl.col("after_snapshot").is_not_null())
+        sample = sample.gather_every(max(1, len(sample) // SAMPLE)).select("entity_id", "after_snapshot")
+        held: set[str] | None = None
+        for entity_id, text in sample.iter_rows():
+            fields = holding(_fields(text), entity_id)
+            held = fields if held is None else held & fields
+        if not held or (len(held) > 1 and USUAL not in held):
+            return None
+        return USUAL if USUAL in held else held.pop()
+
+    def before(self, entity_id: str, before: str, after: str, metadata: str | None) -> OldKey | None:
+        """The entity id that the row had before a change to ``entity_id``; None where it had the same.
+
+        Args:
+            entity_id: The id under which the change is logged.
+            before: The before image.
+            after: The after image.
+            metadata: The change's metadata; a key that our capture wrote down there tells the columns.
+        """
+        was, now = _fields(before), _fields(after)
+        named = holding(now, entity_id) & was.keys()
+        if not named:
+            return self._derived(entity_id, was, now, metadata)
+        own = named & set(self.primary)
+        if not own:
+            own = {name for name in ({USUAL} if USUAL in named else named) if self._supported(name)}
+        if not own or any(recorded_text(was[name]) == entity_id for name in own):
+            return None
+        texts = [recorded_text(was[name]) for name in sorted(own)]
+        known = [text for text in texts if text is not None]
+        if not known:
+            return None
+        sure = len(set(texts)) == 1 and (bool(own & {*self.primary, USUAL}) or self._several(known[0]))
+        return OldKey(known[0], sure)
+
+    def _derived(self, entity_id: str, was: Image, now: Image, metadata: str | None) -> OldKey | None:
+        """The old one of an id that is made of a key of other types, or of several columns."""
+        for columns in (_named_key(metadata), self.primary):
+            if not columns or not (now.keys() & was.keys()) >= set(columns):
+                continue
+            try:
+                new, old = (
+                    str(entity_uuid(self.entity_type, {name: _value(image[name]) for name in columns}))
+                    for image in (now, was)
+                )
+            except BadOption:
+                continue
+            if new == entity_id:
+                return OldKey(old, told=True) if old != entity_id else None
+        return None
+
+    def _supported(self, name: str) -> bool:
+        """Whether no after image that has the field holds anything but the entity's id in it."""
+        if name not in self._holds:
+            images = self._own.filter(pl.col("after_snapshot").is_not_null())
+            rest = images.filter(~shows_key("after_snapshot", name))
+            others = rest.select("entity_id", "after_snapshot").iter_rows()
+            texts = ((entity_id, _fields(text).get(name)) for entity_id, text in others)
+            self._holds[name] = all(raw is None or recorded_text(raw) == entity_id for entity_id, raw in texts)
+        return self._holds[name]
+
+    def _several(self, old: str) -> bool:
+        """Whether the log has more than one entity to tell the key from, or has the old one itself."""
+        if self._ids is None:
+            self._ids = set(self._own["entity_id"].drop_nulls().unique())
+        return len(self._ids) > 1 or old in self._ids
+
+
+def shows_key(image: str, name: str) -> pl.Expr:
+    """Whether the text of an image has the entity's id as the value of its only field of that name, as texts go.
+
+    False proves nothing: an escape in the text is enough. True does but for a field within a field.
+    """
+    field = json.dumps(name, ensure_ascii=False)
+    texts = [
+        pl.format(pattern, pl.lit(field), pl.col("entity_id"))
+        for pattern in ('{}: "{}"', '{}:"{}"', "{}: {},", "{}:{},", "{}: {}}}", "{}:{}}}")
+    ]
+    there = pl.any_horizontal(pl.col(image).str.contains(text, literal=True) for text in texts)
+    return (there & (pl.col(image).str.count_matches(field, literal=True) == 1)).fill_null(value=False)
+
+
+def holding(image: Image, entity_id: str) -> set[str]:
+    """The fields whose value is the entity's id."""
+    return {name for name, raw in image.items() if recorded_text(raw) == entity_id}
+
+
+def _fields(text: str) -> Image:
+    """An image's fields; none where it is no document, which the question itself then refuses by name."""
+    try:
+        return raw_fields(text)
+    except ValueError:
+        return {}
+
+
+def _named_key(metadata: str | None) -> Iterable[str]:
+    try:
+        told = json.loads(metadata) if metadata and '"key"' in metadata else None
+    except (ValueError, RecursionError):
+        return ()
+    key: Mapping[str, object] | None = told.get("key") if isinstance(told, dict) else None
+    return tuple(key) if isinstance(key, dict) else ()
+
+
+def _value(raw: str) -> object:
+    """A key's value from its raw JSON text, exactly."""
+    if raw[0] == '"':
+        return recorded_text(raw)
+    return {"true": True, "false": False, "null": None}.get(raw) if raw[0] in "tfn" else _number(raw)
+
+
+def _number(raw: str) -> object:
+    try:
+        return Decimal(raw)
+    except ArithmeticError:
+        return None

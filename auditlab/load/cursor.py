@@ -1,0 +1,59 @@
+"""Where an archive goes on: the place in the database up to which it has every change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from auditlab.errors import CursorMismatch
+
+if TYPE_CHECKING:
+    from typing import Self
+
+__all__ = ["Cursor"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """A place in a log. Transaction ids mean something only in the system, timeline, database and table they are of.
+
+    Args:
+        system: The database system's identifier.
+        timeline: Its timeline: another one begins where a standby is promoted or a backup restored.
+        database: The database's name.
+        table: The log's name.
+        oid: The log's number in the catalog: another table of that name has another one.
+        transaction: All changes of transactions below this id were read.
+    """
+
+    system: str
+    timeline: int
+    database: str
+    table: str
+    oid: int
+    transaction: int
+
+    def check(self, here: Self) -> None:
+        """Check that this is a place in the log that is read now.
+
+        Raises:
+            CursorMismatch: it is not; the message names what differs, and what to do.
+        """
+        if self.system != here.system:
+            differs = f"is for system {self.system}; connected to {here.system}"
+            why = "Another cluster, or one restored from a dump or upgraded, counts its transactions anew"
+        elif self.database != here.database:
+            differs = f"is for database {self.database!r}; connected to {here.database!r}"
+            why = "Each database has a log of its own"
+        elif (self.table, self.oid) != (here.table, here.oid):
+            differs = f"is for {self.table} (oid {self.oid}); read is {here.table} (oid {here.oid})"
+            why = "The log was made anew, or another one is named"
+        elif self.timeline != here.timeline:
+            differs = f"is for timeline {self.timeline}; connected to {here.timeline}"
+            why = "A standby was promoted or a backup restored: what was read last may never have reached this server"
+        elif self.transaction > here.transaction:
+            differs = f"is at transaction {self.transaction}; the server's watermark is at {here.transaction}"
+            why = "The server was set back"
+        else:
+            return
+        raise CursorMismatch(f"the cursor {differs}. {why}. Nothing was read; begin a new archive in another folder.")

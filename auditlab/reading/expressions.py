@@ -1,0 +1,208 @@
+"""A step of an upcast by Polars expressions, over all documents of a version at once.
+
+Polars rounds decimals to their scale and wraps whole numbers without a word, and some expressions look at other rows.
+So each expression is evaluated twice, the second time in wider types and over two halves: what differs is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from auditlab.encoding import encoded_series
+from auditlab.errors import BadOption
+from auditlab.reading.steps import StepFault
+from auditlab.values import DECIMAL_DIGITS, LONE_SURROGATE, column
+
+if TYPE_CHECKING:
+    from auditlab.reading.steps import Fields
+
+__all__ = ["ExpressionStep", "Expressions", "expression_step"]
+
+Expressions = Sequence[pl.Expr] | Mapping[str, pl.Expr | None]
+"""Expressions named after the fields that they set; or field -> its expression, None where it goes."""
+
+EMPTY: tuple[pl.DataType, ...] = (pl.Null(), pl.String(), pl.Int64(), pl.Boolean())
+"""The types in which a field without any value is tried: what it holds elsewhere, these documents do not tell."""
+FINER = 6
+"""Digits after the point that the second evaluation has more."""
+SURROGATE = r"\\u[dD][89a-fA-F]"
+"""The escape of half a character beyond the 65,536th: what two of them make is one."""
+
+
+def expression_step(step: Expressions, to: str, where: str) -> ExpressionStep:
+    """The step that expressions make.
+
+    Raises:
+        BadOption: they are none, stand for several fields, or look at more than one document.
+    """
+    parts: dict[str, pl.Expr | None] = {}
+    for given in step.items() if isinstance(step, Mapping) else ((None, part) for part in step):
+        name, part = given
+        if not isinstance(part, pl.Expr) and not (part is None and name is not None):
+            raise BadOption(f"the step of {where} holds {part!r:.60}, which is no Polars expression.")
+        if part is not None:
+            output = _output(part, where)
+            name = output if name is None else name
+            _check_alone(part, where)
+        if not isinstance(name, str):
+            raise BadOption(f"the step of {where} maps {name!r:.60}, which is no field's name.")
+        if name in parts:
+            raise BadOption(f"the step of {where} sets {name!r} twice.")
+        parts[name] = part
+    if not parts:
+        raise BadOption(f"the step of {where} holds no expression.")
+    return ExpressionStep(to, parts)
+
+
+def _output(part: pl.Expr, where: str) -> str:
+    """The field that an expression sets."""
+    try:
+        several = part.meta.has_multiple_outputs()
+        name = part.meta.output_name()
+    except pl.exceptions.PolarsError as exc:
+        raise BadOption(f"an expression of {where} does not say which one field it sets: {part}.") from exc
+    if several:
+        raise BadOption(f"an expression of {where} stands for several fields: {part}. Write one for each.")
+    return name
+
+
+def _check_alone(part: pl.Expr, where: str) -> None:
+    try:
+        alone = part.meta.is_row_separable()
+    except pl.exceptions.PolarsError:
+        alone = False
+    if not alone:
+        raise BadOption(
+            f"an expression of {where} cannot be shown to look at one document at a time: {part}. Use a plain function."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ExpressionStep:
+    """A step by expressions: field -> what it becomes, None where it goes."""
+
+    to: str
+    parts: Mapping[str, pl.Expr | None]
+
+    def take(self, fields: Fields, absent: Fields, height: int) -> Fields:
+        """The fields that the expressions make, and those that they leave alone."""
+        given = fields | absent
+        roots = {name: part.meta.root_names() for name, part in self.parts.items() if part is not None}
+        unknown = sorted({root for found in roots.values() for root in found} - given.keys())
+        if unknown:
+            have = ", ".join(map(repr, given)) or "none"
+            raise StepFault(f"is about {', '.join(map(repr, unknown))}: no document has such a field. There is {have}.")
+        inputs = {root: _Input.of(root, given[root]) for found in roots.values() for root in found}
+        made = {name: raw for name, raw in fields.items() if name not in self.parts}
+        for name, part in self.parts.items():
+            if part is None:
+                continue
+            if part.meta.undo_aliases().meta.is_column():
+                made[name] = given[roots[name][0]].alias(name)
+            else:
+                made[name] = _evaluated(name, part, [inputs[root] for root in roots[name]], height)
+        order = [*fields, *(name for name in made if name not in fields)]
+        return {name: made[name] for name in order if name in made}
+
+
+@dataclass(frozen=True, slots=True)
+class _Input:
+    """A field as expressions see it.
+
+    Args:
+        values: Int64, Decimal, Boolean or String.
+        present: Boolean: whether the document has the field.
+        exact: Whether a string of the column is always a JSON string: else it may be JSON text of something else.
+    """
+
+    values: pl.Series
+    present: pl.Series
+    exact: bool
+
+    @classmethod
+    def of(cls, name: str, raw: pl.Series) -> _Input:
+        found = column(name, raw)
+        values = found.typed if found.kind in ("int", "decimal", "bool") else found.text
+        values = values.cast(pl.Null) if found.kind == "empty" else values
+        exact = found.kind not in ("json", "mixed") and not found.note
+        escaped = raw.filter(raw.str.contains(SURROGATE)).unique() if exact else raw.clear()
+        halved = any(LONE_SURROGATE.search(json.loads(text, strict=False)) for text in escaped)
+        return cls(values.alias(name), raw.is_not_null(), exact and not halved)
+
+    def wider(self, *, decimals: bool) -> pl.Series:
+        """The same values in a type with room for more; Polars rounds and wraps to a type's limits silently."""
+        dtype = self.values.dtype
+        if isinstance(dtype, pl.Decimal):
+            whole = self.values.cast(pl.String).str.strip_chars_start("-").str.split(".").list.first()
+            room = DECIMAL_DIGITS - int(whole.str.len_bytes().max() or 0)  # type: ignore[arg-type]  # whole numbers
+            return self.values.cast(pl.Decimal(DECIMAL_DIGITS, max(min(dtype.scale + FINER, room), dtype.scale)))
+        if dtype.is_integer():
+            return self.values.cast(pl.Decimal(DECIMAL_DIGITS, FINER) if decimals else pl.Int128)
+        return self.values
+
+
+def _evaluated(name: str, part: pl.Expr, inputs: Sequence[_Input], height: int) -> pl.Series:
+    """The raw texts that an expression gives."""
+    found = _run(name, part, [each.values for each in inputs], height)
+    texts = _texts(name, found)
+    if isinstance(found.dtype, pl.String) and not all(each.exact for each in inputs):
+        odd = ", ".join(repr(each.values.name) for each in inputs if not each.exact)
+        raise StepFault(
+            f"makes text for {name!r} of {odd}, which holds other values than strings: it cannot be told whether "
+            "that is a string or JSON. Use a plain function."
+        )
+    wide = [each.wider(decimals=isinstance(found.dtype, pl.Decimal)) for each in inputs]
+    half = height // 2
+    try:
+        again = pl.concat(
+            [
+                _texts(name, _run(name, part, [values[start:end] for values in wide], end - start))
+                for start, end in ((0, half), (half, height))
+            ]
+        )
+    except StepFault:
+        again = None
+    if again is None or not again.equals(texts):
+        raise StepFault(
+            f"makes {found.dtype} for {name!r} that is not exact: in wider types, or over fewer documents, it gives "
+            "something else. Round or cast so that it does not matter, or use a plain function."
+        )
+    if not inputs:
+        return texts.fill_null("null").alias(name)
+    present = pl.select(
+        pl.any_horizontal(each.present.alias(str(place)) for place, each in enumerate(inputs))
+    ).to_series()
+    return texts.zip_with(texts.is_not_null() | ~present, pl.Series(["null"])).alias(name)
+
+
+def _run(name: str, part: pl.Expr, values: Sequence[pl.Series], height: int) -> pl.Series:
+    """An expression's column over the documents; fields without any value take a type that it can do with."""
+    frame = pl.DataFrame({each.name: each for each in values} or {"": pl.repeat(None, height, eager=True)})
+    empty = [each.name for each in values if each.dtype == pl.Null]
+    failed: pl.exceptions.PolarsError | None = None
+    for dtype in EMPTY if empty else EMPTY[:1]:
+        try:
+            found = frame.cast(dict.fromkeys(empty, dtype)).select(part.alias("made")).to_series()
+            break
+        except pl.exceptions.PolarsError as exc:
+            failed = failed or exc
+    else:
+        have = ", ".join(f"{each.name!r} ({each.dtype})" for each in values) or "nothing"
+        raise StepFault(f"failed for {name!r}, made of {have}: {failed}.", cause=failed) from failed
+    if len(found) == 1 and height != 1:
+        found = found.new_from_index(0, height)
+    if len(found) != height:
+        raise StepFault(f"makes {len(found):,} values for {name!r} of {height:,} documents.")
+    return found
+
+
+def _texts(name: str, values: pl.Series) -> pl.Series:
+    try:
+        return encoded_series(values)
+    except (TypeError, ValueError) as exc:
+        raise StepFault(f"makes {values.dtype} for {name!r}: {exc}. Cast it to an exact type.", cause=exc) from exc

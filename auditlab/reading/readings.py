@@ -1,0 +1,271 @@
+"""Readings: a log whose documents are read otherwise than recorded, through renames or upcasters.
+
+A reading works on the distinct documents of an entity type after they were split and before they are typed. The rows,
+their order and all that is said about the log itself (evidence, drift, an archive) stay those of the original.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
+from uuid import uuid4
+
+import polars as pl
+
+from auditlab import documents
+from auditlab.recorded import Recorded
+from auditlab.values import canonical
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from auditlab.documents import Documents, Split
+    from auditlab.order import Sequence
+    from auditlab.shape import Shape
+
+__all__ = ["DOC", "Images", "Read", "Reading", "assembled", "equal_values", "staged"]
+
+DOC = f"\x00doc {uuid4().hex}"
+"""The name of a helper column beside fields; a field may be called anything, but not what nobody can know."""
+EXAMPLES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """The documents of one entity type on their way from the recorded text to typed columns.
+
+    Args:
+        entity_type: Its name.
+        changes: The type's changes by row: the canonical columns.
+        previous: UInt32 by row: the row of the change that left what this one found; null where nothing is known to
+            have been left.
+        fields: field -> String, its raw JSON text by document, null where it is missing.
+        texts: String by document: its text, null where a reading made it of other fields.
+        kinds: field -> kind, as the source's catalog declares them.
+        before: UInt32 by row: the number of the before image; null where there is none.
+        after: The same of the after image.
+    """
+
+    entity_type: str
+    changes: pl.DataFrame
+    previous: pl.Series
+    fields: dict[str, pl.Series]
+    texts: pl.Series
+    kinds: Mapping[str, str]
+    before: pl.Series
+    after: pl.Series
+
+    def made(self, fields: dict[str, pl.Series], touched: pl.Series, kinds: Mapping[str, str] | None = None) -> Images:
+        """The same documents with other fields; ``touched`` (Boolean by document) says whose text is not as it was."""
+        texts = self.texts.zip_with(~touched, pl.Series([None], dtype=pl.String))
+        held = {name: raw for name, raw in fields.items() if raw.null_count() < len(raw)}
+        return replace(self, fields=held, texts=texts, kinds=self.kinds if kinds is None else kinds)
+
+    def where(self, docs: pl.Series) -> str:
+        """The changes that have one of these documents (Boolean by document), counted, with the first ids."""
+        numbers = docs.arg_true().cast(pl.UInt32).implode()
+        held = (self.before.is_in(numbers) | self.after.is_in(numbers)).fill_null(value=False)
+        ids = self.changes["id"].filter(held).unique().sort()
+        more = ", ..." if len(ids) > EXAMPLES else ""
+        counted = "1 change" if len(ids) == 1 else f"{len(ids):,} changes"
+        return f"{counted} (id {', '.join(map(str, ids[:EXAMPLES]))}{more})"
+
+    def documents(self) -> Documents:
+        """The documents with their types; those that a reading made have a text put together from their fields."""
+        texts = self.texts
+        if texts.null_count():
+            texts = texts.zip_with(texts.is_not_null(), assembled(self.fields, len(texts)))
+        flags = pl.DataFrame(schema={"doc": pl.UInt32, "flag": pl.String})
+        return documents.typed(documents.Split(texts, self.fields, flags, self.before, self.after), self.kinds)
+
+
+class Reading(Protocol):
+    """One way to read the documents of some entity types."""
+
+    @property
+    def words(self) -> str:
+        """The reading in words."""
+
+    @property
+    def entity_types(self) -> tuple[str, ...]:
+        """The entity types whose documents it reads otherwise."""
+
+    def read(self, images: Images) -> Images:
+        """The images of one of those types as they are to be read."""
+
+
+class Read(Recorded):
+    """A log that is read through renames or upcasters; it shares everything but documents with the original.
+
+    Args:
+        original: The log as recorded.
+        through: The readings, first to last.
+    """
+
+    def __init__(self, original: Recorded, through: tuple[Reading, ...]) -> None:
+        vars(self).update(vars(original))
+        self._original = original
+        self._through = through
+        self._parts: dict[tuple[str, ...], Recorded] = {}
+        self._documents: dict[str, Documents] = {}
+        self._shapes: dict[str, Shape] = {}
+
+    @classmethod
+    def of(cls, recorded: Recorded, reading: Reading) -> Read:
+        """``recorded`` read through one reading more."""
+        through = recorded._through if isinstance(recorded, Read) else ()  # noqa: SLF001 - its own class
+        return cls(recorded.original, (*through, reading))
+
+    @property
+    def original(self) -> Recorded:
+        """The log as recorded."""
+        return self._original
+
+    @property
+    def readings(self) -> tuple[str, ...]:
+        """How the documents are read, in words."""
+        return tuple(reading.words for reading in self._through)
+
+    @cached_property
+    def _read(self) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+        return self._original._read  # noqa: SLF001 - its own class
+
+    @cached_property
+    def sequence(self) -> Sequence:
+        """The original's order: images link as they were recorded."""
+        return self._original.sequence
+
+    @cached_property
+    def changes(self) -> pl.DataFrame:
+        """The original's changes."""
+        return self._original.changes
+
+    def part(self, entity_types: tuple[str, ...]) -> Recorded:
+        """The same reading of a part of the original."""
+        original = self._original.part(entity_types)
+        if original is self._original:
+            return self
+        if entity_types not in self._parts:
+            self._parts[entity_types] = Read(original, self._through)
+        return self._parts[entity_types]
+
+    def _typed(self, entity_type: str, parts: Split, own: pl.DataFrame, steps: pl.DataFrame) -> Documents:
+        through = [reading for reading in self._through if entity_type in reading.entity_types]
+        if not through:
+            return super()._typed(entity_type, parts, own, steps)
+        images = Images(
+            entity_type,
+            own,
+            _previous(own, steps),
+            parts.fields,
+            parts.texts,
+            self.facts.kinds.get(entity_type, {}),
+            parts.before,
+            parts.after,
+        )
+        for reading in through:
+            images = reading.read(images)
+        return images.documents()
+
+
+def _previous(own: pl.DataFrame, steps: pl.DataFrame) -> pl.Series:
+    """By row of ``own``: the row of the change that left what its before image shows; null where none is known.
+
+    A change of a key stands in two entities: what it found was left by the last change of the one that it ended.
+    """
+    rows = own.select("position").with_row_index("row")
+    told = steps.select("entity", "ends", "operation", "position", image=pl.coalesce("before_at", "position"))
+    for at, name in (("position", "row"), ("image", "shown")):
+        places = rows.select(pl.col("position").alias(at), pl.col("row").alias(name))
+        told = told.join(places, on=at, how="left", maintain_order="left")
+    same = (pl.col("entity") == pl.col("entity").shift()) & ~pl.col("ends").shift()
+    told = told.select("operation", row="shown", previous=pl.when(same).then(pl.col("row").shift()))
+    known = told.filter((pl.col("operation") != "TRUNCATE") & pl.col("previous").is_not_null())
+    left = known.unique("row", keep="first", maintain_order=True).select("row", "previous")
+    return rows.select("row").join(left, on="row", how="left", maintain_order="left")["previous"]
+
+
+def staged(images: Images, own: pl.Series) -> tuple[Images, pl.Series]:
+    """Tell the documents of different stages apart: the same text may mean another thing before and after a change.
+
+    An after image is of the stage in which its change was written. A before image shows what was there: where it is
+    equal to what the change before left it is of that change's stage, else of its own change's.
+
+    Args:
+        images: The images.
+        own: By row: the stage in which each change was written; may be null.
+
+    Returns:
+        The images with no document in two stages, and the stage of each document.
+    """
+    left = pl.DataFrame({"doc": images.after.gather(images.previous), "stage": own.gather(images.previous)})
+    before = pl.DataFrame({"doc": images.before, "own": own}).hstack(left.select(pl.all().name.prefix("left_")))
+    open_ = before.select(
+        (pl.col("own").ne_missing(pl.col("left_stage")) & (pl.col("doc") != pl.col("left_doc"))).fill_null(value=False)
+    ).to_series()
+    pairs = before.filter(open_).select("doc", "left_doc").unique()
+    same = pairs.filter(_equal(images, pairs["doc"], pairs["left_doc"])).with_columns(same=True)
+    before = before.join(same, on=["doc", "left_doc"], how="left", maintain_order="left")
+    carried = pl.col("left_doc").is_not_null() & (
+        (pl.col("doc") == pl.col("left_doc")) | pl.col("same").fill_null(value=False)
+    )
+    stages = before.select("doc", stage=pl.when(carried).then("left_stage").otherwise("own"))
+    stages = pl.concat([stages, pl.DataFrame({"doc": images.after, "stage": own})])
+    return _parted(images, stages)
+
+
+def _parted(images: Images, stages: pl.DataFrame) -> tuple[Images, pl.Series]:
+    """The images with one document for each pair of a document and a stage; ``stages``: first before, then after."""
+    pairs = stages.filter(pl.col("doc").is_not_null()).unique().sort("doc", "stage")
+    if len(pairs) == len(images.texts):
+        return images, pairs["stage"]
+    numbers = stages.join(
+        pairs.with_row_index("number"), on=["doc", "stage"], how="left", nulls_equal=True, maintain_order="left"
+    )["number"].cast(pl.UInt32)
+    docs, half = pairs["doc"], len(images.before)
+    parted = replace(
+        images,
+        fields={name: raw.gather(docs) for name, raw in images.fields.items()},
+        texts=images.texts.gather(docs),
+        before=numbers[:half],
+        after=numbers[half:],
+    )
+    return parted, pairs["stage"]
+
+
+def _equal(images: Images, one: pl.Series, other: pl.Series) -> pl.Series:
+    """Boolean: whether each two documents (by number) are equal as values."""
+    same = pl.repeat(value=True, n=len(one), eager=True)
+    for name, raw in images.fields.items():
+        pair = pl.DataFrame({"one": raw.gather(one), "other": raw.gather(other)})
+        alike = pair["one"].eq_missing(pair["other"])
+        left = same & ~alike & pair["one"].is_not_null() & pair["other"].is_not_null()
+        if left.any():
+            alike |= left & equal_values(pair["one"], pair["other"], images.kinds.get(name))
+        same &= alike
+    return same
+
+
+def equal_values(one: pl.Series, other: pl.Series, kind: str | None) -> pl.Series:
+    """Boolean: whether each two raw JSON texts are the same value; true where either is null."""
+    pairs = pl.DataFrame({"one": one, "other": other})
+    distinct = pairs.filter(pl.col("one") != pl.col("other")).unique()
+    same = [canonical(a, kind) == canonical(b, kind) for a, b in distinct.iter_rows()]
+    told = distinct.with_columns(pl.Series("same", same, dtype=pl.Boolean))
+    return pairs.join(told, on=["one", "other"], how="left", maintain_order="left")["same"].fill_null(value=True)
+
+
+def assembled(fields: Mapping[str, pl.Series], height: int) -> pl.Series:
+    """Each document's JSON text, put together from the raw texts of the fields that it has."""
+    keys = (json.dumps(name, ensure_ascii=False) + ": " for name in fields)
+    cells = [
+        (pl.lit(key) + pl.lit(raw)).alias(str(place))
+        for place, (key, raw) in enumerate(zip(keys, fields.values(), strict=True))
+    ]
+    empty = pl.repeat("", height, eager=True)
+    if not cells:
+        return "{" + empty + "}"
+    joined = pl.select(cells).select(pl.concat_str(pl.all(), separator=", ", ignore_nulls=True)).to_series()
+    return "{" + joined + "}"

@@ -1,0 +1,179 @@
+"""As of a mark: the state that a transaction snapshot saw, neither more nor less.
+
+What a snapshot sees is no prefix of the log's order. Inside an entity it is one, because a writer waits for the row
+until the transaction before it is over: there the state is the version after the last change that was seen. Where it is
+none, the entity is put in order anew, from the changes that were seen alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from auditlab import queries
+from auditlab.engines import PolarsEngine
+from auditlab.engines.base import params_frame
+from auditlab.errors import BadOption, IncompleteLog, MarkMismatch, NoData
+from auditlab.marks import Mark, TransactionSnapshot, named
+from auditlab.visibility import same_system
+
+if TYPE_CHECKING:
+    from auditlab.selection import Selected
+    from auditlab.shape import Shape
+
+__all__ = ["live_seen", "view"]
+
+UPPER = "changes before"
+"""How the filter of a load that ends at a time begins, in words."""
+
+
+def view(selected: Selected, mark: Mark | str | None, snapshot: str | None) -> TransactionSnapshot:
+    """What a mark, or the text of a snapshot, saw: checked that this log can tell.
+
+    Raises:
+        UnknownMark: no mark of that name is beside the log, or several are.
+        BadMark: the text is no snapshot.
+        MarkMismatch: the mark, or the log's transaction ids, are of another system or timeline.
+        IncompleteLog: changes have no transaction id, or the log does not say up to where it goes.
+        NoData: the mark saw what the log does not have, or is older than what it has.
+    """
+    facts = selected.recorded.facts
+    if isinstance(mark, str):
+        mark = named(facts.marks, mark)
+    elif mark is not None and not isinstance(mark, Mark):
+        raise BadOption(f"mark= takes a Mark or the name of one, got {mark!r}.")
+    if mark is not None:
+        same_system(facts, mark)
+    seen = mark.sees if mark is not None else TransactionSnapshot.of(snapshot or "")
+    _known_ids(selected)
+    _covered(selected, mark, seen)
+    _after_baselines(selected, seen, mark)
+    return seen
+
+
+def live_seen(selected: Selected, shape: Shape, seen: TransactionSnapshot) -> pl.DataFrame:
+    """The type's versions that a snapshot saw, by entity_id, with ``state`` and the typed fields."""
+    steps = shape.images
+    vis = seen.seen(steps["transaction_id"])
+    frame = steps.select("entity", "entity_id").with_columns(vis=vis)
+    same = pl.col("entity") == pl.col("entity").shift()
+    torn = frame.filter((same & pl.col("vis") & ~pl.col("vis").shift()).fill_null(value=False))
+    if len(torn) and selected.entity_id is not None:
+        torn = torn.filter(pl.col("entity_id") == selected.entity_id)
+    parts = []
+    if len(torn):
+        anew = selected.recorded.shape_seen(shape.entity_type, seen)
+        parts.append(_answer(selected, anew, seen, only=torn["entity_id"]))
+    parts.append(_answer(selected, shape, seen, without=torn["entity_id"]))
+    return pl.concat(parts).sort("entity_id", maintain_order=True) if len(parts) > 1 else parts[0]
+
+
+def _answer(
+    selected: Selected,
+    shape: Shape,
+    seen: TransactionSnapshot,
+    *,
+    only: pl.Series | None = None,
+    without: pl.Series | None = None,
+) -> pl.DataFrame:
+    """The state of each entity after the last of its changes that was seen; of some entities, or of all but some."""
+    keep = pl.lit(value=True)
+    if selected.entity_id is not None:
+        keep = pl.col("entity_id") == selected.entity_id
+    if only is not None:
+        keep &= pl.col("entity_id").is_in(only.implode())
+    elif without is not None and len(without):
+        keep &= ~pl.col("entity_id").is_in(without.implode())
+    if isinstance(selected.engine, PolarsEngine):
+        rows = shape.versions.gather(_last(shape, seen)) if len(shape.versions) else shape.versions
+        return shape.with_fields(rows.filter(keep).sort("entity_id"))
+    tables = {
+        "steps": shape.places.filter(keep),
+        "history": shape.history.with_columns(shape.version_places),
+        "running": pl.DataFrame({"transaction_id": pl.Series(seen.running, dtype=pl.Int64)}),
+        "params": params_frame(xmin=(seen.xmin, pl.Int64()), xmax=(seen.xmax, pl.Int64())),
+    }
+    answer = selected.engine.run(queries.text("analysis", "as_of_mark"), tables, {})
+    return answer.drop("place")
+
+
+def _last(shape: Shape, seen: TransactionSnapshot) -> pl.Series:
+    """The rows in ``versions`` of the states after each entity's last change that was seen, or before its first."""
+    places = shape.places
+    vis = seen.seen(places["transaction_id"])
+    frame = places.select("entity", "made", "found").with_columns(vis=vis)
+    same = pl.col("entity") == pl.col("entity").shift(-1)
+    last = pl.col("vis") & ~(same & pl.col("vis").shift(-1)).fill_null(value=False)
+    first = (pl.col("entity") != pl.col("entity").shift()).fill_null(value=True)
+    row = pl.when(last).then(pl.col("made")).when(first & ~pl.col("vis")).then(pl.col("found"))
+    return frame.select(row=row)["row"].drop_nulls()
+
+
+def _known_ids(selected: Selected) -> None:
+    recorded = selected.recorded
+    rows = recorded.changes.filter(pl.col("entity_type").is_in(selected.entity_types))
+    ids = rows["transaction_id"]
+    none = ids.null_count() + int((ids < 1).sum())
+    if none:
+        raise IncompleteLog(
+            f"a mark tells by transaction ids, and {none:,} of {len(rows):,} changes have none. "
+            "Ask as of a time or of a change (at=, id=)."
+        )
+    if recorded.facts.snapshot is not None:
+        foreign = ids.filter(~TransactionSnapshot.of(recorded.facts.snapshot).seen(ids))
+        if len(foreign):
+            raise MarkMismatch(
+                f"{len(foreign):,} changes have transaction ids (e.g. {foreign[0]}) that were not committed when the "
+                "log was read: the ids are of another system, of which this log was restored."
+            )
+
+
+def _covered(selected: Selected, mark: Mark | None, seen: TransactionSnapshot) -> None:
+    """Refuse where the snapshot saw, or may have seen, what the log does not have."""
+    facts = selected.recorded.facts
+    start, end = facts.coverage.start, facts.coverage.end
+    if start is None or end is None:
+        raise NoData("the log holds no change; asked for its state as of a mark.")
+    if facts.snapshot is not None:
+        missing = TransactionSnapshot.of(facts.snapshot).unseen_of(seen)
+        if missing is not None:
+            raise NoData(
+                f"the mark is younger than the log: it may have seen transaction {missing}, which was at work when the "
+                "log was read, or begun later. Load the log again."
+            )
+    cut = facts.snapshot is None or any(UPPER in words for words in facts.filters)
+    if mark is None:
+        if cut:
+            raise IncompleteLog(
+                "whether the log has all that this snapshot saw cannot be told: it says neither when it was taken, nor "
+                "does the log say in which snapshot it was read whole. Give a Mark, which has its time, or load the "
+                "log from its database without end=."
+            )
+        if not seen.seen(selected.recorded.changes["transaction_id"]).any():
+            raise NoData("the snapshot saw no change of this log: the log begins later.")
+        return
+    if mark.at < start or (cut and mark.at > end):
+        span = f"{start.isoformat(sep=' ')} to {end.isoformat(sep=' ')}"
+        raise NoData(
+            f"the log covers {span}; asked for the mark {mark}. "
+            "Where a file or a frame is known to be complete for longer, load it with coverage=(start, end)."
+        )
+
+
+def _after_baselines(selected: Selected, seen: TransactionSnapshot, mark: Mark | None) -> None:
+    """Refuse where states that the log begins with were not there yet: what was there before is not in the log."""
+    whole = {name: last for name, (_, last) in selected.recorded.whole.items() if name in selected.entity_types}
+    rows = selected.recorded.changes.filter(pl.col("entity_type").is_in(list(whole)))
+    leading = (pl.col("operation") == "SNAPSHOT") & (
+        pl.col("position") <= pl.col("entity_type").replace_strict(whole, default=-1, return_dtype=pl.Int64)
+    )
+    early = rows.filter(pl.col("baseline") | leading)
+    late = early.filter(~seen.seen(early["transaction_id"]))
+    if len(late):
+        types = ", ".join(late["entity_type"].unique().sort())
+        asked = f"the mark {mark}" if mark is not None else "this snapshot"
+        raise NoData(
+            f"the log of {types} begins with states (a baseline) of which {len(late):,} were not there yet as of "
+            f"{asked}. What was there before is not in the log."
+        )

@@ -1,0 +1,170 @@
+"""As of a mark and as of a time, against simulated interleavings that know what a reader saw; and what is refused."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections import Counter
+from datetime import datetime, timedelta
+from itertools import takewhile
+from random import Random
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+
+import auditlab as al
+from auditlab.errors import BadMark, IncompleteLog, NoData, UncertainTime
+from auditlab.testing import Oracle, assert_states, histories, make_log
+from auditlab.testing.schedules import START, schedule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from auditlab.testing.schedules import Schedule
+
+ENGINES = ("polars", "duckdb")
+NIGHTLY = os.environ.get("AUDITLAB_HYPOTHESIS") == "nightly"
+SEEDS = range(1000 if NIGHTLY else 12)
+TICK = timedelta(microseconds=1)
+
+
+def log_of(happened: Schedule, rows: pl.DataFrame | None = None) -> al.ChangeLog:
+    rows = happened.log if rows is None else rows
+    return al.from_arrow(rows.sample(fraction=1, shuffle=True, seed=1), coverage=(START, happened.end))
+
+
+def states(frame: pl.DataFrame) -> dict[str, int]:
+    return dict(frame.select("entity_id", "n").iter_rows()) if "n" in frame.columns else {}
+
+
+def judged(log: al.ChangeLog, happened: Schedule, moment: datetime) -> Counter[str]:
+    """How many entities are right, right and flagged, wrong and flagged, wrong and not flagged at a moment."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UncertainTime)
+        told = log.as_of(moment)
+    doubted = log.doubtful(moment)
+    answer, truth = states(told), happened.at(moment)
+    flagged = set(told.filter(~pl.col("certain"))["entity_id"]) | set(doubted.filter(~pl.col("present"))["entity_id"])
+    assert set(doubted.filter("present")["entity_id"]) <= flagged
+    count: Counter[str] = Counter()
+    for key in answer.keys() | truth.keys():
+        right = answer.get(key) == truth.get(key)
+        count[f"{'right' if right else 'wrong'}{', flagged' if key in flagged else ''}"] += 1
+    return count
+
+
+def moments(happened: Schedule, seed: int) -> list[datetime]:
+    """Some times: at random, and around those where something became visible or was marked."""
+    edges = [*happened.moments, *(mark.at for mark in happened.marks), *(mark.since for mark in happened.marks)]
+    edges += happened.log["changed_at"].unique().to_list()
+    near = [edge + step * TICK for edge in edges for step in (-1, 0, 1)]
+    span = (happened.end - START) // TICK
+    random = Random(seed)  # noqa: S311 - times, not a secret
+    every = [moment for moment in near if START <= moment <= happened.end]
+    return random.sample(every, min(12, len(every))) + [START + random.randrange(span) * TICK for _ in range(4)]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_as_of_a_mark_is_exactly_what_was_seen(engine: str):
+    checks = 0
+    for seed in SEEDS if engine == "polars" else SEEDS[:4]:
+        happened = schedule(seed)
+        log = log_of(happened).on(engine).with_marks(happened.marks)
+        begun = happened.log["changed_at"].min()
+        for mark, seen in zip(happened.marks, happened.seen, strict=True):
+            if begun is not None and mark.at >= begun:
+                assert states(log.as_of(mark=mark)) == seen, (seed, mark)
+                checks += len(seen)
+    assert checks > 100
+
+
+@pytest.mark.parametrize("clock", ["changed_at", "committed_at"])
+def test_as_of_a_time_is_never_wrong_without_saying_so(clock: str):
+    """With all marks, with every fourth, with none; as long as no transaction lasted longer than was said."""
+    totals: dict[str, Counter[str]] = {}
+    for seed in SEEDS:
+        happened = schedule(seed)
+        rows = happened.log if clock == "changed_at" else happened.committed()
+        within = (happened.longest if clock == "changed_at" else happened.slowest) + TICK
+        plain = log_of(happened, rows)
+        assert plain.facts.clock == clock
+        for name, marks in (("all", happened.marks), ("few", happened.marks[::4]), ("none", ())):
+            log = plain.with_marks(marks, visible_within=within.total_seconds())
+            for moment in moments(happened, seed):
+                count = judged(log, happened, moment)
+                assert not count["wrong"], (seed, name, moment)
+                totals.setdefault(name, Counter()).update(count)
+        for moment in moments(happened, seed):
+            totals.setdefault("taken as the truth", Counter()).update(judged(plain, happened, moment))
+    assert totals["taken as the truth"]["wrong"] > 0, "the schedules must put the plain cut in the wrong"
+    flagged = {name: count["right, flagged"] + count["wrong, flagged"] for name, count in totals.items()}
+    assert flagged["all"] < flagged["few"] < flagged["none"]
+    assert totals["all"]["wrong, flagged"] < totals["taken as the truth"]["wrong"]
+
+
+def snapshots(ids: list[int], random: Random) -> Iterator[tuple[str, set[int]]]:
+    """Some snapshots of these transactions, whatever rows they wrote: the text, and those that it sees."""
+    for _ in range(3):
+        xmax = random.choice(ids) + random.randrange(2)
+        running = sorted(one for one in set(ids) if one < xmax and not random.randrange(3))
+        text = f"{running[0] if running else xmax}:{xmax}:{','.join(map(str, running))}"
+        yield text, {one for one in ids if one < xmax and one not in running}
+
+
+@pytest.mark.filterwarnings("ignore::auditlab.errors.IncompletePopulation")
+@settings(max_examples=1000 if NIGHTLY else 25, deadline=None, derandomize=not NIGHTLY, database=None)
+@given(frame=histories())
+def test_any_set_of_transactions_is_answered_as_the_oracle_does(frame: pl.DataFrame):
+    """Also where it is no prefix of an entity's changes, as no server makes it: those entities are ordered anew."""
+    log, oracle = al.from_arrow(frame), Oracle(frame.to_dicts())
+    end = log.facts.coverage.end
+    ids = frame["transaction_id"].to_list()
+    if end is None or not all(one is not None and one > 0 for one in ids):
+        if end is not None:
+            with pytest.raises(IncompleteLog, match="have none"):
+                log.as_of(mark=al.Mark(end, "1:1:"))
+        return
+    for text, seen in snapshots(ids, Random(len(ids))):  # noqa: S311 - sets, not a secret
+        mark, states_ = al.Mark(end, text), oracle.seen(seen)
+        for name in log.entity_types:
+            own = {entity: state for (entity_type, entity), state in states_.items() if entity_type == name}
+            for engine in ENGINES:
+                if begins_unseen(oracle, name, seen):
+                    with pytest.raises(NoData, match="a baseline"):
+                        log.of(name).on(engine).as_of(mark=mark)
+                else:
+                    assert_states(log.of(name).on(engine).as_of(mark=mark), own)
+
+
+def begins_unseen(oracle: Oracle, entity_type: str, seen: set[int]) -> bool:
+    """Whether a type begins with SNAPSHOTs that were read together, and not all of them are seen."""
+    own = [row for row in oracle.rows if row["entity_type"] == entity_type]
+    first = ("SNAPSHOT", own[0]["transaction_id"], own[0]["changed_at"])
+    read = takewhile(lambda row: (row["operation"], row["transaction_id"], row["changed_at"]) == first, own)
+    return any(row["transaction_id"] not in seen for row in read)
+
+
+def test_one_entity_as_of_a_mark_and_a_torn_order():
+    steps = [("INSERT", "a", {"x": 1}), ("UPDATE", "a", {"x": 2}), ("UPDATE", "a", {"x": 3}), ("INSERT", "b", {"x": 9})]
+    log = al.from_arrow(make_log(steps))
+    end = log.facts.coverage.end
+    assert end is not None
+    for engine in ENGINES:
+        one = log.on(engine).entity("a")
+        for text, x in (("2:2:", [1]), ("2:4:2,3", [1]), ("3:3:", [2]), ("2:5:2", [3]), ("1:2:1", [])):
+            assert one.as_of(mark=al.Mark(end, text))["x"].to_list() == x, text
+    assert log.as_of(mark=al.Mark(end, "2:5:2"))["x"].to_list() == [3, 9]
+
+
+def test_a_snapshot_without_its_time_needs_to_know_what_the_log_has():
+    log = al.from_arrow(make_log([("INSERT", "a", {"x": 1}), ("UPDATE", "a", {"x": 2})]))
+    with pytest.raises(IncompleteLog, match="Give a Mark"):
+        log.as_of(snapshot="2:2:")
+    with pytest.raises(NoData, match="asked for the mark"):
+        log.as_of(mark=al.Mark(START + timedelta(days=1), "2:2:"))
+    with pytest.raises(NoData, match="asked for the mark"):
+        log.as_of(mark=al.Mark(START - TICK, "2:2:"))
+    with pytest.raises(BadMark, match="aware datetime"):
+        al.Mark(datetime(2024, 1, 1), "2:2:")  # noqa: DTZ001 - that is the fault
