@@ -18,6 +18,7 @@ import auditlab as al
 from auditlab.errors import BadMark, IncompleteLog, NoData, UncertainTime
 from auditlab.testing import Oracle, assert_states, histories, make_log
 from auditlab.testing.schedules import START, schedule
+from auditlab.visibility import seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,10 +74,10 @@ def test_as_of_a_mark_is_exactly_what_was_seen(engine: str):
         happened = schedule(seed)
         log = log_of(happened).on(engine).with_marks(happened.marks)
         begun = happened.log["changed_at"].min()
-        for mark, seen in zip(happened.marks, happened.seen, strict=True):
+        for mark, truth in zip(happened.marks, happened.seen, strict=True):
             if begun is not None and mark.at >= begun:
-                assert states(log.as_of(mark=mark)) == seen, (seed, mark)
-                checks += len(seen)
+                assert states(log.as_of(mark=mark)) == truth, (seed, mark)
+                checks += len(truth)
     assert checks > 100
 
 
@@ -126,24 +127,24 @@ def test_any_set_of_transactions_is_answered_as_the_oracle_does(frame: pl.DataFr
             with pytest.raises(IncompleteLog, match="have none"):
                 log.as_of(mark=al.Mark(end, "1:1:"))
         return
-    for text, seen in snapshots(ids, Random(len(ids))):  # noqa: S311 - sets, not a secret
-        mark, states_ = al.Mark(end, text), oracle.seen(seen)
+    for text, visible in snapshots(ids, Random(len(ids))):  # noqa: S311 - sets, not a secret
+        mark, states_ = al.Mark(end, text), oracle.seen(visible)
         for name in log.entity_types:
             own = {entity: state for (entity_type, entity), state in states_.items() if entity_type == name}
             for engine in ENGINES:
-                if begins_unseen(oracle, name, seen):
+                if begins_unseen(oracle, name, visible):
                     with pytest.raises(NoData, match="a baseline"):
                         log.of(name).on(engine).as_of(mark=mark)
                 else:
                     assert_states(log.of(name).on(engine).as_of(mark=mark), own)
 
 
-def begins_unseen(oracle: Oracle, entity_type: str, seen: set[int]) -> bool:
+def begins_unseen(oracle: Oracle, entity_type: str, visible: set[int]) -> bool:
     """Whether a type begins with SNAPSHOTs that were read together, and not all of them are seen."""
     own = [row for row in oracle.rows if row["entity_type"] == entity_type]
     first = ("SNAPSHOT", own[0]["transaction_id"], own[0]["changed_at"])
     read = takewhile(lambda row: (row["operation"], row["transaction_id"], row["changed_at"]) == first, own)
-    return any(row["transaction_id"] not in seen for row in read)
+    return any(row["transaction_id"] not in visible for row in read)
 
 
 def test_one_entity_as_of_a_mark_and_a_torn_order():
@@ -168,3 +169,23 @@ def test_a_snapshot_without_its_time_needs_to_know_what_the_log_has():
         log.as_of(mark=al.Mark(START - TICK, "2:2:"))
     with pytest.raises(BadMark, match="aware datetime"):
         al.Mark(datetime(2024, 1, 1), "2:2:")  # noqa: DTZ001 - that is the fault
+
+
+def test_between_which_moments_marks_place_a_transaction_also_where_their_clocks_disagree():
+    """Two marks taken side by side: what one sees more than the other tells which was first, not their clocks."""
+
+    def second(number: int) -> datetime:
+        return START + timedelta(seconds=number)
+
+    first = al.Mark(at=second(5), began=second(1), snapshot="4:6:4")
+    then = al.Mark(at=second(4), began=second(2), snapshot="5:8:5")
+    last = al.Mark(at=second(9), snapshot="5:9:5")
+    told = seen(pl.Series([2, 4, 5, 6, 8, 10]), (last, then, first))
+    assert told.rows() == [
+        (2, None, second(4)),  # all see it: the earliest of their times
+        (4, second(1), second(4)),
+        (5, second(9), None),  # at work all the while
+        (6, second(1), second(4)),
+        (8, second(2), second(9)),
+        (10, second(9), None),
+    ]
