@@ -61,7 +61,7 @@ QUERIES = {
     "diffs": ("diffs",),
     "compare": ("compare", "compare_steps"),
     "blame": ("blame",),
-    "pit_join": ("pit_join",),
+    "pit_join": ("pit_join", "pit_join_known"),
     "timeline": ("timeline",),
     "replay": ("replay", "replay_steps"),
     "aggregate": ("aggregate",),
@@ -266,6 +266,8 @@ class ChangeLog(Generic[F]):
         *,
         entity: str = "entity_id",
         at: str = "at",
+        known: str | None = None,
+        valid: str | None = None,
         fields: Sequence[str] | None = None,
         outside: Literal["raise", "flag"] = "raise",
     ) -> F:
@@ -275,7 +277,15 @@ class ChangeLog(Generic[F]):
             return str(entity_uuid(self.entity_types[0], key))
 
         joined = pit.pit_join(
-            self._selected, spine, entity=entity, at=at, fields=fields, outside=outside, key_id=key_id
+            self._selected,
+            spine,
+            entity=entity,
+            at=at,
+            known=known,
+            valid=valid,
+            fields=fields,
+            outside=outside,
+            key_id=key_id,
         )
         return self._out(joined)
 
@@ -304,12 +314,12 @@ class ChangeLog(Generic[F]):
         self,
         parent: str,
         *,
-        items: tuple[str, str] | Mapping[str, tuple[str, str]],
+        items: aggregate_.Items,
         at: Moment | None = None,
         entity: object = None,
-        key: str | None = None,
+        key: aggregate_.Fields | None = None,
     ) -> F:
-        """:func:`auditlab.temporal.aggregate.aggregate`: parents with their children, as they were together."""
+        """:func:`auditlab.temporal.aggregate.aggregate`: parents with their children and theirs, as of one time."""
         entity_id = None if entity is None else selectors.entity_id(self._selected, parent, entity)
         if entity is not None and entity_id is None:
             raise UnknownEntity(f"no entity {entity!r} among {parent!r} in this log.")
@@ -362,11 +372,13 @@ def pit_join(
     *,
     entity: str = "entity_id",
     at: str = "at",
+    known: str | None = None,
+    valid: str | None = None,
     fields: Sequence[str] | None = None,
     outside: Literal["raise", "flag"] = "raise",
 ) -> F:
     """:func:`auditlab.temporal.pit.pit_join`: each row of a spine with its entity's state as of its time."""
-    return log.pit_join(spine, entity=entity, at=at, fields=fields, outside=outside)
+    return log.pit_join(spine, entity=entity, at=at, known=known, valid=valid, fields=fields, outside=outside)
 
 
 def reconcile(

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from auditlab.knowledge import Knowledge, records_by_clock, records_by_field
 from auditlab.origins import field_origins
 from auditlab.places import places, version_places
 from auditlab.schema import FIELD_CHANGES, HISTORY, TIME
 from auditlab.spans import SpanIndex, spans
+from auditlab.valid_time import valid_times
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,6 +62,7 @@ class Shape:
         self._truncates = changes.filter(pl.col("operation") == "TRUNCATE")
         self._truncated: int | None = self._truncates["position"].min()  # type: ignore[assignment]  # whole numbers
         self._unordered = unordered
+        self._knowledge: dict[tuple[int | None, str], Knowledge] = {}
 
     @cached_property
     def versions(self) -> pl.DataFrame:
@@ -96,12 +99,23 @@ class Shape:
     @cached_property
     def spans(self) -> pl.DataFrame:
         """``auditlab.spans.SPANS``: for each entity, when it was live, and when not and why."""
-        return spans(self.versions, self._steps, self._truncated)
+        return spans(self._steps, self._truncated)
 
     @cached_property
     def span_index(self) -> SpanIndex:
-        """The spans, indexed for lookups by entity and time."""
-        return SpanIndex.of(self.spans)
+        """The steps, indexed for lookups by entity and time."""
+        return SpanIndex.of(self._steps, self._truncated)
+
+    def knowledge(self, place: int | None, zone: str) -> Knowledge:
+        """What was known when, indexed: by the valid time of a field (its place), or by ``changed_at`` (None)."""
+        if (place, zone) not in self._knowledge:
+            if place is None:
+                records = records_by_clock(self._steps, self._truncated)
+            else:
+                valid = valid_times(self.columns[place], zone)
+                records = records_by_field(self._steps, self.versions, self._truncated, valid)
+            self._knowledge[place, zone] = Knowledge.of(records)
+        return self._knowledge[place, zone]
 
     @cached_property
     def steps(self) -> pl.DataFrame:

@@ -1,115 +1,152 @@
 """The time of each entity without a gap: not yet there, live in one version after another, deleted, live again.
 
-Every instant lies in exactly one span of an entity, so a point-in-time join is a lookup. For lookups in memory the
-spans are indexed by one exact integer: the entity's number and the rank of the span's start among all starts.
+Every instant lies in exactly one span of an entity, so a point-in-time join is a lookup: in the table of spans, or, in
+memory, by bisection in the steps themselves, which stand by entity and time already.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 from auditlab.schema import TIME
 
-__all__ = ["DELETED", "LIVE", "NOT_RECORDED", "NOT_YET", "SPANS", "SpanIndex", "spans"]
+if TYPE_CHECKING:
+    from typing import Any
 
-LIVE, DELETED, NOT_YET, NOT_RECORDED = "live", "deleted", "not yet", "not recorded"
+    from numpy.typing import NDArray
+
+__all__ = [
+    "DELETED",
+    "LIVE",
+    "NOT_RECORDED",
+    "NOT_YET",
+    "SPANS",
+    "WORDS",
+    "EntityCodes",
+    "SpanIndex",
+    "before_first",
+    "bisect",
+    "came",
+    "spans",
+    "step_word",
+    "version_of",
+]
+
+LIVE, DELETED, NOT_YET, NOT_RECORDED = WORDS = ("live", "deleted", "not yet", "not recorded")
 
 SPANS: dict[str, pl.DataType] = {
-    "entity_id": pl.String(),
+    "entity": pl.UInt32(),
     "valid_from": TIME,
     "valid_to": TIME,
     "presence": pl.String(),
     "number": pl.UInt32(),
 }
-"""One row a span, closed-open, null without limit; ``number`` is the row of the version in ``versions``."""
+"""One row a span, closed-open, null without limit. ``entity`` is the entity's place among those of its type
+(:class:`EntityCodes`), ``number`` the row of the version in ``versions``."""
+
+_OPENS = (pl.col("entity") != pl.col("entity").shift()).fill_null(value=True)
+_STATE = ~pl.col("ends") & pl.col("after").is_not_null()
+_EARLIER = pl.col("unseen") & pl.col("before").is_not_null()
+_LAST = (_STATE.cast(pl.UInt32) + _EARLIER.cast(pl.UInt32)).cum_sum() - 1
+"""The row of the last version that a step made: at most one that it found, and one that it left."""
 
 
-def spans(versions: pl.DataFrame, steps: pl.DataFrame, truncated: int | None) -> pl.DataFrame:
-    """The spans of every entity, by entity and time: ``SPANS``' columns. Versions replaced at once have none.
+def came() -> pl.Expr:
+    """Over steps: whether a row that had another key goes on as this entity."""
+    return pl.col("link").is_not_null() & ~pl.col("ends")
+
+
+def step_word() -> pl.Expr:
+    """Over steps: the place in ``WORDS`` (UInt8) of what the entity is after each."""
+    return pl.when("ends").then(1).when(pl.col("after").is_null()).then(3).otherwise(0).cast(pl.UInt8)
+
+
+def version_of() -> pl.Expr:
+    """Over steps: the row of the version that each left in ``versions`` (UInt32); null where it left none."""
+    return pl.when(_STATE).then(_LAST)
+
+
+def spans(steps: pl.DataFrame, truncated: int | None) -> pl.DataFrame:
+    """The spans of every entity, in no order: ``SPANS``' columns. Versions replaced at once have none.
 
     Args:
-        versions: :attr:`auditlab.shape.Shape.versions`, by entity and version.
-        steps: The type's steps, by entity and position.
+        steps: The type's steps by entity and turn, with the numbers of their documents (``before``, ``after``).
         truncated: The position of the type's first TRUNCATE: an entity first seen after it was absent before.
     """
-    numbered = versions.with_row_index("number")
-    live = numbered.select(
+    more = pl.col("entity") == pl.col("entity").shift(-1)
+    after = steps.select(
+        (_OPENS.cast(pl.UInt32).cum_sum() - 1).alias("entity"),
+        pl.col("effective").alias("valid_from"),
+        pl.when(more).then(pl.col("effective").shift(-1)).alias("valid_to"),
+        step_word().alias("word"),
+        version_of().alias("number"),
+    )
+    before = before_first(steps, truncated).select(
+        pl.int_range(pl.len(), dtype=pl.UInt32).alias("entity"),
+        pl.lit(None, dtype=TIME).alias("valid_from"),
+        pl.col("effective").alias("valid_to"),
+        "word",
+        "number",
+    )
+    every = pl.concat([before, after]).filter(pl.col("valid_from").ne_missing(pl.col("valid_to")))
+    return every.with_columns(presence=_words(every["word"])).select(*SPANS)
+
+
+def before_first(steps: pl.DataFrame, truncated: int | None) -> pl.DataFrame:
+    """One row an entity, its first step: entity, entity_id, turn, effective, ``row``, and what it was before.
+
+    ``word`` (UInt8) is the place of that in ``WORDS``; ``number`` the row of the version where it was there since ever.
+    """
+    numbered = steps.select("entity", "entity_id", "operation", "position", "turn", "effective", "unseen",
+                            "since_ever", "before", "ends", "after", "link", last=_LAST)  # fmt: skip
+    first = numbered.with_row_index("row").filter(_OPENS)
+    there = pl.col("since_ever") & _EARLIER
+    absent = (pl.col("operation") == "INSERT") | came()
+    if truncated is not None:
+        absent |= pl.col("position") > truncated
+    return first.select(
         "entity",
         "entity_id",
         "turn",
-        pl.lit(1).alias("part"),
-        "valid_from",
-        pl.lit(LIVE).alias("presence"),
-        "number",
+        "effective",
+        "row",
+        word=pl.when(there).then(0).when(absent).then(2).otherwise(3).cast(pl.UInt8),
+        number=pl.when(there).then(pl.col("last") - _STATE.cast(pl.UInt32)),
     )
-    ended = steps.filter("ends").select(
-        "entity", "entity_id", "turn", pl.lit(2).alias("part"), pl.col("effective").alias("valid_from"),
-        pl.lit(DELETED).alias("presence"), pl.lit(None, dtype=pl.UInt32).alias("number"),
-    )  # fmt: skip
-    absent_before = (pl.col("operation") == "INSERT") | (pl.col("link").is_not_null() & ~pl.col("ends"))
-    if truncated is not None:
-        absent_before |= pl.col("position") > truncated
-    first = (pl.col("entity") != pl.col("entity").shift()).fill_null(value=True)
-    known = numbered.filter(pl.col("valid_from").is_null()).select("entity")
-    before = steps.filter(first).join(known, on="entity", how="anti", maintain_order="left").select(
-        "entity", "entity_id", "turn", pl.lit(0).alias("part"), pl.lit(None, dtype=TIME).alias("valid_from"),
-        pl.when(absent_before).then(pl.lit(NOT_YET)).otherwise(pl.lit(NOT_RECORDED)).alias("presence"),
-        pl.lit(None, dtype=pl.UInt32).alias("number"),
-    )  # fmt: skip
-    order = ["entity", "turn", "part"]
-    every = pl.concat([before, live, ended]).sort(order, maintain_order=True)
-    more = (pl.col("entity") == pl.col("entity").shift(-1)).fill_null(value=False)
-    every = every.with_columns(valid_to=pl.when(more).then(pl.col("valid_from").shift(-1)))
-    return every.filter(pl.col("valid_from").ne_missing(pl.col("valid_to")) | ~more).select(*SPANS)
+
+
+def _words(codes: pl.Series) -> pl.Series:
+    return pl.Series(WORDS).gather(codes)
 
 
 @dataclass(frozen=True, slots=True)
-class SpanIndex:
-    """An index of spans: which span of an entity an instant lies in, found by one sorted integer key.
+class EntityCodes:
+    """The entities of a type by number, found by their id.
 
     Args:
         entity_ids: String; an entity's code is its place.
         hashes: The entity ids' hashes, sorted, no two equal; None where two ids have one hash.
         hashed: UInt32; the codes in the order of ``hashes``.
-        starts: The distinct starts of spans, sorted; a start's rank is its place in them, from 1; no start is rank 0.
-        keys: key (Int64, sorted: code * (number of starts + 1) + rank of the start) and span (UInt32). Ranks, not
-            microseconds, so that a key never overflows: it stays below entities * (spans + 1).
-        presence: By span.
-        number: By span, the row of its version.
     """
 
     entity_ids: pl.Series
     hashes: pl.Series | None
     hashed: pl.Series
-    starts: pl.Series
-    keys: pl.DataFrame
-    presence: pl.Series
-    number: pl.Series
 
     @classmethod
-    def of(cls, table: pl.DataFrame) -> SpanIndex:
-        """The index of ``SPANS``' rows, by entity and time."""
-        opens = (table["entity_id"] != table["entity_id"].shift()).fill_null(value=True)
-        entity_ids = table["entity_id"].filter(opens)
+    def of(cls, entity_ids: pl.Series) -> EntityCodes:
+        """The codes of distinct ids: their places."""
         hashes = entity_ids.hash()
         order = hashes.arg_sort()
-        begins = table["valid_from"].to_physical()
-        starts = begins.drop_nulls().unique().sort()
-        rank = begins.rank("dense").cast(pl.Int64).fill_null(0)
-        keys = (opens.cast(pl.Int64).cum_sum() - 1) * (len(starts) + 1) + rank
-        return cls(
-            entity_ids,
-            hashes.gather(order) if hashes.n_unique() == len(hashes) else None,
-            order,
-            starts,
-            pl.DataFrame({"key": keys}).with_row_index("span").set_sorted("key"),
-            table["presence"].cast(pl.Categorical),
-            table["number"],
-        )
+        hashes = hashes.gather(order)
+        same = (hashes == hashes.shift()).any()
+        return cls(entity_ids, None if same else hashes, order)
 
-    def codes(self, entity_ids: pl.Series) -> pl.Series:
+    def find(self, entity_ids: pl.Series) -> pl.Series:
         """Each entity's code (UInt32); null for one that the log does not have, and for null."""
         if self.hashes is None or self.entity_ids.is_empty():
             known = self.entity_ids.rename("id").to_frame().with_row_index("code")
@@ -120,14 +157,74 @@ class SpanIndex:
         same = self.entity_ids.gather(code) == entity_ids
         return code.zip_with(same.fill_null(value=False), pl.Series([None], dtype=code.dtype))
 
-    def find(self, codes: pl.Series, at: pl.Series) -> pl.Series:
-        """The number of the span (UInt32) that holds each entity at each time; null where either is null."""
-        rank = self.starts.search_sorted(at.to_physical().fill_null(0), side="right").cast(pl.Int64)
+
+@dataclass(frozen=True, slots=True)
+class SpanIndex:
+    """The steps of a type as they stand, by entity and time, with each entity's place among them.
+
+    Args:
+        codes: The entities.
+        first: By entity, its first step; and the number of steps at the end.
+        effective: By step, microseconds since 1970, never running backwards inside an entity.
+        word: By step, the place in ``WORDS`` of what the entity was after it.
+        last: By step, the row of the last version up to it.
+        before: By entity, ``word`` and ``number`` (the row of its version) before its first step.
+    """
+
+    codes: EntityCodes
+    first: NDArray[np.int64]
+    effective: NDArray[np.int64]
+    word: pl.Series
+    last: pl.Series
+    before: pl.DataFrame
+
+    @classmethod
+    def of(cls, steps: pl.DataFrame, truncated: int | None) -> SpanIndex:
+        """The index of a type's steps, see :func:`spans`."""
+        before = before_first(steps, truncated)
+        after = steps.select(step_word().alias("word"), _LAST.alias("last"))
+        return cls(
+            EntityCodes.of(before["entity_id"]),
+            np.append(before["row"].cast(pl.Int64).to_numpy(), len(steps)),
+            steps["effective"].to_physical().to_numpy(),
+            after["word"],
+            after["last"],
+            before.select("word", "number"),
+        )
+
+    def find(self, codes: pl.Series, at: pl.Series) -> pl.DataFrame:
+        """What each entity was at each time: ``presence`` and ``number``, the row of its version; null where unknown.
+
+        Args:
+            codes: UInt32; what ``codes.find`` gives.
+            at: Datetime us UTC, of the same length; null as the code.
+        """
         known = codes.is_not_null() & at.is_not_null()
-        keys = (codes.cast(pl.Int64) * (len(self.starts) + 1) + rank).alias("key")
-        asked = pl.DataFrame({"key": keys}).with_row_index("row").filter(known).sort("key")
-        found = asked.join_asof(self.keys, on="key").sort("row")
-        if len(found) == len(keys):
-            return found["span"]
-        whole = pl.DataFrame({"row": pl.int_range(len(keys), dtype=pl.UInt32, eager=True)})
-        return whole.join(found, on="row", how="left", maintain_order="left")["span"]
+        code = codes.filter(known)
+        place = code.to_numpy()
+        first = self.first[place]
+        step = bisect(self.effective, at.filter(known).to_physical().to_numpy(), first, self.first[place + 1]) - 1
+        begun, row = pl.Series(step >= first), pl.Series(np.maximum(step, 0))
+        word = self.word.gather(row).zip_with(begun, self.before["word"].gather(code))
+        number = self.last.gather(row).zip_with(begun, self.before["number"].gather(code))
+        found = pl.DataFrame({"presence": _words(word), "number": number}).with_columns(
+            pl.when(pl.col("presence") == LIVE).then("number")
+        )
+        if known.all():
+            return found
+        line = pl.select(pl.when(known).then(known.cast(pl.UInt32).cum_sum() - 1)).to_series()
+        return pl.DataFrame([found[name].gather(line) for name in found.columns])
+
+
+def bisect(
+    values: NDArray[np.int64], targets: NDArray[np.int64], low: NDArray[np.int64], high: NDArray[np.int64]
+) -> NDArray[Any]:
+    """For each target the place after the last value that is not above it, in ``values[low:high]``, which is sorted."""
+    low, high = low.copy(), high.copy()
+    for _ in range(int((high - low).max(initial=0)).bit_length()):
+        middle = (low + high) >> 1
+        open_still = low < high
+        right = open_still & (values[np.minimum(middle, len(values) - 1)] <= targets)
+        low = np.where(right, middle + 1, low)
+        high = np.where(open_still & ~right, middle, high)
+    return low

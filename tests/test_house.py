@@ -31,9 +31,32 @@ LAYERS = (
     {"errors"},
     {"schema", "clock", "marks", "queries"},
     {"engines"},
-    {"description", "dictionary", "documents", "encoding", "keyfields", "keys", "layouts", "lazy", "lineage", "linked"}
-    | {"links", "literals", "lives", "malformed", "order", "origins", "placeholders", "places", "reading", "recorded"}
-    | {"records", "rekeys", "selection", "shape", "spans", "values", "visibility"},
+    {
+        "description",
+        "dictionary",
+        "documents",
+        "encoding",
+        "keyfields",
+        "keys",
+        "knowledge",
+        "layouts",
+        "lazy",
+        "lineage",
+    }
+    | {
+        "linked",
+        "links",
+        "literals",
+        "lives",
+        "malformed",
+        "order",
+        "origins",
+        "placeholders",
+        "places",
+        "reading",
+        "recorded",
+    }
+    | {"records", "rekeys", "selection", "shape", "spans", "valid_time", "values", "visibility"},
     {"temporal"},
     {"analytics"},
     {"archive", "capture", "connection", "load"},

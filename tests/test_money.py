@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+pytestmark = pytest.mark.filterwarnings("ignore::auditlab.errors.UncertainTime")  # its moments lie seconds back
+
 TABLE = "bank.accounts"
 BEFORE = {
     "total": "0.01",

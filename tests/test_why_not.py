@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
 
 import auditlab as al
 from auditlab.errors import BadOption, IncompleteLog
-from auditlab.testing import make_log
+from auditlab.temporal.why_not import DOUBT
+from auditlab.testing import Oracle, histories, make_log
 from auditlab.testing.logs import START
+
+if TYPE_CHECKING:
+    import polars as pl
 
 ORDERS, ITEMS = {"entity_type": "orders"}, {"entity_type": "items"}
 SECOND = timedelta(seconds=1)
@@ -77,10 +84,32 @@ def test_outside_the_coverage_it_cannot_be_told():
     assert "2023-12-31 23:59:59 UTC is outside of that." in log().why_not("nobody", START - SECOND)
 
 
-def test_an_entity_that_is_there_is_not_absent():
-    assert "orders o is not absent now: it is there as the INSERT at 2024-01-01 00:00:03 UTC" in log().why_not("o")
+def test_an_entity_that_is_there_is_said_to_be():
+    assert log().why_not("o") == (
+        "orders o is there now: "
+        "the INSERT at 2024-01-01 00:00:03 UTC by an unnamed user in transaction 4 (change 4) left it."
+    )
     words = log().why_not("old", START)
-    assert "is not absent at 2024-01-01 00:00:00 UTC: it was there before its first logged change" in words
+    assert "orders old was there at 2024-01-01 00:00:00 UTC: it was there before its first logged change" in words
+
+
+def test_a_state_that_the_log_itself_puts_in_doubt_is_said_to_be():
+    steps = [("INSERT", "a", {"x": 1}), ("UPDATE", "a", {"x": 3}, {"before_snapshot": {"x": 2}})]
+    odd = al.from_arrow(make_log(steps))
+    assert odd.why_not("a", START).endswith("left it. " + DOUBT)
+    assert "not certain" not in odd.why_not("a")
+
+
+def test_before_a_first_image_it_cannot_be_told_but_after_a_truncate():
+    found = [("INSERT", "z", {"x": 1}), ("SNAPSHOT", "a", {"x": 1})]
+    assert al.from_arrow(make_log(found)).why_not("a", START) == (
+        "It cannot be told whether t a was there at 2024-01-01 00:00:00 UTC: the log first has it by a SNAPSHOT at "
+        "2024-01-01 00:00:01 UTC by an unnamed user in transaction 2 (change 2); what was before is not in the log."
+    )
+    emptied = [("INSERT", "z", {"x": 1}), ("TRUNCATE",), ("SNAPSHOT", "a", {"x": 1})]
+    words = al.from_arrow(make_log(emptied)).why_not("a", START + SECOND)
+    assert words.startswith("t a was not yet there at 2024-01-01 00:00:01 UTC: the log first has it by a SNAPSHOT at")
+    assert "after its table was emptied by TRUNCATE, at 2024-01-01 00:00:01 UTC" in words
 
 
 def test_picked_changes_cannot_tell():
@@ -92,4 +121,59 @@ def test_a_key_of_several_types_must_say_which():
     both = al.from_arrow(make_log([("INSERT", "a", {"x": 1}, ORDERS), ("INSERT", "a", {"x": 1}, ITEMS)]))
     with pytest.raises(BadOption, match="entity_type="):
         both.why_not("a")
-    assert "is not absent" in both.why_not("a", entity_type="items")
+    assert "items a is there now" in both.why_not("a", entity_type="items")
+
+
+OPENINGS = {
+    "live": "{who} was there at ",
+    "deleted": "{who} is absent at ",
+    "not yet": "{who} was not yet there at ",
+    "not recorded": "It cannot be told whether {who} was there at ",
+}
+NIGHTLY = os.environ.get("AUDITLAB_HYPOTHESIS") == "nightly"
+
+
+def agree(frame: pl.DataFrame) -> None:
+    """Of every entity at every time: the words open as the oracle says, and name the change that made it so."""
+    oracle = Oracle(frame.to_dicts())
+    log = al.from_arrow(frame)
+    operations = dict(frame.select("id", "operation").iter_rows())
+    times = sorted({time for time in frame[oracle.clock] for time in (time, time - SECOND)})
+    times = [time for time in times if time >= frame[oracle.clock].min()][:: max(1, len(times) // 5)]
+    for entity_type, entity_id in (
+        frame.select("entity_type", "entity_id").drop_nulls().unique(maintain_order=True).rows()
+    ):
+        begun = log._selected.recorded.begun.get(entity_type)  # noqa: SLF001 - a baseline bounds the coverage
+        for at in times:
+            words = log.why_not(entity_id, at, entity_type=entity_type)
+            if begun is not None and at < begun:
+                assert words.startswith("It cannot be told")
+                assert "(its baseline)" in words
+                continue
+            steps = oracle.presences(entity_type, entity_id)
+            _, word, change = [step for step in steps if step[0] is None or step[0] <= at][-1]
+            assert words.startswith(OPENINGS[word].format(who=f"{entity_type} {entity_id}")), words
+            assert f"(change {steps[1][2] if change is None else change})" in words
+            operation = operations.get(change)
+            assert ("emptied by TRUNCATE" in words) == (operation == "TRUNCATE") or word == "not yet"
+            moved = "its key was changed to" in words
+            assert moved <= bool(oracle.changed)
+            assert ("it was deleted" in words) == (operation == "DELETE" and not moved)
+            again = any(since > at for since, _, _ in steps[1:])
+            back = "It came back" in words or "Its key was taken again" in words
+            assert back == (word == "deleted" and again)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"lossy": True}, {"rekeyed": True}], ids=["whole", "with rows lost", "with keys changed"]
+)
+def test_the_words_name_the_reason_that_the_oracle_finds_over_histories(options: dict[str, bool]):
+    profile = settings(
+        max_examples=600 if NIGHTLY else 15,
+        deadline=None,
+        derandomize=not NIGHTLY,
+        database=None,
+        phases=tuple(Phase) if NIGHTLY else (Phase.explicit, Phase.generate),
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+    profile(given(histories(**options))(agree))()

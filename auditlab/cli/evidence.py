@@ -112,7 +112,8 @@ def drift(
 ) -> None:
     """Which fields appeared, vanished, changed their type or were likely renamed: when, and in which transaction.
 
-    Where [bold]logged[/bold] is false, DDL did it beside the log, and the change shown is the first that has it.
+    Where [bold]logged[/bold] is false, DDL did it beside the log, and the change shown is the first that has it. The
+    asking commands read through a renaming with --rename OLD=NEW.
 
     [bold]Examples[/bold]
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-__all__ = ["Question", "asks", "asks_as_recorded"]
+__all__ = ["Question", "asks", "asks_as_recorded", "asks_without"]
 
 P = ParamSpec("P")
 UTC = "UTC"
@@ -123,26 +123,34 @@ def _shared(
     return Question(source, tuple(types or ()), entity, zone, engine, *read, output, sql)
 
 
+def asks_without(*left_out: str) -> Callable[[Callable[Concatenate[Question, P], None]], Callable[..., None]]:
+    """Give a command SOURCE and the shared options but some: it takes a ``Question`` in their place."""
+    shared = {
+        name: parameter
+        for name, parameter in inspect.signature(_shared, eval_str=True).parameters.items()
+        if name not in left_out
+    }
+
+    def decorate(command: Callable[Concatenate[Question, P], None]) -> Callable[..., None]:
+        own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+
+        @wraps(command)
+        def run(**given: Any) -> None:  # noqa: ANN401 - the parser's own values
+            question = _shared(**{name: given.pop(name) for name in shared})
+            command(question, **given)  # type: ignore[call-arg]
+
+        parameters = [*shared.values(), *(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own)]
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        return run
+
+    return decorate
+
+
 def asks(command: Callable[Concatenate[Question, P], None]) -> Callable[..., None]:
     """Give a command SOURCE and the shared options: it takes a ``Question`` in their place."""
-    return _asking(command, left_out=())
+    return asks_without()(command)
 
 
 def asks_as_recorded(command: Callable[Concatenate[Question, P], None]) -> Callable[..., None]:
     """The same for a command about the log as it was recorded: without what reads its documents otherwise."""
-    return _asking(command, left_out=("renames",))
-
-
-def _asking(command: Callable[Concatenate[Question, P], None], *, left_out: tuple[str, ...]) -> Callable[..., None]:
-    parameters = inspect.signature(_shared, eval_str=True).parameters
-    shared = {name: parameter for name, parameter in parameters.items() if name not in left_out}
-    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
-
-    @wraps(command)
-    def run(**given: Any) -> None:  # noqa: ANN401 - the parser's own values
-        question = _shared(**{name: given.pop(name) for name in shared})
-        command(question, **given)  # type: ignore[call-arg]
-
-    every = [*shared.values(), *(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own)]
-    run.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
-    return run
+    return asks_without("renames")(command)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from auditlab.documents import Documents, Split
     from auditlab.order import Sequence
+    from auditlab.schema import LogFacts
     from auditlab.shape import Shape
 
 __all__ = ["DOC", "Images", "Read", "Reading", "assembled", "equal_values", "staged"]
@@ -151,6 +152,10 @@ class Read(Recorded):
             self._parts[entity_types] = Read(original, self._through)
         return self._parts[entity_types]
 
+    def with_facts(self, facts: LogFacts) -> Recorded:
+        """The same reading of the same rows, with other facts beside them."""
+        return Read(self._original.with_facts(facts), self._through)
+
     def _typed(self, entity_type: str, parts: Split, own: pl.DataFrame, steps: pl.DataFrame) -> Documents:
         through = [reading for reading in self._through if entity_type in reading.entity_types]
         if not through:
@@ -176,14 +181,17 @@ def _previous(own: pl.DataFrame, steps: pl.DataFrame) -> pl.Series:
     A change of a key stands in two entities: what it found was left by the last change of the one that it ended.
     """
     rows = own.select("position").with_row_index("row")
-    told = steps.select("entity", "ends", "operation", "position", image=pl.coalesce("before_at", "position"))
+    comes = pl.col("link").is_not_null() & ~pl.col("ends")  # from another entity: what it found was not left here
+    told = steps.select(
+        "entity", "ends", "position", image=pl.coalesce("before_at", "position"),
+        own=~comes & (pl.col("operation") != "TRUNCATE"),
+    )  # fmt: skip
     for at, name in (("position", "row"), ("image", "shown")):
         places = rows.select(pl.col("position").alias(at), pl.col("row").alias(name))
         told = told.join(places, on=at, how="left", maintain_order="left")
     same = (pl.col("entity") == pl.col("entity").shift()) & ~pl.col("ends").shift()
-    told = told.select("operation", row="shown", previous=pl.when(same).then(pl.col("row").shift()))
-    known = told.filter((pl.col("operation") != "TRUNCATE") & pl.col("previous").is_not_null())
-    left = known.unique("row", keep="first", maintain_order=True).select("row", "previous")
+    told = told.select("own", row="shown", previous=pl.when(same).then(pl.col("row").shift()))
+    left = told.filter(pl.col("own") & pl.col("previous").is_not_null()).drop("own")
     return rows.select("row").join(left, on="row", how="left", maintain_order="left")["previous"]
 
 

@@ -82,7 +82,9 @@ class FunctionStep:
                 faults.append((place, document, None))
                 continue
             for name, raw in document.items():
-                made.setdefault(name, [None] * height)[place] = raw
+                if name not in made:
+                    made[name] = [None] * height
+                made[name][place] = raw
         if faults:
             more = f" and failed for {len(faults) - 1:,} other documents" if len(faults) > 1 else ""
             _, words, cause = faults[0]

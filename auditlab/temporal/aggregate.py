@@ -1,59 +1,100 @@
-"""Aggregate: a parent with its children, as they were together."""
+"""Aggregate: a parent with its children, and with theirs, as they were together."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from auditlab import queries
 from auditlab.engines.base import params_frame
-from auditlab.errors import UnknownField
+from auditlab.errors import BadOption, UnknownField
+from auditlab.keys import entity_uuid
 from auditlab.schema import TIME
 from auditlab.temporal import doubt
 from auditlab.temporal.asof import META, live
+from auditlab.temporal.references import as_entity_ids, key_texts, same_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator
     from datetime import datetime
 
     from auditlab.clock import Moment
     from auditlab.selection import Selected
     from auditlab.shape import Shape
 
-__all__ = ["aggregate"]
+__all__ = ["Fields", "Items", "aggregate"]
+
+Fields = str | tuple[str, ...]
+"""The name of a field, or the names of those that make a key together."""
+
+Items = tuple[Any, ...] | Mapping[str, tuple[Any, ...]]
+"""One kind of children, or several by the names of their columns: (type, fields[, its own items[, its key]])."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of children.
+
+    Args:
+        entity_type: Their entity type.
+        refers: The fields in which they hold the parent's key.
+        items: Their own children, by the name of the column.
+        key: The fields that their own children refer to.
+    """
+
+    entity_type: str
+    refers: tuple[str, ...]
+    items: dict[str, Kind]
+    key: tuple[str, ...] | None
+
+    def types(self) -> Iterator[str]:
+        """Its entity type and those of its children."""
+        yield self.entity_type
+        for kind in self.items.values():
+            yield from kind.types()
 
 
 def aggregate(
     selected: Selected,
     parent: str,
     *,
-    items: tuple[str, str] | Mapping[str, tuple[str, str]],
+    items: Items,
     at: Moment | None = None,
     entity: str | None = None,
-    key: str | None = None,
+    key: Fields | None = None,
 ) -> pl.DataFrame:
-    """Every live parent with its live children at an instant (inclusive); without one, the latest.
+    """Every live parent with its live children at an instant (inclusive), and these with theirs; else the latest.
 
-    Children are told by their own changes: one that was deleted or moved to another parent by then is not there.
+    Children are told by their own changes: one that was deleted or moved to another parent by then is not there. One
+    whose parent is not there (a row that outlived it) is in no aggregate; ``as_of`` of its own type has it.
+
+    A child refers to the parent whose key has the same value, however it is written: ``5`` is ``5.0`` and the text
+    ``5``, an instant is the same in every zone, a uuid in any case.
 
     Args:
         selected: The log.
         parent: The parents' entity type.
-        items: The children's entity type and the field in which they hold the parent's key; or several of them, by the
-            name that their column shall have.
+        items: The children's entity type and the field in which they hold the parent's key (a tuple of fields for a key
+            of several columns), after which their own items may stand, and the fields that those refer to; or several
+            kinds of children, by the name that their column shall have, e.g.
+            ``{"items": ("orders.order_items", "order_id", {"returns": ("orders.returns", "item_id")})}``.
         at: A time; a bare date is 00:00, naive times are read in the log's zone.
         entity: One parent's entity id; without one, all.
-        key: The parents' field that the children refer to; without one ``id`` where there is such a field, else the
-            entity id.
+        key: The parents' field that the children refer to, or fields. Without it, for one field ``id`` where the
+            parents have it, else the entity id (also by the key that it is derived from); for several fields the
+            parents' fields of the same names.
 
     Returns:
-        ``as_of``'s columns of the parent, and for each kind of children a list of structs of ``as_of``'s columns,
-        named as given, or after the table.
+        ``as_of``'s columns of the parent, and for each kind of children a list, by entity_id, of structs of ``as_of``'s
+        columns and of lists of their own, named as given, or after the table.
 
     Raises:
         UnknownEntityType: the log has no such type.
         UnknownField: the children or the parents never had such a field.
+        BadOption: items are no tuple of a type and its fields, or as many fields as the key has do not stand there.
         NoData: the time is outside what the log covers.
         IncompleteLog: the log does not hold whole histories.
 
@@ -62,61 +103,119 @@ def aggregate(
         UncertainTime: entities that are absent may have been there at that time.
     """
     selected.require_states("aggregate")
-    named = {items[0].rpartition(".")[2]: items} if isinstance(items, tuple) else dict(items)
-    shape = selected.recorded.shape(parent)
-    types = (parent, *(selected.recorded.shape(entity_type).entity_type for entity_type, _ in named.values()))
+    whole = Kind(parent, (), _kinds(items), _fields(key))
+    types = tuple(dict.fromkeys(selected.recorded.shape(entity_type).entity_type for entity_type in whole.types()))
     when = selected.instant(at, *types) if at is not None else None
     selected.warn_partial(*types)
     if when is not None:
         doubt.warn_absent(selected, when, *types)
+    shape = selected.recorded.shape(parent)
     rows = live(selected, shape, when)
     if entity is not None:
         rows = rows.filter(pl.col("entity_id") == entity)
-    fields = [f"f{place}" for place in range(len(shape.columns))]
-    keys = _keys(shape, rows, key)
-    result = shape.public(rows.select(*META, *fields), META)
-    one = keys[0] if len(keys) == 1 else None
-    for name, (entity_type, field) in named.items():
-        children = _children(selected, selected.recorded.shape(entity_type), field, when, one)
-        found = pl.DataFrame({"parent": keys}).join(children, on="parent", how="left", maintain_order="left")
-        column = found["items"].fill_null(pl.Series([[]], dtype=children.schema["items"]))
-        result = result.with_columns(column.alias(name if name not in result.columns else f"items.{name}"))
-    return result
+    return _Question(selected, when).with_items(shape, rows, whole)
 
 
-def _keys(shape: Shape, rows: pl.DataFrame, key: str | None) -> pl.Series:
+def _kinds(items: object) -> dict[str, Kind]:
+    """The kinds of children by the names of their columns, or ``BadOption``."""
+    if isinstance(items, Mapping):
+        return {name: _kind(given) for name, given in items.items()}
+    kind = _kind(items)
+    return {kind.entity_type.rpartition(".")[2]: kind}
+
+
+def _kind(given: object) -> Kind:
+    if isinstance(given, tuple) and 2 <= len(given) <= 4:  # noqa: PLR2004 - type, fields, items, key
+        entity_type, refers, own, key = (*given, None, None)[:4]
+        fields = _fields(refers)
+        if isinstance(entity_type, str) and fields:
+            return Kind(entity_type, fields, {} if own is None else _kinds(own), _fields(key))
+    raise BadOption(
+        f"items= takes (entity type, field), got {given!r}. Write e.g. ('orders.order_items', 'order_id'), with the "
+        "children's own items third, or a mapping of names to such."
+    )
+
+
+def _fields(given: object) -> tuple[str, ...] | None:
+    names = (given,) if isinstance(given, str) else given
+    if names is None or (isinstance(names, tuple) and names and all(isinstance(name, str) for name in names)):
+        return names
+    raise BadOption(f"a key is the name of a field, or a tuple of names, got {given!r}.")
+
+
+def _places(shape: Shape, fields: tuple[str, ...]) -> list[int]:
     names = [column.name for column in shape.columns]
-    if key is None and "id" not in names:
-        return rows["entity_id"].rename("parent")
-    if key is not None and key not in names:
-        raise _unknown(shape, key)
-    return _key_texts(rows[f"f{names.index(key or 'id')}"]).rename("parent")
+    unknown = [name for name in fields if name not in names]
+    if unknown:
+        have = ", ".join(map(repr, names))
+        raise UnknownField(f"{shape.entity_type} never had a field {', '.join(map(repr, unknown))}. It has {have}.")
+    return [names.index(name) for name in fields]
 
 
-def _key_texts(values: pl.Series) -> pl.Series:
-    """Keys as text, the same for the same number: one type's decimals may have more digits than the other's."""
-    texts = values.cast(pl.String)
-    if isinstance(values.dtype, pl.Decimal) and values.dtype.scale:
-        texts = texts.str.strip_chars_end("0").str.strip_suffix(".")
-    return texts
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What is asked of every level: the log and the instant."""
 
+    selected: Selected
+    at: datetime | None
 
-def _children(selected: Selected, shape: Shape, field: str, at: datetime | None, parent: str | None) -> pl.DataFrame:
-    """One row a parent: ``parent`` (String) and ``items``, its children by entity id."""
-    names = [column.name for column in shape.columns]
-    if field not in names:
-        raise _unknown(shape, field)
-    place = names.index(field)
-    history = shape.history.with_columns(_key_texts(shape.history[f"f{place}"]).alias("parent"))
-    params: dict[str, tuple[Any, pl.DataType]] = {"at": (at, TIME), "parent": (parent, pl.String())}
-    tables = {"history": history, "params": params_frame(**params)}
-    rows = selected.engine.run(queries.text("analysis", "aggregate"), tables, {})
-    parents = rows["parent"]
-    children = shape.public(rows.select(*META, *(f"f{i}" for i in range(len(names)))), META)
-    frame = pl.DataFrame({"parent": parents, "items": children.to_struct("items")})
-    return frame.group_by("parent", maintain_order=True).agg(pl.col("items"))
+    def with_items(self, shape: Shape, rows: pl.DataFrame, kind: Kind) -> pl.DataFrame:
+        """Live rows of one type in their public form, with their children as lists.
 
+        Args:
+            shape: The type.
+            rows: Its rows with the typed fields ``f0``, ``f1``, ...
+            kind: The type's own items and their key.
+        """
+        result = shape.public(rows.select(*META, *(f"f{place}" for place in range(len(shape.columns)))), META)
+        for wanted, own in kind.items.items():
+            children = self.selected.recorded.shape(own.entity_type)
+            keys, refers = self._references(shape, rows, kind.key, children, own)
+            found = self._children(children, refers, keys.unique().drop_nulls(), own)
+            lists = keys.rename("parent").to_frame().join(found, on="parent", how="left", maintain_order="left")
+            name = wanted
+            while name in result.columns:
+                name = f"items.{name}"
+            column = lists["items"].fill_null(pl.Series([[]], dtype=found.schema["items"]))
+            result = result.with_columns(column.alias(name))
+        return result
 
-def _unknown(shape: Shape, field: str) -> UnknownField:
-    names = ", ".join(repr(column.name) for column in shape.columns)
-    return UnknownField(f"{shape.entity_type} never had a field {field!r}. It has {names}.")
+    def _references(
+        self, shape: Shape, rows: pl.DataFrame, key: tuple[str, ...] | None, children: Shape, kind: Kind
+    ) -> tuple[pl.Series, pl.Series]:
+        """The keys of the parents' rows, and which key each of the children's documents refers to."""
+        told = [children.columns[place] for place in _places(children, kind.refers)]
+        refers = key_texts([(column, column.typed) for column in told])
+        fields = self._key(shape, key, kind)
+        if fields:
+            return key_texts([(shape.columns[place], rows[f"f{place}"]) for place in _places(shape, fields)]), refers
+        ids = same_ids(shape.span_index.codes.entity_ids)
+        refers = as_entity_ids(refers, ids, lambda one: str(entity_uuid(shape.entity_type, one)))
+        return same_ids(rows["entity_id"]), refers
+
+    def _key(self, shape: Shape, key: tuple[str, ...] | None, kind: Kind) -> tuple[str, ...]:
+        """The fields of a type that its children refer to; none is its entity id."""
+        names = [column.name for column in shape.columns]
+        if key is None and len(kind.refers) > 1 and set(kind.refers) <= set(names):
+            return kind.refers
+        if key is None and len(kind.refers) == 1:
+            return ("id",) if "id" in names else ()
+        if key is None or len(key) != len(kind.refers):
+            raise BadOption(
+                f"{kind.entity_type} refers to {shape.entity_type} by {', '.join(map(repr, kind.refers))}: say by key= "
+                f"which {len(kind.refers)} fields of {shape.entity_type} these are, got {key!r}."
+            )
+        return key
+
+    def _children(self, shape: Shape, refers: pl.Series, parents: pl.Series, kind: Kind) -> pl.DataFrame:
+        """One row a parent's key: ``parent`` and ``items``, its children by entity id, with their own."""
+        versions = shape.versions
+        tables = {
+            "history": versions.with_columns(refers.gather(versions["doc"]).alias("parent")),
+            "parents": parents.alias("parent").to_frame(),
+            "params": params_frame(at=(self.at, TIME)),
+        }
+        found = self.selected.engine.run(queries.text("analysis", "aggregate"), tables, {})
+        children = self.with_items(shape, shape.with_fields(found), kind)
+        frame = pl.DataFrame({"parent": found["parent"], "items": children.to_struct("items")})
+        return frame.group_by("parent", maintain_order=True).agg(pl.col("items"))

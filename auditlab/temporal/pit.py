@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 import polars as pl
 
 from auditlab import queries
-from auditlab.clock import instant
 from auditlab.engines import PolarsEngine
-from auditlab.errors import BadOption, BadTime, NoData, UnknownField
+from auditlab.errors import BadOption, NoData, UnknownField
 from auditlab.schema import TIME
 from auditlab.temporal import doubt
+from auditlab.temporal.spine import Spine, spine_entities, spine_frame, spine_times
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,13 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["Spine", "pit_join"]
 
 OWN = ("presence", "certain")
-
-
-class Spine(Protocol):
-    """Anything that offers its rows as an Arrow stream."""
-
-    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        """A PyCapsule that holds the stream."""
+CLOCK_COLUMN = "changed_at"
+"""The log's column that tells a valid time where its clock is ``committed_at``."""
 
 
 def pit_join(
@@ -37,6 +32,8 @@ def pit_join(
     *,
     entity: str = "entity_id",
     at: str = "at",
+    known: str | None = None,
+    valid: str | None = None,
     fields: Sequence[str] | None = None,
     outside: Literal["raise", "flag"] = "raise",
     key_id: Callable[[object], str] | None = None,
@@ -46,14 +43,26 @@ def pit_join(
     Of several changes in one instant the last in the log's order counts, and nothing later than the row's time is
     seen.
 
+    By two clocks, with ``known`` and ``valid``: what was true at ``at``, as it was known at ``known``. Of the versions
+    of the entity that were recorded by ``known``, the one with the greatest valid time up to ``at`` counts, of equal
+    ones the later in the log's order; nothing recorded after ``known`` is seen. A deletion withdraws all that was
+    recorded of the entity before it; inserted again, it is known by what was recorded since. A version whose valid
+    time is missing, null or unreadable never counts, and makes what is said of its entity from then on not certain.
+    With ``valid="changed_at"`` a deletion holds from its own time on, as any change.
+
     Args:
         selected: The log, one entity type selected.
         spine: The rows: anything with an Arrow stream.
         entity: Its column with entity ids or keys (a struct for keys of several columns).
         at: Its column with times: Datetime of any unit (naive ones are read in the log's zone), Date (00:00), or ISO
             8601 text.
+        known: Its column with the times (read as ``at``) by which the log had to know; then ``at`` is valid time.
+        valid: What tells since when a version is true: a field of dates, times or ISO 8601 texts (naive ones are read
+            in the log's zone, ``-infinity`` and ``infinity`` are PostgreSQL's), or ``changed_at`` in a log by
+            ``committed_at``.
         fields: The fields to join; all of them if None.
-        outside: What becomes of rows whose time the log does not cover: an error, or ``presence`` "outside".
+        outside: What becomes of rows whose time (by two clocks: ``known``) the log does not cover: an error, or
+            ``presence`` "outside".
         key_id: Gives a key's entity id, for keys that are no entity ids themselves.
 
     Returns:
@@ -63,17 +72,23 @@ def pit_join(
 
         - ``live``: the entity was there, the fields are its state;
         - ``deleted``: it had been there, and was deleted or truncated by then;
-        - ``not yet``: it was inserted later;
+        - ``not yet``: it was inserted later; by two clocks: it was known, and is true from a later time on;
+        - ``not known``: by two clocks: nothing of it was recorded by ``known``;
+        - ``undated``: by two clocks: what was recorded of it by then has no valid time, or a later one;
         - ``not recorded``: it may have been there, but the log's first image of it is later;
         - ``unknown entity``: the log has no change of it;
         - ``outside``: the log does not cover that time (with ``outside="flag"``);
         - ``no entity``, ``no time``: the spine's cell is null.
 
+        By two clocks ``certain`` is false, too, where a version without a valid time had been recorded by then, and
+        where the entity was there before the log began: it may have had states that the log does not know.
+
         A field whose name is a column of the spine is ``field.<name>``; ours are ``log.presence`` and ``log.certain``
         where the spine has such columns.
 
     Raises:
-        BadOption: not one whole entity type is selected, or the spine is no table with those columns.
+        BadOption: not one whole entity type is selected, the spine is no table with those columns, ``known`` and
+            ``valid`` do not come together, or ``valid`` names no time.
         BadTime: a time that cannot be read, or that does not exist or exists twice in the log's zone.
         NoData: rows have times outside what the log covers; the message counts them.
         UnknownField: the type never had such a field.
@@ -87,26 +102,40 @@ def pit_join(
     wanted = _fields(shape, fields)
     if outside not in ("raise", "flag"):
         raise BadOption(f"outside={outside!r} is neither 'raise' nor 'flag'.")
-    frame = _frame(spine, entity, at)
-    entities = _entities(frame[entity], shape, key_id)
-    when = _times(frame[at], selected.recorded.facts.zone)
-    beyond = _beyond(selected, shape, when) & entities["given"]
+    place = _valid(selected, shape, known=known, valid=valid)
+    frame = spine_frame(spine, *(name for name in (entity, at, known) if name is not None))
+    entities = spine_entities(frame[entity], shape.span_index.codes, key_id)
+    zone = selected.recorded.facts.zone
+    when = spine_times(frame[at], zone)
+    by_then = None if known is None else spine_times(frame[known], zone)
+    untold = when.is_null() if by_then is None else when.is_null() | by_then.is_null()
+    beyond = _beyond(selected, shape, when if by_then is None else by_then)
+    if by_then is not None and place is None:
+        beyond |= _beyond(selected, shape, when, after=False)
+    beyond &= entities["given"] & ~untold
     if outside == "raise" and beyond.any():
-        raise _not_covered(selected, shape, when.filter(beyond), len(frame))
-    asked = entities.with_columns(at=pl.when(~pl.lit(beyond)).then(pl.lit(when)))
-    found = asked.with_columns(_found(selected, shape, asked)).select(
-        "number",
-        presence=pl.when(~pl.col("given"))
+        raise _not_covered(selected, shape, (when if by_then is None else by_then).filter(beyond), len(frame))
+    asked = entities.with_columns(pl.when(~beyond).then(when.alias("at")).alias("at"))
+    if by_then is None:
+        found = _found(selected, shape, asked)
+    else:
+        found = _found_by_then(selected, shape, asked.with_columns(known=by_then), place)
+    found = found.with_columns(
+        presence=pl.when(~entities["given"])
         .then(pl.lit("no entity"))
-        .when(pl.lit(when.is_null()))
+        .when(untold)
         .then(pl.lit("no time"))
-        .when(pl.lit(beyond))
+        .when(beyond)
         .then(pl.lit("outside"))
         .otherwise(pl.col("presence").fill_null("unknown entity")),
     )
     if (found["presence"] == "unknown entity").any():
         selected.warn_partial(shape.entity_type)
-    open_still = doubt.in_doubt(selected.recorded, shape.entity_type, asked)
+    ids = shape.span_index.codes.entity_ids.gather(asked["entity"])
+    moments = asked["at"] if by_then is None else by_then.zip_with(~beyond, pl.Series([None], dtype=TIME))
+    open_still = doubt.in_doubt(
+        selected.recorded, shape.entity_type, pl.DataFrame({"entity_id": ids, "at": moments.rename("at")})
+    )
     return frame.hstack(_columns(frame, shape, found, wanted, open_still))
 
 
@@ -127,70 +156,35 @@ def _fields(shape: Shape, fields: Sequence[str] | None) -> list[int]:
     return [place for place, name in enumerate(names) if fields is None or name in fields]
 
 
-def _frame(spine: Spine, entity: str, at: str) -> pl.DataFrame:
-    if not hasattr(spine, "__arrow_c_stream__"):
-        lazy = " Collect it first." if hasattr(spine, "collect") else ""
-        raise BadOption(f"a {type(spine).__name__} has no Arrow stream (__arrow_c_stream__).{lazy}")
-    try:
-        frame = spine if isinstance(spine, pl.DataFrame) else pl.DataFrame(spine)
-    except (pl.exceptions.PolarsError, ValueError, TypeError) as exc:
-        raise BadOption(f"the {type(spine).__name__} is not a table: {exc}") from exc
-    missing = [name for name in (entity, at) if name not in frame.columns]
-    if missing:
+def _valid(selected: Selected, shape: Shape, *, known: str | None, valid: str | None) -> int | None:
+    """The place of the field that tells the valid time; None is ``changed_at``, and where one clock alone is asked."""
+    if known is None and valid is None:
+        return None
+    if known is None or valid is None:
         raise BadOption(
-            f"the spine has no column {', '.join(map(repr, missing))}. It has {', '.join(map(repr, frame.columns))}: "
-            "say by entity= and at= which hold the entity and the time."
+            "pit_join() by two clocks takes both: known=, the spine's column with the times by which the log had to "
+            "know, and valid=, the field that tells since when a version is true."
         )
-    return frame
+    clock = selected.recorded.facts.clock
+    if valid == CLOCK_COLUMN and clock != CLOCK_COLUMN:
+        return None
+    names = [column.name for column in shape.columns]
+    name = CLOCK_COLUMN if valid == f"field.{CLOCK_COLUMN}" else valid
+    if valid == CLOCK_COLUMN or name not in names:
+        told = f" The log has one clock, {clock}: known= asks it already." if valid == CLOCK_COLUMN else ""
+        have = ", ".join(map(repr, names))
+        raise UnknownField(f"{shape.entity_type} has no valid time {valid!r}.{told} valid= takes a field: {have}.")
+    return names.index(name)
 
 
-def _entities(keys: pl.Series, shape: Shape, key_id: Callable[[object], str] | None) -> pl.DataFrame:
-    """The spine's entities as the log names them: entity_id, code (null where the log has none) and given (Boolean)."""
-    plain = not keys.dtype.is_nested() and keys.dtype != pl.Binary
-    ids = keys.cast(pl.String) if plain else pl.Series([None] * len(keys), dtype=pl.String)
-    given, codes = keys.is_not_null(), shape.span_index.codes(ids)
-    unknown = given & codes.is_null()
-    if key_id is not None and unknown.any():
-        distinct = keys.filter(unknown).unique()
-        told = pl.DataFrame({"key": distinct, "id": [key_id(key) for key in distinct.to_list()]})
-        keyed = keys.rename("key").to_frame().join(told, on="key", how="left", maintain_order="left")["id"]
-        found = shape.span_index.codes(keyed)
-        ids = ids.zip_with(found.is_null(), keyed)
-        codes = codes.zip_with(found.is_null(), found)
-    return pl.DataFrame({"entity_id": ids, "code": codes, "given": given})
-
-
-def _times(times: pl.Series, zone: str) -> pl.Series:
-    """The spine's times in UTC; finer units are cut down to microseconds, which no change lies between."""
-    dtype = times.dtype
-    if isinstance(dtype, pl.String):
-        distinct = times.drop_nulls().unique()
-        read = pl.Series([instant(text, zone) for text in distinct], dtype=TIME)
-        return times.replace_strict(distinct, read, default=None, return_dtype=TIME) if len(read) else times.cast(TIME)
-    if dtype == pl.Null:
-        return times.cast(TIME)
-    if not isinstance(dtype, pl.Datetime | pl.Date):
-        raise BadTime(f"the spine's column {times.name!r} is {dtype}. Give times: Datetime, Date or ISO 8601 text.")
-    if isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:
-        return times.dt.convert_time_zone("UTC").cast(TIME)
-    local = times.cast(pl.Datetime("us"))
-    placed = local.dt.replace_time_zone(zone, ambiguous="null", non_existent="null")
-    lost = local.filter(placed.is_null() & local.is_not_null())
-    if len(lost):
-        raise BadTime(
-            f"{len(lost):,} naive times of the spine do not exist or exist twice in {zone} (the clocks change), e.g. "
-            f"{lost[0].isoformat()}. Give times with an offset."
-        )
-    return placed.dt.convert_time_zone("UTC")
-
-
-def _beyond(selected: Selected, shape: Shape, when: pl.Series) -> pl.Series:
-    """Whether each time lies outside of what the log covers of the type; false where there is none."""
+def _beyond(selected: Selected, shape: Shape, when: pl.Series, *, after: bool = True) -> pl.Series:
+    """Whether each time lies outside of what the log covers of the type (only before, unless ``after``)."""
     coverage, begun = selected.recorded.facts.coverage, selected.recorded.begun.get(shape.entity_type)
     if coverage.start is None or coverage.end is None:
         return when.is_not_null()
     start = coverage.start if begun is None else max(coverage.start, begun)
-    return ((when < start) | (when > coverage.end)).fill_null(value=False)
+    beyond = (when < start) | (when > coverage.end) if after else when < start
+    return beyond.fill_null(value=False)
 
 
 def _not_covered(selected: Selected, shape: Shape, times: pl.Series, total: int) -> NoData:
@@ -207,12 +201,20 @@ def _not_covered(selected: Selected, shape: Shape, times: pl.Series, total: int)
 def _found(selected: Selected, shape: Shape, asked: pl.DataFrame) -> pl.DataFrame:
     """The presence and the version's number by row of ``asked``; null where no span is found."""
     if isinstance(selected.engine, PolarsEngine):
-        index = shape.span_index
-        place = index.find(asked["code"], asked["at"])
-        presence = index.presence.gather(place).cast(pl.String)
-        return pl.DataFrame({"presence": presence, "number": index.number.gather(place)})
-    tables = {"spine": asked.select("entity_id", "at").with_row_index("line"), "spans": shape.spans}
+        return shape.span_index.find(asked["entity"], asked["at"])
+    tables = {"spine": asked.select("entity", "at").with_row_index("line"), "spans": shape.spans}
     return selected.engine.run(queries.text("analysis", "pit_join"), tables, {}).select("presence", "number")
+
+
+def _found_by_then(selected: Selected, shape: Shape, asked: pl.DataFrame, place: int | None) -> pl.DataFrame:
+    """The presence, the version's number and whether the answer is certain, by what was known by then."""
+    knowledge = shape.knowledge(place, selected.recorded.facts.zone)
+    if isinstance(selected.engine, PolarsEngine):
+        return knowledge.find(asked["entity"], asked["at"], asked["known"])
+    spine = asked.select("entity", "at", "known").with_row_index("line")
+    tables = {"spine": spine, "records": knowledge.table()}
+    found = selected.engine.run(queries.text("analysis", "pit_join_known"), tables, {"certain": pl.Boolean})
+    return found.select("presence", "number", "certain")
 
 
 def _columns(
@@ -228,8 +230,10 @@ def _columns(
         own.append(free)
     names = shape.public_names([*frame.columns, *own])
     number = found["number"]
-    doc = shape.versions["doc"].gather(number)
     certain = shape.versions["certain"].gather(number)
+    if "certain" in found.columns:
+        certain &= found["certain"] | number.is_null()  # null where there is no state
+    doc = shape.versions["doc"].gather(number)
     return [
         found["presence"].alias(own[0]),
         certain.zip_with(~in_doubt, pl.Series([False], dtype=pl.Boolean)).alias(own[1]),

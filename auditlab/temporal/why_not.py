@@ -8,6 +8,7 @@ import polars as pl
 
 from auditlab.clock import instant
 from auditlab.errors import NoData
+from auditlab.spans import NOT_RECORDED, WORDS
 from auditlab.temporal import doubt
 
 if TYPE_CHECKING:
@@ -15,16 +16,23 @@ if TYPE_CHECKING:
 
     from auditlab.clock import Moment
     from auditlab.selection import Selected
+    from auditlab.shape import Shape
 
 __all__ = ["never_seen", "why_not"]
 
+DOUBT = (
+    "That is not certain: the next change found another state than this one left, or the order of its changes cannot "
+    "be told."
+)
+
 
 def why_not(selected: Selected, at: Moment | None = None) -> str:
-    """Why the one selected entity is absent at an instant (inclusive), else in the latest state: one sentence or two.
+    """Why the one selected entity is absent at an instant (inclusive), else in the latest state: a sentence or two.
 
     The sentence names the change that ended the entity, or the first that the log has of it, with its time (UTC), its
     user and its transaction; where its key was changed, the other key (as an entity id). Of an entity that is there it
-    says so, and since when.
+    says so, since when, and where that is not certain; of one that the log first has later it says whether it was not
+    there yet or that cannot be told.
 
     Args:
         selected: A selection of one entity.
@@ -58,10 +66,12 @@ def _why(selected: Selected, who: str, when: datetime | None) -> str:
     asked = "now" if when is None else f"at {_time(when)}"
     live = versions.filter(begun & until)
     if len(live):
-        return f"{who} is not absent {asked}: {_since(changes, live.row(-1, named=True))}."
+        version = live.row(-1, named=True)
+        unsure = "" if version["certain"] else f" {DOUBT}"
+        return f"{who} {'is' if when is None else 'was'} there {asked}: {_since(changes, version)}.{unsure}"
     done = changes if when is None else changes.filter(pl.col("effective") <= when)
     if done.is_empty():
-        return f"{who} was not yet there {asked}: {_first(changes)}"
+        return _before_first(shape, who, asked, changes)
     last = done.row(-1, named=True)
     words = {"TRUNCATE": "its table was emptied by TRUNCATE"}.get(last["operation"], "it was deleted")
     if last["passed_on"] is not None:
@@ -118,16 +128,28 @@ def _since(changes: pl.DataFrame, version: dict[str, Any]) -> str:
         return f"it was there before its first logged change, {_told(changes.row(0, named=True))}"
     verb = "found" if version["operation"] == "SNAPSHOT" else "left"
     change = _told(changes.row(by_predicate=pl.col("position") == version["position"], named=True))
-    return f"it is there as the {version['operation']} {change} {verb} it"
+    return f"the {version['operation']} {change} {verb} it"
 
 
-def _first(changes: pl.DataFrame) -> str:
-    change = changes.row(0, named=True)
-    if change["operation"] == "INSERT":
-        return f"it was inserted {_told(change)}."
-    if change["came_from"] is not None:
-        return f"its key was {change['came_from']} and was changed to this one {_told(change)}."
-    return f"the log first has it by a {change['operation']} {_told(change)}; what was before is not in the log."
+def _before_first(shape: Shape, who: str, asked: str, changes: pl.DataFrame) -> str:
+    """What is known of an entity before its first change."""
+    first = changes.row(0, named=True)
+    index = shape.span_index
+    code = index.codes.find(changes["entity_id"].head(1))[0]
+    if WORDS[index.before["word"][code]] == NOT_RECORDED:
+        told = f"the log first has it by a {first['operation']} {_told(first)}; what was before is not in the log."
+        return f"It cannot be told whether {who} was there {asked}: {told}"
+    if first["operation"] == "INSERT":
+        return f"{who} was not yet there {asked}: it was inserted {_told(first)}."
+    if first["came_from"] is not None:
+        key = f"its key was {first['came_from']} and was changed to this one"
+        return f"{who} was not yet there {asked}: {key} {_told(first)}."
+    every = shape.entity_changes
+    emptied = every.filter((pl.col("operation") == "TRUNCATE") & (pl.col("position") < first["position"]))
+    return (
+        f"{who} was not yet there {asked}: the log first has it by a {first['operation']} {_told(first)}, "
+        f"after its table was emptied by TRUNCATE, {_told(emptied.row(-1, named=True))}."
+    )
 
 
 def _with_keys(selected: Selected, changes: pl.DataFrame) -> pl.DataFrame:

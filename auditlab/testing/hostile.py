@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["NAMES", "VALUES"]
+__all__ = ["NAMES", "VALID_TIMES", "VALUES"]
 
 NAMES = (
     "status",
@@ -77,3 +77,18 @@ VALUES: dict[str, tuple[tuple[str, ...], ...]] = {
     "mixed": (("1", "1.0"), ('"1"',), ("true",), ('{"a": 1}',), ('"2024-06-01"',), ("null",)),
 }
 """JSON texts by kind; the texts of one inner group are the same value in different words."""
+
+VALID_TIMES: tuple[tuple[str, ...], ...] = (
+    ('"2024-02-01"', '"2024-03-01"', '"2024-03-31"', '"2024-04-01"', "null"),
+    (
+        '"2024-02-01T00:00:00+00:00"',
+        '"2024-03-01T00:00:00Z"',
+        '"2024-03-01T01:00:00+01:00"',
+        '"2024-03-02 00:00:00+00"',
+    ),
+    ('"2024-02-01T00:00:00"', '"2024-03-31T02:30:00"', '"2023-10-29T02:30:00"', '"2024-03-01 00:00"', "null"),
+    ('"2024-02-01"', '"2024-03-01T00:00:00.000001Z"', '"2024-03-01T00:00:00.0000015Z"', '"infinity"', '"-infinity"'),
+    ('"2024-02-01"', '"2024-03-01T12:00"', '"soon"', "20240301", "true", '{"from": "2024-02-01"}', '""'),
+)
+"""JSON texts that tell a valid time, or none: dates, instants, local times that do not exist or exist twice in Berlin,
+times without end or finer than a microsecond, and values that are no time."""

@@ -74,7 +74,7 @@ class Oracle:
         self._touched: list[tuple[int, str, str]] = []
         self._operations: dict[tuple[int, str | None], str] = {}
         self._settings: dict[tuple[str, str, int], Settings] = {}
-        self._presences: dict[Entity, list[tuple[datetime | None, str]]] = {}
+        self._presences: dict[Entity, list[tuple[datetime | None, str, int | None]]] = {}
         ids = {row["id"] for row in self.rows}
         told = key_changes(self.rows) if changed is None else changed
         self.changed = [change for change in told if {change.ended_by, change.begun_by} <= ids]
@@ -254,11 +254,14 @@ class Oracle:
                     )
         return found
 
+    def presences(self, entity_type: str, entity_id: str) -> list[tuple[datetime | None, str, int | None]]:
+        """What an entity was before its first change (null), and after each: since when, the word, the change's id."""
+        return list(self._presences.get((entity_type, entity_id), ()))
+
     def presence(self, entity_type: str, entity_id: str, at: datetime) -> tuple[str, State | None]:
         """Whether an entity was there at a time (live, deleted, not yet, not recorded, unknown entity); its state."""
-        words = [
-            word for since, word in self._presences.get((entity_type, entity_id), ()) if since is None or since <= at
-        ]
+        steps = self.presences(entity_type, entity_id)
+        words = [word for since, word, _ in steps if since is None or since <= at]
         if not words:
             return "unknown entity", None
         states = [each.state for each in self.history(entity_type, entity_id) if each.holds_at(at)]

@@ -11,7 +11,7 @@ import polars as pl
 from auditlab.errors import MissingExtra
 from auditlab.schema import CHANGES
 from auditlab.testing.equality import UNAVAILABLE
-from auditlab.testing.hostile import NAMES, VALUES
+from auditlab.testing.hostile import NAMES, VALID_TIMES, VALUES
 from auditlab.testing.logs import json_text
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def histories(
     lossy: bool = False,
     unavailable: bool = False,
     committed: bool = False,
+    dated: bool = False,
     rekeyed: bool = False,
     partitioned: bool = False,
 ) -> SearchStrategy[pl.DataFrame]:
@@ -53,6 +54,7 @@ def histories(
         lossy: Leave rows out of the log, as where a trigger was off for a while.
         unavailable: Write the placeholder for some values that did not change.
         committed: Fill ``committed_at``.
+        dated: Give every document a field ``since`` that tells a valid time: earlier, later, or none that can be read.
         rekeyed: Have rows hold their key, and change it now and then: of one row, of two that swap theirs; recorded as
             one UPDATE under the new key, or as a DELETE and an INSERT that name each other.
         partitioned: Have rows move between partitions now and then.
@@ -71,6 +73,7 @@ def histories(
             choose=lambda options: draw(st.sampled_from(options)),
             entity_types=tuple(entity_types),
             unavailable=unavailable,
+            dates=draw(st.sampled_from(VALID_TIMES)) if dated else (),
             rekeyed=rekeyed,
             partitioned=partitioned,
         )
@@ -106,6 +109,7 @@ class Database:
     choose: Callable[[Sequence[Any]], Any]
     entity_types: tuple[str, ...]
     unavailable: bool
+    dates: tuple[str, ...] = ()
     rekeyed: bool = False
     partitioned: bool = False
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -287,7 +291,11 @@ class Database:
     def document(self) -> Document:
         """A new row: each field may be missing, null, or have a value of its kind."""
         names = [name for name in self.fields if self.choose((True, True, True, False))]
-        return {name: self.value(name) for name in names}
+        return {name: self.value(name) for name in names} | self.since()
+
+    def since(self) -> Document:
+        """The field that tells a valid time, where this database has one."""
+        return {"since": self.choose(self.dates)} if self.dates else {}
 
     def value(self, name: str) -> str:
         """A value for a field; one in eight is null."""
@@ -307,7 +315,7 @@ class Database:
                 new.pop(name, None)
             case "renamed" if name in new:
                 new[self.choose(NAMES)] = new.pop(name)
-        return new
+        return new | (self.since() if self.choose((True, True, False)) else {})
 
     def reworded(self, text: str) -> str:
         """The same value in other words, where there are any."""

@@ -90,7 +90,7 @@ class Walk:
         self.taken: dict[int, str] = {}
         self.settings: Settings = {}
         self.settled: list[Settings] = []
-        self.presences: list[tuple[datetime | None, str]] = []
+        self.presences: list[tuple[datetime | None, str, int | None]] = []
         self.state: Known = UNKNOWN
         self.life = 0
         self.effective: datetime | None = None
@@ -115,9 +115,9 @@ class Walk:
         before = state if isinstance(state, dict) and image == UNKNOWN else resolved(image, state)
         after = resolved(change.after, before, state)
         if not self.presences:
-            self.presences.append((None, "not yet" if comes else self._first(operation, before)))
+            self.presences.append((None, "not yet" if comes else self._first(operation, before), None))
         ends = "deleted" if operation in ENDS or change.ends else "not recorded"
-        self.presences.append((self.effective, "live" if isinstance(after, dict) else ends))
+        self.presences.append((self.effective, "live" if isinstance(after, dict) else ends, row["id"]))
         held = Left(self.state, self.settings, self.effective)
         if comes:
             self.settings = settings_found(source.settings, source.state, before, after, row)

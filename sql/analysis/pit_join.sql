@@ -3,7 +3,7 @@
 WITH found AS (
   SELECT s.line, t.presence, t.number
   FROM spine AS s
-  JOIN spans AS t ON s.entity_id = t.entity_id
+  JOIN spans AS t ON s.entity = t.entity
   WHERE (t.valid_from IS NULL OR t.valid_from <= s.at) AND (t.valid_to IS NULL OR t.valid_to > s.at)
 )
 SELECT s.line, f.presence, f.number

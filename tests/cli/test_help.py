@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     Typed = Callable[..., Result]
 
 COMMANDS = {
+    "aggregate",
     "archive",
     "as-of",
     "blame",
@@ -31,13 +32,16 @@ COMMANDS = {
     "evidence",
     "history",
     "init",
+    "mark",
     "partitions",
+    "pit-join",
     "reconcile",
     "summary",
     "timeline",
     "track",
     "untrack",
     "verify",
+    "why-not",
 }
 
 

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 import auditlab as al
 from auditlab.errors import BadOption, ReadingError, UnknownChange, UnknownEntityType, UnknownField
+from auditlab.reading.readings import Read
 from auditlab.recorded import Recorded
 from auditlab.schema import Coverage, LogFacts
 from auditlab.selection import Selected
 from auditlab.testing import make_log
+from auditlab.testing.schedules import START, schedule
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -183,6 +186,29 @@ def test_an_archive_is_read_the_same_way(tmp_path: Path):
     assert log.of("t").as_of().collect()["title"].to_list() == ["y", None]
     assert log.of("u").as_of().collect()["key"].to_list() == [1]
     assert [word in log.as_of().collect()["state"][2] for word in ('"key"', '"k"')] == [True, False]
+
+
+def test_marks_beside_a_log_leave_its_reading(engine: str):
+    happened = schedule(1, steps=60)
+    plain = al.from_arrow(happened.log, coverage=(START, happened.end)).on(engine)
+    for read in (
+        plain.with_marks(happened.marks).renamed({"n": "count"}),
+        plain.renamed({"n": "count"}).with_marks(happened.marks),
+    ):
+        for mark in happened.marks:
+            known = plain.with_marks(happened.marks).as_of(mark=mark)
+            assert_frame_equal(read.as_of(mark=mark), known.rename({"n": "count"}))
+
+
+def test_what_gives_another_log_gives_another_reading_of_it():
+    """A method of Recorded that gives a Recorded would, inherited, give one that is read as recorded."""
+    gives = {name for name, value in vars(Recorded).items() if callable(value) and returns(value) == "Recorded"}
+    assert gives == {"part", "with_facts"}
+    assert gives <= vars(Read).keys()
+
+
+def returns(method: Any) -> object:  # noqa: ANN401 - whatever is callable
+    return getattr(method, "__annotations__", {}).get("return")
 
 
 def test_what_cannot_be_meant_is_refused():

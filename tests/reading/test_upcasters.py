@@ -172,6 +172,25 @@ def test_a_before_image_has_the_version_of_what_it_shows():
     assert log_of(steps).history().filter(~pl.col("certain"))["id"].to_list() == [3]
 
 
+@pytest.mark.filterwarnings("ignore::auditlab.errors.UnlinkedKeys")  # the key was taken, as far as the log tells
+def test_a_row_with_another_key_has_the_version_that_it_had_under_the_old_one():
+    def under(key: str, **told: str) -> dict[str, Any]:
+        return {"metadata": {"schema_version": 2, **told}, "transaction_id": 9, "correlation_id": key}
+
+    steps = [
+        ("INSERT", "new", {"n": 1}, V[1]),
+        ("INSERT", "old", {"n": 1}, V[2]),
+        ("DELETE", "old", under("old", rekeyed_to="new")),
+        ("INSERT", "new", {"n": 1}, under("old", rekeyed_from="old")),
+    ]
+    log = log_of(steps).upcast(upcasters_of(lambda document: document | {"up": True}))
+    assert log.diffs().select("id", "field", "kind").rows() == [
+        (1, "n", "added"),
+        (1, "up", "added"),
+        (2, "n", "added"),
+    ]
+
+
 def test_rows_without_a_version_take_the_default_or_are_counted():
     steps = [("INSERT", "a", {"name": "A"}), ("INSERT", "b", {"name": "B"}, {"metadata": "[1]"}), ("DELETE", "a")]
     with pytest.raises(

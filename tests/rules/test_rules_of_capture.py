@@ -63,3 +63,15 @@ def test_rule_28_who_it_was_stands_beside_what_the_application_claims(table: Con
     told = json.loads(str(row["metadata"]))
     assert row["changed_by"] == claimed
     assert (told["session_user"], told["application_name"]) == (who["name"], "billing")
+
+
+def test_rule_29_what_bypasses_capture_is_found_against_the_live_table(captured: str, table: Connection):
+    table.execute("INSERT INTO s.t VALUES (1, 'a'), (2, 'b'), (3, 'c')")
+    assert al.reconcile(None, captured, progress=False).findings.is_empty()
+    table.execute("SET session_replication_role = replica")
+    table.execute("UPDATE s.t SET v = 'ghost' WHERE id = 1")
+    table.execute("DELETE FROM s.t WHERE id = 2")
+    table.execute("INSERT INTO s.t VALUES (9, 'new')")
+    checked = al.reconcile(None, captured, progress=False)
+    assert checked.worst == "error"
+    assert checked.findings["count"].to_list() == [1, 1, 1]

@@ -152,3 +152,44 @@ def test_rule_20_a_snapshot_sets_state_and_is_nobody_s_change(log_of: LogOf):
     assert summary.totals["changes"].to_list() == [1]
     assert summary.by_operation["operation"].to_list() == ["UPDATE"]
     assert log.blame("b").select("field", "set_by", "id").rows() == [("x", None, None)]
+
+
+def test_rule_14_a_changed_primary_key_ends_one_entity_and_begins_another_linked(published: str, engine: str):
+    with connect(published, autocommit=True) as shop:
+        shop.execute(f"INSERT INTO orders.orders (id, status) VALUES ('{ONE}', 'draft')")
+        shop.execute(f"UPDATE orders.orders SET status = 'paid' WHERE id = '{ONE}'")
+        shop.execute(f"UPDATE orders.orders SET id = '{TWO}' WHERE id = '{ONE}'")
+        named = shop.rows("SELECT entity_id::text AS id FROM audit.entity_change_log ORDER BY id DESC LIMIT 1")
+    assert named == [{"id": TWO}], "the log names only the new one"
+    orders = al.read_postgres(published, progress=False).of("orders.orders").on(engine)
+    assert orders.as_of()["entity_id"].to_list() == [TWO]
+    assert orders.key_changes().select("old_entity_id", "new_entity_id", "id").rows() == [(ONE, TWO, 3)]
+    assert orders.history(ONE)["ended_by"].to_list() == [2, 3]
+    assert orders.blame(TWO).filter(field="status")["id"].to_list() == [2], "it was set under the old key"
+
+
+PARTITIONED = """
+CREATE TABLE orders.parts (id uuid, region text, note text, PRIMARY KEY (id, region)) PARTITION BY LIST (region);
+CREATE TABLE orders.parts_eu PARTITION OF orders.parts FOR VALUES IN ('eu');
+CREATE TABLE orders.parts_us PARTITION OF orders.parts FOR VALUES IN ('us');
+CREATE TRIGGER log_parts AFTER INSERT OR UPDATE OR DELETE ON orders.parts
+    FOR EACH ROW EXECUTE FUNCTION audit.log_entity_change()
+"""
+
+
+def test_rule_16_leaves_are_their_parent_and_a_move_between_them_is_one_update(published: str, engine: str):
+    with connect(published, autocommit=True) as shop:
+        shop.execute(PARTITIONED)
+        shop.execute(f"INSERT INTO orders.parts VALUES ('{ONE}', 'eu', 'n')")
+        shop.execute("UPDATE orders.parts SET region = 'us'")
+        logged = shop.rows("SELECT entity_type, operation FROM audit.entity_change_log ORDER BY id")
+    assert [tuple(row.values()) for row in logged] == [
+        ("orders.parts_eu", "INSERT"),
+        ("orders.parts_eu", "DELETE"),
+        ("orders.parts_us", "INSERT"),
+    ]
+    log = al.read_postgres(published, progress=False).on(engine)
+    assert log.entity_types == ("orders.parts",)
+    assert log.history().select("life", "region", "operation").rows() == [(1, "eu", "INSERT"), (1, "us", "UPDATE")]
+    moved = log.diffs().filter(kind="modified")
+    assert moved.select("field", "old", "new").rows() == [("region", "eu", "us")]

@@ -142,3 +142,19 @@ def test_rule_06_naive_times_are_read_in_the_log_s_zone(log_of: LogOf):
         berlin.as_of("2024-10-27T02:30")
     assert berlin.history()["valid_from"].dtype == pl.Datetime("us", "UTC")
     assert berlin.history()["valid_from"][0] == datetime(2024, 1, 1, tzinfo=UTC)
+
+
+def test_rule_05_a_mark_is_what_a_reader_saw_and_a_time_says_where_it_may_not_be(published: str, engine: str):
+    with connect(published, autocommit=True) as shop, connect(published) as late:
+        shop.execute(f"INSERT INTO orders.orders (id, status) VALUES ('{ONE}', 'draft')")
+        late.execute(f"UPDATE orders.orders SET status = 'late' WHERE id = '{ONE}'")
+        seen = shop.rows("SELECT status FROM orders.orders")
+        (snapshot,) = shop.rows("SELECT pg_current_snapshot()::text AS text")
+        mark = al.mark(published)
+        late.commit()
+    orders = al.read_postgres(published, progress=False).of("orders.orders").on(engine)
+    assert orders.as_of(mark=mark)["status"].to_list() == [row["status"] for row in seen] == ["draft"]
+    assert orders.as_of(snapshot=snapshot["text"])["status"].to_list() == ["draft"]
+    begun = al.read_postgres(published, clock="changed_at", progress=False).of("orders.orders").on(engine)
+    at = begun.as_of(mark.at)
+    assert (at["status"].to_list(), at["certain"].to_list()) == (["late"], [False]), "wrong by its time, and flagged"
