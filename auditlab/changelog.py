@@ -17,7 +17,6 @@ from auditlab.archive import keep
 from auditlab.description import description
 from auditlab.engines import engine as engine_named
 from auditlab.errors import BadOption, UnknownEntity
-from auditlab.keys import entity_uuid
 from auditlab.lazy import lazy
 from auditlab.load import reconcile as reconcile_
 from auditlab.reading import renames
@@ -272,20 +271,8 @@ class ChangeLog(Generic[F]):
         outside: Literal["raise", "flag"] = "raise",
     ) -> F:
         """:func:`auditlab.temporal.pit.pit_join`: each row of a spine with its entity's state as of its time."""
-
-        def key_id(key: object) -> str:
-            return str(entity_uuid(self.entity_types[0], key))
-
         joined = pit.pit_join(
-            self._selected,
-            spine,
-            entity=entity,
-            at=at,
-            known=known,
-            valid=valid,
-            fields=fields,
-            outside=outside,
-            key_id=key_id,
+            self._selected, spine, entity=entity, at=at, known=known, valid=valid, fields=fields, outside=outside
         )
         return self._out(joined)
 

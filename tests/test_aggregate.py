@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import auditlab as al
-from auditlab.errors import BadOption, NoData, UnknownEntityType, UnknownField
+from auditlab.errors import BadOption, NoData, UncertainTime, UnknownEntityType, UnknownField
 from auditlab.testing import Oracle, make_log
 from auditlab.testing.families import KINDS, family, nested
 from auditlab.testing.logs import START
@@ -89,6 +89,15 @@ def test_columns_are_those_of_as_of_at_every_level_also_where_there_is_no_child(
     }  # fmt: skip
     one = log.aggregate("orders.orders", items=ITEMS, at=START + timedelta(seconds=4), entity="o2")
     assert one.equals(full[1:])
+
+
+def test_a_child_whose_change_may_not_have_been_seen_is_not_certain_at_any_level(engine: str):
+    log = al.from_arrow(make_log(STEPS)).on(engine).with_marks((), visible_within=2.5)
+    with pytest.warns(UncertainTime, match=r"absent from this answer may have been there: 1 of orders.returns"):
+        shown = log.aggregate("orders.orders", items=ITEMS, at=START + timedelta(seconds=6))
+    (item,) = shown["items"][1].to_list()
+    assert (shown["certain"].to_list(), item["certain"]) == ([True, True], False)
+    assert [each["certain"] for each in item["returns"]] == [False]
 
 
 def test_a_key_that_was_a_number_once_and_is_a_text_now_is_one_key(engine: str):

@@ -162,6 +162,16 @@ def test_a_valid_time_that_is_no_one_instant_is_none(engine: str, value: str):
     assert told(log, ("a", "9999-12-31", day(1))) == [("undated", None, None)]
 
 
+def test_what_was_recorded_so_shortly_before_that_it_may_not_have_been_seen_is_not_certain(engine: str):
+    log = al.from_arrow(make_log(PAY)).on(engine).with_marks((), visible_within=3600)
+    soon, later = timedelta(minutes=59), timedelta(hours=1)
+    recorded, gone = day(5, 20), day(9)
+    asked = [("a", day(7), recorded + soon), ("a", day(7), recorded + later), ("a", day(7), gone), ("a", None, gone)]
+    assert told(log, *asked) == [
+        ("live", False, 120), ("live", True, 120), ("deleted", False, None), ("no time", None, None),
+    ]  # fmt: skip
+
+
 def test_infinity_is_never(engine: str):
     log = al.from_arrow(make_log([("INSERT", "a", {"pay": 1, "since": "infinity"})])).on(engine)
     assert told(log, ("a", "9999-12-31T23:59:59.999999", day(1))) == [("not yet", None, None)]

@@ -14,7 +14,7 @@ from auditlab.cli.output import say
 from auditlab.connection import Connection, connect
 from auditlab.marks import append_mark
 
-__all__ = ["add_to"]
+__all__ = ["add_to", "next_due"]
 
 PANEL = "Record"
 
@@ -57,9 +57,20 @@ def mark(
         _take(connection, name, file)
         due = time.monotonic()
         while every is not None:
-            due = max(due + every, time.monotonic())
-            time.sleep(due - time.monotonic())
+            due, seconds = next_due(due, every, time.monotonic())
+            time.sleep(seconds)
             _take(connection, name, file)
+
+
+def next_due(due: float, every: float, now: float) -> tuple[float, float]:
+    """When the next mark is due, and the seconds until then: none where it is late already, and nothing is made up for.
+
+    Args:
+        due: When the last one was due.
+        every: The seconds between two.
+        now: By the same clock.
+    """
+    return (due + every, due + every - now) if due + every > now else (now, 0.0)
 
 
 def _take(connection: Connection, name: str | None, file: Path | None) -> None:

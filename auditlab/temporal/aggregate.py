@@ -216,6 +216,8 @@ class _Question:
             "params": params_frame(at=(self.at, TIME)),
         }
         found = self.selected.engine.run(queries.text("analysis", "aggregate"), tables, {})
+        if self.at is not None:
+            found = doubt.flagged(self.selected.recorded, shape.entity_type, found, self.at)
         children = self.with_items(shape, shape.with_fields(found), kind)
         frame = pl.DataFrame({"parent": found["parent"], "items": children.to_struct("items")})
         return frame.group_by("parent", maintain_order=True).agg(pl.col("items"))

@@ -14,7 +14,7 @@ from auditlab.temporal import doubt
 from auditlab.temporal.spine import Spine, spine_entities, spine_frame, spine_times
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from auditlab.selection import Selected
     from auditlab.shape import Shape
@@ -36,7 +36,6 @@ def pit_join(
     valid: str | None = None,
     fields: Sequence[str] | None = None,
     outside: Literal["raise", "flag"] = "raise",
-    key_id: Callable[[object], str] | None = None,
 ) -> pl.DataFrame:
     """Each row of ``spine`` with the state of its entity as of its time, inclusive: no row lost or doubled, order kept.
 
@@ -63,12 +62,11 @@ def pit_join(
         fields: The fields to join; all of them if None.
         outside: What becomes of rows whose time (by two clocks: ``known``) the log does not cover: an error, or
             ``presence`` "outside".
-        key_id: Gives a key's entity id, for keys that are no entity ids themselves.
 
     Returns:
         The spine's columns as they are, then ``presence`` (String), ``certain`` (Boolean, as in ``as_of``) and the
-        typed fields; null where there is no state, but ``certain`` is false also where an entity
-        that is absent may have been there. ``presence`` is
+        typed fields; null where there is no state, but ``certain`` is false also where an entity that is absent may
+        have been there. ``presence`` is
 
         - ``live``: the entity was there, the fields are its state;
         - ``deleted``: it had been there, and was deleted or truncated by then;
@@ -104,7 +102,7 @@ def pit_join(
         raise BadOption(f"outside={outside!r} is neither 'raise' nor 'flag'.")
     place = _valid(selected, shape, known=known, valid=valid)
     frame = spine_frame(spine, *(name for name in (entity, at, known) if name is not None))
-    entities = spine_entities(frame[entity], shape.span_index.codes, key_id)
+    entities = spine_entities(frame[entity], shape.span_index.codes, shape.entity_type)
     zone = selected.recorded.facts.zone
     when = spine_times(frame[at], zone)
     by_then = None if known is None else spine_times(frame[known], zone)
@@ -132,7 +130,7 @@ def pit_join(
     if (found["presence"] == "unknown entity").any():
         selected.warn_partial(shape.entity_type)
     ids = shape.span_index.codes.entity_ids.gather(asked["entity"])
-    moments = asked["at"] if by_then is None else by_then.zip_with(~beyond, pl.Series([None], dtype=TIME))
+    moments = asked["at"] if by_then is None else by_then.zip_with(~(beyond | untold), pl.Series([None], dtype=TIME))
     open_still = doubt.in_doubt(
         selected.recorded, shape.entity_type, pl.DataFrame({"entity_id": ids, "at": moments.rename("at")})
     )

@@ -8,11 +8,10 @@ import polars as pl
 
 from auditlab.clock import instant
 from auditlab.errors import BadOption, BadTime
+from auditlab.keys import entity_uuid
 from auditlab.schema import TIME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from auditlab.spans import EntityCodes
 
 __all__ = ["Spine", "spine_entities", "spine_frame", "spine_times"]
@@ -43,20 +42,20 @@ def spine_frame(spine: Spine, *wanted: str) -> pl.DataFrame:
     return frame
 
 
-def spine_entities(keys: pl.Series, index: EntityCodes, key_id: Callable[[object], str] | None) -> pl.DataFrame:
+def spine_entities(keys: pl.Series, index: EntityCodes, entity_type: str) -> pl.DataFrame:
     """The spine's entities as the log numbers them: entity (null where the log has none) and given (Boolean).
 
     Args:
         keys: Entity ids, or keys; of several columns as structs.
         index: The entities of the log.
-        key_id: Gives a key's entity id, for keys that are no entity ids themselves.
+        entity_type: Their type, by which a key that is no entity id itself tells one.
     """
     given = keys.is_not_null()
     entity = index.find(_texts(keys))
     unknown = given & entity.is_null()
-    if key_id is not None and unknown.any():
+    if unknown.any():
         distinct = keys.filter(unknown).unique()
-        told = pl.DataFrame({"key": distinct, "id": [key_id(key) for key in distinct.to_list()]})
+        told = pl.DataFrame({"key": distinct, "id": [str(entity_uuid(entity_type, key)) for key in distinct.to_list()]})
         keyed = keys.rename("key").to_frame().join(told, on="key", how="left", maintain_order="left")["id"]
         entity = entity.zip_with(entity.is_not_null(), index.find(keyed))
     return pl.DataFrame({"entity": entity, "given": given})

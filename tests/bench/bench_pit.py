@@ -50,6 +50,7 @@ def test_point_in_time_join_against_join_asof():
     first, cold = timed(lambda: log.pit_join(spine, fields=["total"]))
     narrow, warm = best_of(lambda: log.pit_join(spine, fields=["total"]))
     _, wide = best_of(lambda: log.pit_join(spine))
+    by_query, duckdb = best_of(lambda: log.on("duckdb").pit_join(spine, fields=["total"]))
     right = (
         versions.select("entity_id", "valid_from", "version", "total")
         .sort("valid_from", "version")
@@ -64,12 +65,14 @@ def test_point_in_time_join_against_join_asof():
     theirs, polars = best_of(asof)
     assert first["total"].equals(narrow["total"])
     assert narrow["total"].equals(theirs["total"])
+    assert by_query.equals(narrow)
     print(f"\npoint-in-time join of {SPINE:,} rows with {len(frame):,} changes")
     for name, seconds in (
         ("Polars join_asof, log sorted before", polars),
         ("auditlab, first join (index built)", cold),
         ("auditlab, next joins", warm),
         ("auditlab, next joins, all fields", wide),
+        ("auditlab, next joins, DuckDB", duckdb),
     ):
         print(f"  {name:36} {seconds:8.3f} s  {polars / seconds:8.1f} x join_asof")
     assert polars / warm >= GOAL

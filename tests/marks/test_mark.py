@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 import auditlab as al
 from auditlab.cli.app import app
+from auditlab.cli.mark import next_due
 from auditlab.connection import connect
 from auditlab.demo.server import start_server
 from auditlab.errors import AccessDenied, BadMark, DatabaseError, MarkMismatch, NoData, OnStandby, UnknownMark
@@ -102,6 +103,13 @@ def test_every_goes_on_until_it_is_interrupted(tracked: str, tmp_path: Path):
     marks = al.read_marks(file)
     assert [one.at for one in marks] == sorted(one.at for one in marks)
     assert all(one.at - one.since < timedelta(seconds=5) for one in marks), "each in a transaction of its own"
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"), [(10.0, (12.0, 2.0)), (11.5, (12.0, 0.5)), (12.0, (12.0, 0.0)), (30.0, (30.0, 0.0))]
+)
+def test_a_mark_that_is_late_is_taken_at_once_and_none_is_made_up_for(now: float, expected: tuple[float, float]):
+    assert next_due(10.0, 2.0, now) == expected
 
 
 def test_without_our_capture_a_mark_goes_to_a_file(database: str, tmp_path: Path):
