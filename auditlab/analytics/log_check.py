@@ -8,6 +8,7 @@ import polars as pl
 
 from auditlab.analytics.cells import LiveFields, differing
 from auditlab.analytics.outside import shaped
+from auditlab.marks import TransactionSnapshot
 from auditlab.schema import CHANGES
 from auditlab.values import canonical
 
@@ -175,10 +176,7 @@ def _unlike(one: str | None, other: str | None) -> bool:
 
 
 def _visible(snapshot: str | None, transactions: pl.Series) -> pl.Series:
-    """Whether transactions were over in a snapshot (``xmin:xmax:running,...``); false where that is not known."""
+    """Whether transactions were over in a snapshot; false where that is not known."""
     if snapshot is None:
         return pl.Series([False]).new_from_index(0, len(transactions))
-    xmin, xmax, running = snapshot.split(":")
-    at_work = pl.Series([int(one) for one in running.split(",") if one], dtype=pl.Int64)
-    over = (transactions < int(xmin)) | ((transactions < int(xmax)) & ~transactions.is_in(at_work.implode()))
-    return over.fill_null(value=False)
+    return TransactionSnapshot.of(snapshot).seen(transactions)

@@ -26,6 +26,9 @@ _CASE = re.compile(r"^(?P<line>.*?)\s+-- if (?P<case>\w+)$")
 _LOG = "audit.entity_change_log"
 """What stands in the statements where a live table comes."""
 _NO_TABLES = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}
+_JSON = ("json", "json[]")
+_ARGUMENTS = 100
+"""Arguments that a function of PostgreSQL takes."""
 _SENT = 5_000
 """Values that are sent to the server at once."""
 
@@ -44,7 +47,7 @@ class LiveTable:
         types: Each column and its type's name in the catalog.
         virtual: The columns that are computed when they are read: no trigger sees them.
         missing: The JSON of the value that DDL gave to the rows that were there, by column, where the catalog tells.
-        careful: Whether a column may hold what jsonb cannot.
+        careful: The columns that may hold what jsonb cannot.
     """
 
     entity_type: str
@@ -56,7 +59,7 @@ class LiveTable:
     types: dict[str, str]
     virtual: frozenset[str]
     missing: dict[str, str]
-    careful: bool
+    careful: tuple[str, ...]
 
 
 def live_tables(connection: Connection, entity_types: Iterable[str]) -> dict[str, LiveTable]:
@@ -95,7 +98,7 @@ def _table(connection: Connection, row: dict[str, Any]) -> LiveTable:
         types={column["name"]: column["type"] for column in columns},
         virtual=frozenset(column["name"] for column in columns if column["virtual"]),
         missing={column["name"]: column["missing"] for column in columns if column["missing"] is not None},
-        careful=row["careful"],
+        careful=tuple(column["name"] for column in columns if column["careful"]),
     )
 
 
@@ -112,6 +115,10 @@ def live_rows(connection: Connection, table: LiveTable, known_by: Identity) -> I
     virtual = "{" + ",".join(json.dumps(name, ensure_ascii=False) for name in sorted(table.virtual)) + "}"
     query = "\n".join(_lines(text("load", "live_rows"), cases))
     query = query.replace("r.id", ", ".join(f"r.{quote_identifier(name)}" for name in names))
+    only_json = all(table.types[name] in _JSON for name in table.careful)  # of other types only the whole row tells
+    if only_json and 0 < len(table.careful) <= _ARGUMENTS:
+        columns = ", ".join(f"r.{quote_identifier(name)}" for name in table.careful)
+        query = query.replace("concat(row_to_json(r.*))", f"concat({columns})")
     query = query.replace("'{}'::text[]", f"{quote_literal(virtual)}::text[]")
     query = query.replace(f"FROM ONLY {_LOG}", f"FROM {'' if table.partitioned else 'ONLY '}{table.relation}")
     yield from batches([connection], [query], prepare=lambda batch: batch, batch_bytes=_BATCH_BYTES)

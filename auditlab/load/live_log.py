@@ -102,11 +102,12 @@ class LiveLog:
         check = LogCheck(selected, self.folds, only)
         types = None if to_the_end else self._present(own, strict=False)
         kinds: dict[str, dict[str, str]] = {}
+        keys: dict[str, tuple[str, ...]] = {}
         if types is None or types:
             with ChangeStream(self._snapshot, entity_types=types, zone=facts.zone, **self._options) as stream:
                 for rows in chunks(stream):
                     check.take(rows)
-                kinds = stream.facts.kinds
+                kinds, keys = stream.facts.kinds, stream.facts.keys
         if check.common and not check.kin:
             raise SystemMismatch(
                 f"the log was loaded from {facts.source}, and none of its changes is among those of the same ids in "
@@ -121,7 +122,8 @@ class LiveLog:
         found = check.faults(*self._oldest()) if check.gone().height else check.faults(None, None)
         if tail.is_empty() and not check.folded:
             return Held(replace(selected, entity_types=asked), asked, only, found)
-        facts = replace(facts, clock="changed_at", kinds={**kinds, **facts.kinds} if facts.kinds else facts.kinds)
+        kinds = {**kinds, **facts.kinds} if facts.kinds else {}  # a log without them may have values that were not sent
+        facts = replace(facts, clock="changed_at", kinds=kinds, keys={**keys, **facts.keys})
         parts = [part for part in (recorded.malformed, aside) if part is not None and part.height]
         merged = Recorded(pl.concat([check.rows, tail]), facts, malformed=pl.concat(parts) if parts else None)
         return Held(Selected(merged, asked), asked, only, found)

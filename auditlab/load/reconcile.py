@@ -52,7 +52,8 @@ def reconcile(
 
     Log and tables are read in one snapshot, so nothing is found that is merely under way. A log that was loaded or
     archived earlier is held against the live log too: what came since is added to it, and changes that are gone from
-    the live log, or stand otherwise there, are findings of their own.
+    the live log, or stand otherwise there, are findings of their own. What was recorded is compared, whatever renames
+    and upcasters the log is read with.
 
     Args:
         selected: The log, some types of it or one entity; None takes the live log, all of it.
@@ -73,6 +74,7 @@ def reconcile(
         ConnectionFailed, NotInstalled, NoSuchTable, SchemaMismatch, UnsafeOrder, LogTooLarge: as ``read_postgres``.
     """
     if selected is not None:
+        selected = selected.as_recorded()
         selected.require_states("reconcile")
     with Snapshot(dsn) as snapshot:
         moment = snapshot.holder.rows(text("load", "moment"))[0]

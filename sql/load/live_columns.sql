@@ -1,4 +1,4 @@
--- The columns of a live table ($1, its oid): type, whether it is virtual, and what DDL filled it with in rows of before.
+-- The columns of a live table ($1, its oid): type, whether virtual, whether jsonb may not hold it, what DDL filled in.
 SELECT a.attname::text AS name,
        CASE
            WHEN t.typtype = 'e' THEN 'enum'
@@ -6,6 +6,10 @@ SELECT a.attname::text AS name,
            ELSE t.typname::text
        END AS type,
        a.attgenerated = 'v' AS virtual,
+       a.atttypid IN (114, 199) OR (
+           a.atttypid >= 16384 AND d.typtype <> 'e'
+           AND NOT (d.typbasetype BETWEEN 1 AND 16383 AND d.typbasetype NOT IN (114, 199))
+       ) AS careful,
        CASE WHEN m.leaves = m.filled AND m.least IS NOT DISTINCT FROM m.greatest THEN m.least END AS missing
 FROM pg_attribute AS a
 JOIN pg_type AS d ON d.oid = a.atttypid

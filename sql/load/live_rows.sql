@@ -4,11 +4,12 @@ SELECT
        overlay(overlay(left(encode(sha256(convert_to(current_setting('auditlab.live_type') || octet_length(convert_to(one.value, 'UTF8')) || ':' || one.value, 'UTF8')), 'hex'), 32) PLACING '8' FROM 13 FOR 1) PLACING '8' FROM 17 FOR 1)::uuid::text AS entity_id, -- if key
        overlay(overlay(left(encode(sha256(convert_to(current_setting('auditlab.live_type') || every.canonical, 'UTF8')), 'hex'), 32) PLACING '8' FROM 13 FOR 1) PLACING '8' FROM 17 FOR 1)::uuid::text AS entity_id, -- if keys
        live.plain AS image, -- if plain
-       CASE WHEN live.verbatim ~ '\\u|[eE][-+]?[0-9]{4}' THEN live.verbatim ELSE live.plain END AS image, -- if careful
+       CASE WHEN live.doubtful ~ '\\u|[eE][-+]?[0-9]{4}' THEN live.verbatim ELSE live.plain END AS image, -- if careful
        live.written AS written
 FROM (
     SELECT (to_jsonb(r.*) - '{}'::text[])::text AS plain,
            row_to_json(r.*)::text AS verbatim,
+           concat(row_to_json(r.*)) AS doubtful,
            jsonb_build_array(r.id) AS key,
            r.xmin::text::bigint AS written
     FROM ONLY audit.entity_change_log AS r

@@ -16,18 +16,6 @@ SELECT n.nspname || '.' || c.relname AS entity_type,
            JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = part.number
            WHERE i.indrelid = c.oid AND i.indisprimary AND part.place <= i.indnkeyatts
        ) AS keys,
-       EXISTS (
-           SELECT FROM pg_attribute AS a
-           JOIN pg_type AS t ON t.oid = a.atttypid
-           WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-             AND (
-                 a.atttypid IN (114, 199)
-                 OR (
-                     a.atttypid >= 16384 AND t.typtype <> 'e'
-                     AND NOT (t.typbasetype BETWEEN 1 AND 16383 AND t.typbasetype NOT IN (114, 199))
-                 )
-             )
-       ) AS careful,
        has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') AS readable,
        row_security_active(c.oid) AS row_security,
        current_user::text AS role

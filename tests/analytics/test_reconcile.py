@@ -344,6 +344,12 @@ def test_a_role_that_may_not_read_a_table(shop: Callable[..., None]):
         shop("DROP OWNED BY reconcile_reader", "DROP ROLE reconcile_reader")
 
 
+def test_what_was_recorded_is_compared_and_not_how_it_is_read(shop: Callable[..., None]):
+    read = al.read_postgres(shop.dsn, progress=False).renamed({TYPE: {"note": "remark"}})  # type: ignore[attr-defined]
+    assert "remark" in read.of(TYPE).as_of().columns
+    assert read.reconcile(shop.dsn, progress=False).findings.is_empty()  # type: ignore[attr-defined]
+
+
 def test_single_changes_say_nothing_of_tables(shop: Callable[..., None]):
     log = al.read_postgres(shop.dsn, progress=False)  # type: ignore[attr-defined]
     with pytest.raises(IncompleteLog, match="reconcile"):

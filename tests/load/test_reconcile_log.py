@@ -239,6 +239,27 @@ def test_a_key_that_changed_under_the_published_trigger_is_no_finding(published:
     assert al.reconcile(None, published, progress=False).worst == "error"
 
 
+HALVES = """
+CREATE TABLE orders.codes (code uuid, ref uuid);
+INSERT INTO orders.codes VALUES (md5('new')::uuid, md5('new')::uuid);
+INSERT INTO audit.entity_change_log (entity_type, entity_id, operation, after_snapshot, transaction_id)
+SELECT 'orders.codes', code, 'INSERT', jsonb_build_object('code', code, 'ref', code), txid_current()
+FROM (SELECT md5('k1')::uuid AS code) AS k;
+INSERT INTO audit.entity_change_log (entity_type, entity_id, operation, before_snapshot, after_snapshot, transaction_id)
+SELECT 'orders.codes', code, 'UPDATE', jsonb_build_object('code', md5('k1')::uuid, 'ref', 'x'), to_jsonb(c.*),
+       txid_current()
+FROM orders.codes AS c
+"""
+
+
+def test_a_key_that_a_log_names_by_halves(published: str, execute: Callable[..., None]):
+    """It names the new key alone, and its images do not tell the old one: the old row seems to be there still."""
+    execute(published, HALVES)
+    result = al.reconcile(None, published, progress=False)
+    assert dict(result.findings.select("kind", "count").iter_rows()) == {"half-logged key change": 1}
+    assert result.rows("half-logged key change")["entity_type"].to_list() == ["orders.codes"]
+
+
 NESTED = """
 BEGIN;
 UPDATE orders.orders SET status = 'a', total = 1;
