@@ -11,10 +11,10 @@ import polars as pl
 from auditlab.analytics import records
 from auditlab.analytics.breaks import classified
 from auditlab.analytics.chain import chain, chain_faults
-from auditlab.analytics.findings import KINDS, ROWS, as_html, as_text, findings_frame, tally
+from auditlab.analytics.findings import KINDS, ROWS, as_html, as_text, findings_frame, not_found, tally, worst
 from auditlab.analytics.images import idle_by_text, image_faults
 from auditlab.analytics.moves import half_logged, key_changes, partition_moves, replaced
-from auditlab.errors import BadOption, IncompleteLog
+from auditlab.errors import IncompleteLog
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +44,7 @@ class Evidence:
     @property
     def worst(self) -> str | None:
         """The worst severity found: ``error``, ``warning`` or ``hint``; None where nothing was found."""
-        return None if self.findings.is_empty() else str(self.findings["severity"][0])
+        return worst(self.findings)
 
     def rows(self, kind: str) -> pl.DataFrame:
         """The rows behind a finding, in the log's order.
@@ -62,8 +62,7 @@ class Evidence:
         """
         chosen = [name for name in self._faults if name == kind or name.startswith(f"{kind}: ")]
         if not chosen and kind not in KINDS:
-            found = ", ".join(map(repr, self.findings["kind"])) or "nothing"
-            raise BadOption(f"no finding {kind!r}. Found: {found}.")
+            raise not_found(kind, self.findings)
         parts = [pl.DataFrame(schema=ROWS), *(_told(self._faults[name], self._log) for name in chosen)]
         return pl.concat(parts)
 

@@ -7,12 +7,25 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from auditlab.errors import BadOption
 from auditlab.schema import TIME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["FINDINGS", "KINDS", "MALFORMED", "ROWS", "SEVERITIES", "as_html", "as_text", "findings_frame", "tally"]
+__all__ = [
+    "FINDINGS",
+    "KINDS",
+    "MALFORMED",
+    "ROWS",
+    "SEVERITIES",
+    "as_html",
+    "as_text",
+    "findings_frame",
+    "not_found",
+    "tally",
+    "worst",
+]
 
 SEVERITIES: dict[str, str] = {
     "error": "the log contradicts itself or lacks a change",
@@ -144,6 +157,17 @@ def findings_frame(counts: Mapping[str, int], kinds: Mapping[str, tuple[str, str
     order = {name: place for place, name in enumerate(SEVERITIES)}
     found.sort(key=lambda one: (order[one[1]], -one[2], one[0]))
     return pl.DataFrame(found, schema=FINDINGS, orient="row")
+
+
+def worst(findings: pl.DataFrame) -> str | None:
+    """The worst severity of the findings; None where there are none."""
+    return None if findings.is_empty() else str(findings["severity"][0])
+
+
+def not_found(kind: str, findings: pl.DataFrame) -> BadOption:
+    """The error about a kind of finding that there is not."""
+    found = ", ".join(map(repr, findings["kind"])) or "nothing"
+    return BadOption(f"no finding {kind!r}. Found: {found}.")
 
 
 def tally(findings: pl.DataFrame) -> str:

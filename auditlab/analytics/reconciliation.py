@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from auditlab.analytics.findings import as_html, as_text, tally
+from auditlab.analytics.findings import as_html, as_text, not_found, tally, worst
 from auditlab.analytics.outside import KINDS, ROWS
-from auditlab.errors import BadOption
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +43,7 @@ class Reconciliation:
     @property
     def worst(self) -> str | None:
         """The worst severity found: ``error``, ``warning`` or ``hint``; None where nothing was found."""
-        return None if self.findings.is_empty() else str(self.findings["severity"][0])
+        return worst(self.findings)
 
     def rows(self, kind: str) -> pl.DataFrame:
         """The rows behind a finding.
@@ -63,8 +62,7 @@ class Reconciliation:
             BadOption: there is no such kind; the message names those that were found.
         """
         if kind not in KINDS:
-            found = ", ".join(map(repr, self.findings["kind"])) or "nothing"
-            raise BadOption(f"no finding {kind!r}. Found: {found}.")
+            raise not_found(kind, self.findings)
         fault = self._faults.get(kind, pl.DataFrame(schema=ROWS))
         if "position" in fault.columns:
             last = self._log.select("id", "operation", "changed_by", "changed_at", "transaction_id")[fault["position"]]

@@ -155,7 +155,7 @@ def _pull(stream: ChangeStream, folder: Path, chain: Chain, *, strict: bool) -> 
         elif writer.rows == 0:
             return _nothing_new(folder, last, held_rows(chain), left)
         else:
-            facts = extended(last.facts, facts)
+            facts = _extended(last.facts, facts)
             span = (last.cursor.transaction, here.transaction - 1) if last.cursor and here else None
         stream.wait_until_durable()
         return replace(writer.commit(facts, cursor=here, span=span), left=left)
@@ -184,7 +184,7 @@ def _known(facts: LogFacts, left: Held) -> LogFacts:
     return replace(facts, coverage=replace(facts.coverage, end=known))
 
 
-def extended(old: LogFacts, new: LogFacts) -> LogFacts:
+def _extended(old: LogFacts, new: LogFacts) -> LogFacts:
     """The facts of an archive to which a part with facts of its own was added."""
     ends = [end for end in (old.coverage.end, new.coverage.end) if end is not None]
     coverage = Coverage(

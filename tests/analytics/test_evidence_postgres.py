@@ -8,51 +8,20 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
+from recorded_shop import FILL, PUBLISHED_TRIGGER, SHOP
 
 import auditlab as al
 from auditlab.capture import track
 from auditlab.connection import connect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from auditlab.demo.server import Server
 
 ACCOUNTS = Path(__file__).resolve().parents[1] / "capture" / "pgbench_accounts.sql"
-SHOP = """
-CREATE TABLE shop (id uuid PRIMARY KEY, total numeric(20, 2), note text, at timestamptz, raw bytea, w double precision);
-"""
-FILL = """
-INSERT INTO shop SELECT md5('row' || n)::uuid, n * 1.10, 'note ' || n, '2024-05-01 12:00+00', '\\xdeadbeef', 0.1 + 0.2
-FROM generate_series(1, 8) AS n
-"""
 ONE = "md5('row1')::uuid"
 TYPE = "public.shop"
-PUBLISHED_TRIGGER = """
-CREATE TRIGGER trg_shop AFTER INSERT OR UPDATE OR DELETE ON shop
-    FOR EACH ROW EXECUTE FUNCTION audit.log_entity_change();
-"""
-
-
-@pytest.fixture(params=["ours", "published"])
-def shop(request: pytest.FixtureRequest) -> Iterator[Callable[..., None]]:
-    """Runs statements, each its own transaction, on a database whose table shop is recorded; ``.dsn`` is where."""
-    dsn: str = request.getfixturevalue("captured" if request.param == "ours" else "published")
-    with connect(dsn, autocommit=True) as connection:
-        connection.execute(SHOP)
-        if request.param == "ours":
-            track(dsn, "shop")
-        else:
-            connection.execute(PUBLISHED_TRIGGER)
-        connection.execute(FILL)
-        connection.execute("UPDATE shop SET total = total + 1")
-
-        def run(*statements: str) -> None:
-            for statement in statements:
-                connection.execute(statement)
-
-        run.dsn = dsn  # type: ignore[attr-defined]
-        yield run
 
 
 def found(shop: Callable[..., None]) -> dict[str, int]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
+from recorded_shop import FILL, PUBLISHED_TRIGGER, SHOP
 
 import auditlab as al
 from auditlab.analytics.findings import FINDINGS, SEVERITIES
@@ -15,47 +16,14 @@ from auditlab.connection import connect
 from auditlab.errors import AccessDenied, BadOption, IncompleteLog, IncompleteRead, UnknownEntityType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from auditlab.analytics.reconciliation import Reconciliation
 
-SHOP = """
-CREATE TABLE shop (id uuid PRIMARY KEY, total numeric(20, 2), note text, at timestamptz, raw bytea, w double precision);
-"""
-FILL = """
-INSERT INTO shop SELECT md5('row' || n)::uuid, n * 1.10, 'note ' || n, '2024-05-01 12:00+00', '\\xdeadbeef', 0.1 + 0.2
-FROM generate_series(1, 8) AS n
-"""
-PUBLISHED_TRIGGER = """
-CREATE TRIGGER trg_shop AFTER INSERT OR UPDATE OR DELETE ON shop
-    FOR EACH ROW EXECUTE FUNCTION audit.log_entity_change();
-"""
 ONE, TWO, THREE = ("md5('row1')::uuid", "md5('row2')::uuid", "md5('row3')::uuid")
 TYPE = "public.shop"
 LAST = f"(SELECT max(id) FROM audit.entity_change_log WHERE entity_id = {ONE})"
 UNSEEN = ("SET session_replication_role = replica", "RESET session_replication_role")
-
-
-@pytest.fixture(params=["ours", "published"])
-def shop(request: pytest.FixtureRequest) -> Iterator[Callable[..., None]]:
-    """Runs statements, each its own transaction, on a database whose table shop is recorded; ``.dsn`` is where."""
-    dsn: str = request.getfixturevalue("captured" if request.param == "ours" else "published")
-    with connect(dsn, autocommit=True) as connection:
-        connection.execute(SHOP)
-        if request.param == "ours":
-            track(dsn, "shop")
-        else:
-            connection.execute(PUBLISHED_TRIGGER)
-        connection.execute(FILL)
-        connection.execute("UPDATE shop SET total = total + 1")
-
-        def run(*statements: str) -> None:
-            for statement in statements:
-                connection.execute(statement)
-
-        run.dsn = dsn  # type: ignore[attr-defined]
-        run.published = request.param == "published"  # type: ignore[attr-defined]
-        yield run
 
 
 def checked(shop: Callable[..., None]) -> Reconciliation:

@@ -9,14 +9,11 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from live_marks import ORDERS, judge, run
-from test_live_marks import TABLE
+from live_marks import judge, run
 
 import auditlab as al
-from auditlab.connection import connect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 COPIES = int(os.environ.get("AUDITLAB_BENCH_COPIES", "520"))
@@ -24,16 +21,8 @@ ENTITIES = 250
 
 
 @pytest.mark.bench
-@pytest.mark.parametrize("trigger", ["ours", "published"])
-def test_marks_and_times_under_writers(
-    trigger: str, make_database: Callable[..., str], request: pytest.FixtureRequest, tmp_path: Path
-):
-    template = request.getfixturevalue(f"{'captured' if trigger == 'ours' else 'published'}_template")
-    dsn = make_database(template)
-    if trigger == "ours":
-        with connect(dsn, autocommit=True) as connection:
-            connection.execute(TABLE)
-        al.track(dsn, ORDERS)
+def test_marks_and_times_under_writers(recorded_orders: tuple[str, str], tmp_path: Path):
+    trigger, dsn = recorded_orders
     live = run(dsn, copies=COPIES, entities=ENTITIES, mark_every=0.5, longest=4.0, file=tmp_path / "marks.jsonl")
     verdicts, seconds = judge(live)
     changes = len(al.read_postgres(dsn, progress=False))
