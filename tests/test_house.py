@@ -60,7 +60,7 @@ LAYERS = (
     {"temporal"},
     {"analytics"},
     {"archive", "capture", "connection", "load"},
-    {"changelog", "selectors", "sources"},
+    {"changelog", "selectors", "sources", "verbs", "viewing"},
     {"", "__main__", "cli", "demo", "report", "testing", "widgets"},
 )
 """The rooms of the package, lower first; each imports from its own layer and below. "" is auditlab itself."""

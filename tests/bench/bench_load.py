@@ -49,7 +49,7 @@ PANDAS = MEASURED.format(
 )
 ARCHIVE = MEASURED.format(
     imports="import auditlab as al",
-    work="assert al.archive_postgres(sys.argv[1], sys.argv[3]).rows == int(sys.argv[2])",
+    work="assert al.archive_postgres(sys.argv[1], sys.argv[3], once=True).rows == int(sys.argv[2])",
 )
 
 

@@ -1,0 +1,227 @@
+"""The verbs of a log: each is a thin binding of its topic's function to a selection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar, cast
+
+import polars as pl
+
+from auditlab import marks as marks_
+from auditlab import queries, selectors
+from auditlab.analytics import drift as drift_
+from auditlab.analytics import evidence as evidence_
+from auditlab.analytics import summary as summary_
+from auditlab.errors import BadOption, UnknownEntity
+from auditlab.lazy import lazy
+from auditlab.load import reconcile as reconcile_
+from auditlab.temporal import aggregate as aggregate_
+from auditlab.temporal import asof, diff, doubt, pit
+from auditlab.temporal import blame as blame_
+from auditlab.temporal import compare as compare_
+from auditlab.temporal import history as history_
+from auditlab.temporal import key_changes as key_changes_
+from auditlab.temporal import replay as replay_
+from auditlab.temporal import timeline as timeline_
+from auditlab.temporal import why_not as why_not_
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from auditlab.analytics.reconciliation import Reconciliation
+    from auditlab.clock import Moment
+    from auditlab.marks import Mark
+    from auditlab.selection import Selected
+    from auditlab.temporal.patterns import Patterns
+    from auditlab.temporal.pit import Spine
+    from auditlab.temporal.tolerance import Tolerance
+
+__all__ = ["Verbs"]
+
+F = TypeVar("F", pl.DataFrame, pl.LazyFrame)
+
+
+QUERIES = {
+    "as_of": ("as_of", "as_of_mark"),
+    "doubtful": ("doubtful",),
+    "history": ("history",),
+    "diffs": ("diffs",),
+    "compare": ("compare", "compare_steps"),
+    "blame": ("blame",),
+    "pit_join": ("pit_join", "pit_join_known"),
+    "timeline": ("timeline",),
+    "replay": ("replay", "replay_steps"),
+    "aggregate": ("aggregate",),
+    "summary": tuple(f"summary_{name}" for name in ("totals", "by_operation", "by_user", "by_type", "by_period")),
+}
+"""The queries behind each verb."""
+
+
+class Verbs(Generic[F]):
+    """What can be asked of a selection of a log; answers are frames.
+
+    Args:
+        selected: What the questions are about.
+        lazy: Whether answers are lazy frames, as those of a scanned archive are.
+    """
+
+    __slots__ = ("_lazy", "_selected")
+
+    def __init__(self, selected: Selected, *, lazy: bool = False) -> None:
+        self._selected = selected
+        self._lazy = lazy
+
+    def sql(self, verb: str) -> str:
+        """The SQL that a verb runs, as it stands in ``sql/analysis``."""
+        if verb not in QUERIES:
+            raise BadOption(f"no SQL behind {verb!r}. There is for {', '.join(QUERIES)}.")
+        return "\n".join(queries.text("analysis", name) for name in QUERIES[verb])
+
+    def changes(self) -> F:
+        """:func:`auditlab.temporal.diff.changes`: the selected changes as recorded."""
+        return self._out(diff.changes(self._selected))
+
+    def as_of(
+        self,
+        at: Moment | None = None,
+        *,
+        id: int | None = None,  # noqa: A002 - the column's own name
+        transaction: int | None = None,
+        mark: Mark | str | None = None,
+        snapshot: str | None = None,
+    ) -> F:
+        """:func:`auditlab.temporal.asof.as_of`: the state of every live entity at an instant; else the latest."""
+        return self._out(asof.as_of(self._selected, at, id=id, transaction=transaction, mark=mark, snapshot=snapshot))
+
+    def doubtful(self, at: Moment) -> F:
+        """:func:`auditlab.temporal.doubt.doubtful`: the changes that may not have been visible at an instant."""
+        return self._out(doubt.doubtful(self._selected, at))
+
+    def marks(self) -> F:
+        """:func:`auditlab.marks.frame`: the saved moments beside the log, in their order."""
+        return self._out(marks_.frame(self._selected.recorded.facts.marks))
+
+    def history(self, entity: object = None) -> F:
+        """:func:`auditlab.temporal.history.history`: every version, with the time that it held."""
+        return self._out(history_.history(self._about(entity)))
+
+    def diffs(
+        self,
+        entity: object = None,
+        *,
+        paths: bool = False,
+        ignore: Patterns = (),
+        tolerance: Tolerance | None = None,
+        list_keys: Mapping[str, str] | None = None,
+    ) -> F:
+        """:func:`auditlab.temporal.diff.diffs`: what each change did, one row a changed field, or part of one."""
+        return self._out(
+            diff.diffs(self._about(entity), paths=paths, ignore=ignore, tolerance=tolerance, list_keys=list_keys)
+        )
+
+    def compare(
+        self,
+        start: Moment,
+        end: Moment,
+        *,
+        steps: bool = False,
+        paths: bool = False,
+        ignore: Patterns = (),
+        tolerance: Tolerance | None = None,
+        list_keys: Mapping[str, str] | None = None,
+    ) -> F:
+        """:func:`auditlab.temporal.compare.compare`: what differs between two instants."""
+        found = compare_.compare(
+            self._selected, start, end, steps=steps, paths=paths, ignore=ignore, tolerance=tolerance,
+            list_keys=list_keys,
+        )  # fmt: skip
+        return self._out(found)
+
+    def blame(self, entity: object = None, at: Moment | None = None) -> F:
+        """:func:`auditlab.temporal.blame.blame`: who last set each field of each live entity, when, from what."""
+        return self._out(blame_.blame(self._about(entity), at))
+
+    def pit_join(
+        self,
+        spine: Spine,
+        *,
+        entity: str = "entity_id",
+        at: str = "at",
+        known: str | None = None,
+        valid: str | None = None,
+        fields: Sequence[str] | None = None,
+        outside: Literal["raise", "flag"] = "raise",
+    ) -> F:
+        """:func:`auditlab.temporal.pit.pit_join`: each row of a spine with its entity's state as of its time."""
+        joined = pit.pit_join(
+            self._selected, spine, entity=entity, at=at, known=known, valid=valid, fields=fields, outside=outside
+        )
+        return self._out(joined)
+
+    def why_not(self, entity: object, at: Moment | None = None, *, entity_type: str | None = None) -> str:
+        """:func:`auditlab.temporal.why_not.why_not`: in words, why an entity is absent at an instant."""
+        selected = self._selected if entity_type is None else selectors.of(self._selected, entity_type)
+        if selectors.known(selected, selected.entity_types, entity):
+            return why_not_.why_not(selectors.entity(selected, entity), at)
+        others = (name for name in selected.recorded.entity_types if name not in selected.entity_types)
+        elsewhere = [name for name, _ in selectors.known(selected, others, entity)]
+        return why_not_.never_seen(selected, entity, elsewhere, at)
+
+    def timeline(self, entity: object = None) -> F:
+        """:func:`auditlab.temporal.timeline.timeline`: who did what when, field by field."""
+        return self._out(timeline_.timeline(self._about(entity)))
+
+    def key_changes(self) -> F:
+        """:func:`auditlab.temporal.key_changes.key_changes`: which rows got another primary key, when, by whom."""
+        return self._out(key_changes_.key_changes(self._selected))
+
+    def replay(self, at: Moment | None = None, *, steps: bool = False) -> F:
+        """:func:`auditlab.temporal.replay.replay`: the changes folded into a state, at once or step by step."""
+        return self._out(replay_.replay(self._selected, at, steps=steps))
+
+    def aggregate(
+        self,
+        parent: str,
+        *,
+        items: aggregate_.Items,
+        at: Moment | None = None,
+        entity: object = None,
+        key: aggregate_.Fields | None = None,
+    ) -> F:
+        """:func:`auditlab.temporal.aggregate.aggregate`: parents with their children and theirs, as of one time."""
+        entity_id = None if entity is None else selectors.entity_id(self._selected, parent, entity)
+        if entity is not None and entity_id is None:
+            raise UnknownEntity(f"no entity {entity!r} among {parent!r} in this log.")
+        return self._out(aggregate_.aggregate(self._selected, parent, items=items, at=at, entity=entity_id, key=key))
+
+    def summary(self, *, users: int = 10, recent: int = 50, period: str = "day") -> summary_.Summary:
+        """:func:`auditlab.analytics.summary.summary`: how much happened, by operation, user, type and period."""
+        return summary_.summary(self._selected, users=users, recent=recent, period=period)
+
+    def evidence(self, *, documents: bool = True) -> evidence_.Evidence:
+        """:func:`auditlab.analytics.evidence.evidence`: whether the log can be trusted, each finding with its rows."""
+        return evidence_.evidence(self._selected, documents=documents)
+
+    def reconcile(
+        self,
+        dsn: str,
+        *,
+        table: str = "audit.entity_change_log",
+        columns: Mapping[str, str] | None = None,
+        progress: bool | None = None,
+    ) -> Reconciliation:
+        """:func:`auditlab.load.reconcile.reconcile`: the log against the live tables, in one snapshot of them."""
+        return reconcile_.reconcile(self._selected, dsn, table=table, columns=columns, progress=progress)
+
+    def drift(self) -> F:
+        """:func:`auditlab.analytics.drift.drift`: which fields appeared, vanished, changed type or name, and when."""
+        return self._out(drift_.drift(self._selected))
+
+    def likely_renames(self, *, share: float = 0.9) -> dict[str, dict[str, str]]:
+        """:func:`auditlab.analytics.drift.likely_renames`: the drift report's renamings, as ``renamed`` takes them."""
+        return drift_.likely_renames(self._selected, share=share)
+
+    def _about(self, entity: object) -> Selected:
+        return self._selected if entity is None else selectors.entity(self._selected, entity)
+
+    def _out(self, frame: pl.DataFrame) -> F:
+        return cast("F", lazy(frame) if self._lazy else frame)
