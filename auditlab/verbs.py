@@ -8,6 +8,7 @@ import polars as pl
 
 from auditlab import marks as marks_
 from auditlab import queries, selectors
+from auditlab.analytics import activity as activity_
 from auditlab.analytics import drift as drift_
 from auditlab.analytics import evidence as evidence_
 from auditlab.analytics import summary as summary_
@@ -52,6 +53,9 @@ QUERIES = {
     "replay": ("replay", "replay_steps"),
     "aggregate": ("aggregate",),
     "summary": tuple(f"summary_{name}" for name in ("totals", "by_operation", "by_user", "by_type", "by_period")),
+    "activity": tuple(
+        f"activity_{name}" for name in ("by_operation", "by_user", "by_hour", "by_entity", "by_field", "by_size")
+    ),
 }
 """The queries behind each verb."""
 
@@ -196,6 +200,10 @@ class Verbs(Generic[F]):
     def summary(self, *, users: int = 10, recent: int = 50, period: str = "day") -> summary_.Summary:
         """:func:`auditlab.analytics.summary.summary`: how much happened, by operation, user, type and period."""
         return summary_.summary(self._selected, users=users, recent=recent, period=period)
+
+    def activity(self, *, period: str | None = None) -> activity_.Activity:
+        """:func:`auditlab.analytics.activity.activity`: what happened when, by whom, to what, in how large steps."""
+        return activity_.activity(self._selected, period=period)
 
     def evidence(self, *, documents: bool = True) -> evidence_.Evidence:
         """:func:`auditlab.analytics.evidence.evidence`: whether the log can be trusted, each finding with its rows."""
