@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from auditlab import malformed
+from auditlab.archive.held import held_rows
 from auditlab.archive.manifest import read_chain
-from auditlab.archive.write import ArchiveSummary, ArchiveWriter, held_rows
+from auditlab.archive.write import ArchiveSummary, ArchiveWriter
 from auditlab.errors import ArchiveExists, BadOption, CursorMismatch, NotAnArchive
 from auditlab.load.catalog import DEFAULT_TABLE
 from auditlab.load.stream import ChangeStream

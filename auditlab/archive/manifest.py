@@ -19,16 +19,39 @@ from auditlab.schema import Coverage, LogFacts
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["DATA", "FORMAT", "MANIFESTS", "Manifest", "Part", "Segment", "parse", "publish", "read_chain", "render"]
+__all__ = [
+    "DATA",
+    "FORMAT",
+    "MANIFESTS",
+    "Manifest",
+    "Part",
+    "Segment",
+    "Source",
+    "parse",
+    "publish",
+    "read_chain",
+    "render",
+]
 
-FORMAT = 2
+FORMAT = 3
 """The version of the archive's format that this auditlab writes, and the newest that it reads."""
+
+_DIGESTS = 3
+"""The first format in which every part has a digest of its rows."""
 
 DATA, MANIFESTS = "data", "manifests"
 _NAME = re.compile(r"(\d{8})\.json")
 
 Range = tuple[int, int]
 TimeRange = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A part as it was first written, whose rows another part holds by now."""
+
+    name: str
+    rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +68,8 @@ class Part:
         id: Least and largest id.
         transaction_id: Least and largest transaction id.
         changed_at: Earliest and latest recorded time, ISO 8601 in UTC.
+        digest: The digest of its rows (``archive.rows``), in the order of the file; None before format 3.
+        sources: Of a compacted part, the parts that it took the place of: their rows, one part's after the other's.
     """
 
     name: str
@@ -56,6 +81,13 @@ class Part:
     id: Range | None = None
     transaction_id: Range | None = None
     changed_at: TimeRange | None = None
+    digest: str | None = None
+    sources: tuple[Source, ...] = ()
+
+    @property
+    def written_as(self) -> tuple[Source, ...]:
+        """The parts that its rows were first written in, in their order: itself, unless it was compacted."""
+        return self.sources or (Source(self.name, self.rows),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +112,8 @@ class Manifest:
         facts: The log's facts.
         segments: What was added.
         cursor: Where the next pull goes on; None for an archive that is not fed from a database.
+        replaces: The segments that ``segments`` take the place of: same rows, other files. Each is named by the
+            number of the manifest that added it and its place there, from 0.
         format: The format's version.
     """
 
@@ -90,6 +124,7 @@ class Manifest:
     facts: LogFacts
     segments: tuple[Segment, ...] = field(default_factory=tuple)
     cursor: Cursor | None = None
+    replaces: tuple[tuple[int, int], ...] = ()
     format: int = FORMAT
 
 
@@ -159,7 +194,10 @@ def _manifest(body: dict[str, Any]) -> Manifest:
         "segments": segments,
         "facts": LogFacts(**facts, coverage=Coverage(**coverage)),
         "cursor": None if cursor is None else Cursor(**cursor),
+        "replaces": tuple((number, place) for number, place in body.get("replaces", ())),
     }
+    if body["format"] >= _DIGESTS and not all(part.digest for one in segments for part in one.parts):
+        raise ValueError("a part without a digest of its rows")
     return Manifest(**{**body, **read})
 
 
@@ -169,7 +207,8 @@ def _part(body: dict[str, Any]) -> Part:
     ranges = {
         name: None if body[name] is None else tuple(body[name]) for name in ("id", "transaction_id", "changed_at")
     }
-    return Part(**{**body, **ranges, "entity_types": tuple(body["entity_types"])})
+    sources = tuple(Source(**source) for source in body.get("sources", ()))
+    return Part(**{**body, **ranges, "entity_types": tuple(body["entity_types"]), "sources": sources})
 
 
 def read_chain(folder: Path) -> list[tuple[Manifest, str]]:

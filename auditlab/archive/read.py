@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from auditlab.archive.files import digest
-from auditlab.archive.manifest import DATA, Manifest, Part, read_chain
+from auditlab.archive.held import held_parts
+from auditlab.archive.manifest import DATA, Part, read_chain
 from auditlab.errors import ArchiveCorrupt, UnknownEntityType
 from auditlab.schema import CHANGES, LogFacts
 
@@ -54,8 +55,8 @@ def scan_archive(folder: str | Path, *, entity_types: str | Sequence[str] | None
         UnknownEntityType: the archive has no such entity type; the message names those it has.
     """
     place = Path(folder)
-    manifests = [manifest for manifest, _ in read_chain(place)]
-    parts = [part for manifest in manifests for segment in manifest.segments for part in segment.parts]
+    chain = read_chain(place)
+    parts = held_parts(chain)
     held = tuple(sorted({name for part in parts for name in part.entity_types}))
     wanted = _wanted(entity_types, held, place)
     parts = [part for part in parts if not wanted.isdisjoint(part.entity_types)]
@@ -65,7 +66,7 @@ def scan_archive(folder: str | Path, *, entity_types: str | Sequence[str] | None
     only = None if entity_types is None else sorted(wanted)
     return Scanned(
         changes=_rows(files["changes"], only),
-        facts=_facts(manifests),
+        facts=chain[-1][0].facts,
         baseline=_rows(files["baseline"], only) if files["baseline"] else None,
         files=files["changes"],
         entity_types=held,
@@ -110,8 +111,3 @@ def _rows(files: tuple[Path, ...], only: list[str] | None) -> pl.LazyFrame:
         return pl.LazyFrame(schema=CHANGES)
     rows = pl.scan_parquet(list(files), glob=False, schema=CHANGES, missing_columns="insert")
     return rows if only is None else rows.filter(pl.col("entity_type").is_in(only))
-
-
-def _facts(manifests: list[Manifest]) -> LogFacts:
-    """The facts as the newest manifest holds them."""
-    return manifests[-1].facts

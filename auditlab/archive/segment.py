@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from auditlab.archive.files import HashingFile
 from auditlab.archive.manifest import Part
+from auditlab.archive.rows import RowDigest
 from auditlab.errors import ArchiveError
 from auditlab.load.source import ARROW_CHANGES
 
@@ -62,6 +63,7 @@ class PartFile:
         self._batches: list[pa.RecordBatch] = []
         self._ranges: dict[str, tuple[int, int]] = {}
         self._rows = 0
+        self._digest = RowDigest()
         self.waiting = 0
 
     @property
@@ -83,6 +85,8 @@ class PartFile:
         """Write the rows that wait as one row group."""
         if self._batches:
             table = pa.Table.from_batches(self._batches)
+            for rows in self._batches:
+                self._digest.update(rows)
             self._batches, self.waiting = [], 0
             self._writer.write_table(table, row_group_size=table.num_rows)
 
@@ -109,6 +113,7 @@ class PartFile:
             id=self._ranges.get("id"),
             transaction_id=self._ranges.get("transaction_id"),
             changed_at=None if times is None else (_iso(times[0]), _iso(times[1])),
+            digest=self._digest.hexdigest(),
         )
         return Written(path=self._file.path, part=part)
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from auditlab.archive.files import make_folder, reported, settle, sync_folder
+from auditlab.archive.held import held_rows
 from auditlab.archive.manifest import DATA, MANIFESTS, Manifest, Segment, publish, read_chain
 from auditlab.archive.segment import PartFile, Written
 from auditlab.errors import ArchiveCorrupt, ArchiveExists, NotAnArchive, SchemaMismatch
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from auditlab.load.watermark import Held
     from auditlab.schema import LogFacts
 
-__all__ = ["ArchiveSummary", "ArchiveWriter", "held_rows", "to_archive"]
+__all__ = ["ArchiveSummary", "ArchiveWriter", "to_archive"]
 
 BUDGET = 48 << 20
 """Bytes of rows held back, over all files, before the largest part of them is written as a row group."""
@@ -279,11 +280,6 @@ def to_archive(
         for batch in changes:
             writer.write(batch)
         return writer.commit(facts)
-
-
-def held_rows(chain: Sequence[tuple[Manifest, str]]) -> int:
-    """How many changes an archive with these manifests holds."""
-    return sum(segment.rows for manifest, _ in chain for segment in manifest.segments)
 
 
 def _must_be_free(folder: Path) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 from typing import TYPE_CHECKING
 
 import pytest
+from small_log import forge, sealed
 
 from auditlab.archive.manifest import DATA, FORMAT, MANIFESTS, read_chain
 from auditlab.archive.read import scan_archive
@@ -27,21 +27,6 @@ CUTS = 60
 
 def files(archive: Path) -> list[Path]:
     return sorted(path for folder in (DATA, MANIFESTS) for path in (archive / folder).iterdir())
-
-
-def sealed(body: dict[str, object]) -> str:
-    def text(value: dict[str, object]) -> str:
-        return json.dumps(value, indent=1, sort_keys=True)
-
-    return text({"manifest": body, "sha256": hashlib.sha256(text(body).encode()).hexdigest()}) + "\n"
-
-
-def forge(archive: Path, change: Callable[[dict[str, object]], object]) -> None:
-    """Change a manifest as an attacker would who also puts the hash right."""
-    path = archive / MANIFESTS / "00000001.json"
-    body = json.loads(path.read_text())["manifest"]
-    change(body)
-    path.write_text(sealed(body))
 
 
 def test_a_flipped_bit_anywhere_is_found_before_any_row_is_used(archive: Path):
