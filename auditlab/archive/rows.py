@@ -29,9 +29,9 @@ class RowDigest:
 
     Each column is hashed by itself, in two streams: for texts their lengths in bytes (-1 for null), then the bytes;
     for numbers and times one byte each that says whether there is one, then the values. Both streams together give the
-    column back, so no two logs have one digest: null is not ``''``, and ``('ab', 'c')`` is not ``('a', 'bc')``. A column
-    column without any value is left out, so that one which a later auditlab adds changes no digest. It does not matter in
-    what batches the rows come; their order does.
+    column back, so no two logs have one digest: null is not ``''``, and ``('ab', 'c')`` is not ``('a', 'bc')``. It does
+    not matter in what batches the rows come; their order does. A column without any value is left out, so that one
+    which a later auditlab adds changes no digest.
 
     >>> import pyarrow as pa
     >>> rows = pa.RecordBatch.from_pylist([{"id": 1, "entity_type": ""}, {"id": 2}], schema=ARROW_CHANGES)
