@@ -19,7 +19,7 @@ from hostile_cases import CASES, NAMED, REFUSED, TAKEN, TIMES, Case, document, f
 
 import auditlab as al
 from auditlab import errors
-from auditlab.cli.cells import plain_text
+from auditlab.cells import plain_text
 from auditlab.cli.output import Format, Output
 from auditlab.connection import connect
 from auditlab.errors import DatabaseError

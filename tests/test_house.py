@@ -32,6 +32,7 @@ LAYERS = (
     {"schema", "clock", "marks", "queries"},
     {"engines"},
     {
+        "cells",
         "description",
         "dictionary",
         "documents",
@@ -53,10 +54,11 @@ LAYERS = (
         "origins",
         "placeholders",
         "places",
+        "printable",
         "reading",
         "recorded",
     }
-    | {"records", "rekeys", "selection", "shape", "spans", "valid_time", "values", "visibility"},
+    | {"records", "rekeys", "selection", "shape", "spans", "valid_time", "values", "visibility", "written"},
     {"temporal"},
     {"analytics"},
     {"archive", "capture", "connection", "load"},
@@ -71,6 +73,7 @@ ONE_ROOM = {
     "adbc_driver_postgresql": {"connection.py"},
     "typer": {"cli"},
     "rich": {"cli"},
+    "anywidget": {"widgets"},
 }
 """Libraries that only one place knows."""
 
@@ -294,6 +297,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def test_the_wheel_holds_the_package_its_sql_and_its_sample(wheel: list[str]):
     expected = {str(module.relative_to(ROOT)) for module in MODULES}
     expected |= {f"auditlab/{statement.relative_to(ROOT)}" for statement in SQL}
+    expected |= {str(file.relative_to(ROOT)) for file in (PACKAGE / "widgets" / "static").iterdir()}
     expected |= {"auditlab/py.typed", "auditlab/demo/sample.parquet", "auditlab/demo/explore.ipynb"}
     assert expected - set(wheel) == set()
 
@@ -301,5 +305,6 @@ def test_the_wheel_holds_the_package_its_sql_and_its_sample(wheel: list[str]):
 def test_the_wheel_holds_nothing_else(wheel: list[str]):
     own = [name for name in wheel if ".dist-info/" not in name]
     assert [name for name in own if not name.startswith("auditlab/")] == []
-    assert [name for name in own if Path(name).suffix not in {".py", ".sql", ".typed", ".parquet", ".ipynb"}] == []
+    kinds = {".py", ".sql", ".typed", ".parquet", ".ipynb", ".js", ".css"}
+    assert [name for name in own if Path(name).suffix not in kinds] == []
     assert any(name.endswith("licenses/LICENSE") for name in wheel)

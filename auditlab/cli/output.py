@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
-from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import polars as pl
 from rich.console import Console
 from rich.text import Text
 
-from auditlab.cli.cells import json_text, neutralised, plain_text
-from auditlab.cli.printable import printable
+from auditlab.cells import csv_lines, json_text
 from auditlab.cli.table import shown
 from auditlab.errors import BadOption
+from auditlab.printable import printable
+from auditlab.written import whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 __all__ = ["Format", "Output", "chosen", "say", "warn", "width"]
 
@@ -82,10 +80,10 @@ class Output:
         if self.file is None:
             self._write_text(frame, sys.stdout, title)
         elif self.form is Format.PARQUET:
-            with _whole(self.file) as path:
+            with whole(self.file) as path:
                 frame.write_parquet(path)
         else:
-            with _whole(self.file) as path, path.open("w", encoding="utf-8", newline="") as stream:
+            with whole(self.file) as path, path.open("w", encoding="utf-8", newline="") as stream:
                 self._write_text(frame, stream, title)
         if self.file is not None:
             warn(f"{frame.height:,} rows written to {self.file}")
@@ -99,7 +97,7 @@ class Output:
         if self.file is None:
             self._write_parts(parts, sys.stdout)
             return
-        with _whole(self.file) as path, path.open("w", encoding="utf-8", newline="") as stream:
+        with whole(self.file) as path, path.open("w", encoding="utf-8", newline="") as stream:
             self._write_parts(parts, stream)
         warn(f"{len(parts)} tables written to {self.file}")
 
@@ -112,7 +110,7 @@ class Output:
         if self.form is Format.TABLE:
             self._write_table(frame, stream, title)
             return
-        lines = _jsonl(frame) if self.form is Format.JSONL else _csv(frame, raw=self.raw)
+        lines = _jsonl(frame) if self.form is Format.JSONL else csv_lines(frame, raw=self.raw)
         escape = self.form is Format.CSV and stream.isatty() and not self.raw
         for line in lines:
             stream.write((printable(line) if escape else line) + "\n")
@@ -157,51 +155,9 @@ def _zones(frame: pl.DataFrame) -> list[str]:
     return [f"times are {zone}" for zone in sorted(zones)]
 
 
-def _csv(frame: pl.DataFrame, *, raw: bool) -> Iterator[str]:
-    def cell(value: Any) -> str:  # noqa: ANN401 - the values of a result are of any type
-        if value is None:
-            return ""
-        text = plain_text(value)
-        if isinstance(value, str) and not raw:
-            text = neutralised(text)
-        if not text or any(char in text for char in ',"\r\n'):
-            return '"' + text.replace('"', '""') + '"'
-        return text
-
-    yield ",".join(cell(name) for name in frame.columns)
-    for part in frame.iter_slices(_SLICE):
-        for row in part.iter_rows():
-            yield ",".join(map(cell, row))
-
-
 def _jsonl(frame: pl.DataFrame) -> Iterator[str]:
     names = [json_text(name) for name in frame.columns]
     for part in frame.iter_slices(_SLICE):
         for row in part.iter_rows():
             pairs = zip(names, row, strict=True)
             yield "{" + ", ".join(f"{name}: {json_text(value)}" for name, value in pairs) + "}"
-
-
-@contextmanager
-def _whole(file: Path) -> Iterator[Path]:
-    """A path to write to that becomes ``file`` only when all of it was written."""
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{file.name}.", suffix=".part", dir=file.parent)
-    except OSError as exc:
-        raise BadOption(f"cannot write {file}: {exc.strerror}.") from exc
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(file)
-    except OSError as exc:
-        raise BadOption(f"cannot write {file}: {exc.strerror}.") from exc
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

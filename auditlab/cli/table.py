@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rich.cells import cell_len
 from rich.text import Text
 
-from auditlab.cli.cells import plain_text
-from auditlab.cli.printable import printable
+from auditlab.cells import plain_text
+from auditlab.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -8,8 +8,8 @@ from decimal import Decimal
 
 import pytest
 
-from auditlab.cli.cells import json_text, neutralised, plain_text
-from auditlab.cli.printable import printable
+from auditlab.cells import json_text, neutralised, plain_text
+from auditlab.printable import printable
 
 HUGE = Decimal("123456789012345678901234567.890")
 

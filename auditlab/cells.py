@@ -1,4 +1,4 @@
-"""One value of a result as exact text: for CSV, for JSON lines and for the terminal."""
+"""One value of a result as exact text: for CSV, for JSON lines, for the terminal and for the views."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-__all__ = ["json_text", "neutralised", "plain_text"]
+    import polars as pl
+
+__all__ = ["csv_lines", "json_text", "neutralised", "plain_text"]
 
 _NUMBER = re.compile(r"[+-]?[0-9]+([.][0-9]+)?([eE][+-]?[0-9]+)?")
+_SLICE = 20_000
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -54,6 +57,30 @@ def neutralised(text: str) -> str:
     if text.startswith(_FORMULA) and not _NUMBER.fullmatch(text):
         return "'" + text
     return text
+
+
+def csv_lines(frame: pl.DataFrame, *, raw: bool = False) -> Iterator[str]:
+    """A frame as lines of CSV, its header first; null is an empty cell, the empty text ``""``.
+
+    Args:
+        frame: What to write.
+        raw: Leave texts as they are that a spreadsheet would run as formulas; else they are ``neutralised``.
+    """
+
+    def cell(value: Any) -> str:  # noqa: ANN401 - the values of a result are of any type
+        if value is None:
+            return ""
+        text = plain_text(value)
+        if isinstance(value, str) and not raw:
+            text = neutralised(text)
+        if not text or any(char in text for char in ',"\r\n'):
+            return '"' + text.replace('"', '""') + '"'
+        return text
+
+    yield ",".join(cell(name) for name in frame.columns)
+    for part in frame.iter_slices(_SLICE):
+        for row in part.iter_rows():
+            yield ",".join(map(cell, row))
 
 
 def _json_string(text: str) -> str:

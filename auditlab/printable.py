@@ -1,4 +1,4 @@
-"""Text from a log as a terminal may safely show it."""
+"""Text from a log as a terminal, or a page, may safely show it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\x1b": "\\e"}
 
 
 def printable(text: str) -> str:
-    r"""The text with every character that a terminal would obey, hide or reorder by written as an escape.
+    r"""The text with every character that a terminal or a page would obey, hide or reorder by as an escape.
 
     Escape sequences could recolour, erase or retitle the terminal, bidirectional controls show a text in another
     order than it has, and zero-width characters hide: an auditor must see all three.
