@@ -1,7 +1,8 @@
 """git's log, blame, diff and checkout for the rows of a database, in a notebook.
 
-A change log goes in (:func:`read_postgres`, :func:`from_arrow`, :func:`read_parquet`, :func:`scan_archive`); a
-:class:`ChangeLog` comes out, whose verbs answer exactly, or raise an error that says why they cannot.
+A change log goes in (:func:`read_postgres`, :func:`scan_archive`, :func:`read_parquet`, :func:`read_csv`,
+:func:`read_jsonl`, :func:`from_arrow`); a :class:`ChangeLog` comes out, whose verbs answer exactly, or raise an error
+that says why they cannot.
 :func:`reconcile` holds a log against the live tables.
 :func:`install` and :func:`track` make a PostgreSQL database keep such a log; :func:`archive_postgres` and
 :func:`verify` keep it as Parquet.
@@ -22,7 +23,7 @@ from auditlab.keys import entity_uuid
 from auditlab.marks import Mark, read_marks
 from auditlab.reading.upcasters import Upcasters
 from auditlab.schema import EntityChange
-from auditlab.sources import from_arrow, read_parquet, read_postgres, scan_archive
+from auditlab.sources import from_arrow, read_csv, read_jsonl, read_parquet, read_postgres, scan_archive
 
 __all__ = [
     "ChangeLog",
@@ -38,6 +39,8 @@ __all__ = [
     "install",
     "mark",
     "pit_join",
+    "read_csv",
+    "read_jsonl",
     "read_marks",
     "read_parquet",
     "read_postgres",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ParamSpec
 from auditlab.archive import read as archive_read
 from auditlab.changelog import ChangeLog
 from auditlab.engines import DuckDBEngine
-from auditlab.load import arrow, postgres
+from auditlab.load import arrow, postgres, text
 from auditlab.recorded import Recorded
 from auditlab.selection import Selected
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from auditlab.load.source import Loaded
 
-__all__ = ["from_arrow", "read_parquet", "read_postgres", "scan_archive"]
+__all__ = ["from_arrow", "read_csv", "read_jsonl", "read_parquet", "read_postgres", "scan_archive"]
 
 P = ParamSpec("P")
 
@@ -41,6 +41,8 @@ def _opens(load: Callable[P, Loaded]) -> Callable[P, ChangeLog[pl.DataFrame]]:
 
 
 from_arrow = _opens(arrow.from_arrow)
+read_csv = _opens(text.read_csv)
+read_jsonl = _opens(text.read_jsonl)
 read_parquet = _opens(arrow.read_parquet)
 read_postgres = _opens(postgres.read_postgres)
 

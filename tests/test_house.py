@@ -94,6 +94,8 @@ PUBLIC = {
     "install",
     "mark",
     "pit_join",
+    "read_csv",
+    "read_jsonl",
     "read_marks",
     "read_parquet",
     "read_postgres",

@@ -26,7 +26,7 @@ PIPE_CLOSED = 141
 
 ABOUT = """Exact answers from the change log of a database: states at any time, differences, who changed what.
 
-[bold]SOURCE[/bold] is a DSN (postgresql://...), a Parquet file, or an archive folder.
+[bold]SOURCE[/bold] is a DSN (postgresql://...), a file (Parquet, CSV or JSON Lines), or an archive folder.
 
 [bold]Start here[/bold]
 

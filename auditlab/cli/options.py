@@ -64,7 +64,8 @@ Source = Annotated[
     str,
     typer.Argument(
         metavar="SOURCE",
-        help="The log: a DSN (postgresql://... or 'host=... dbname=...'), a Parquet file, or an archive folder.",
+        help="The log: a DSN (postgresql://... or 'host=... dbname=...'), "
+        "a file (Parquet, CSV or JSON Lines), or an archive folder.",
         show_default=False,
     ),
 ]

@@ -1,4 +1,4 @@
-"""SOURCE on the command line: a database, a Parquet file or an archive folder, opened as a ``ChangeLog``."""
+"""SOURCE on the command line: a database, a file or an archive folder, opened as a ``ChangeLog``."""
 
 from __future__ import annotations
 
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 __all__ = ["entity_key", "is_dsn", "mapping", "name_pairs", "open_log"]
 
 _URL = re.compile(r"postgres(ql)?://", re.IGNORECASE)
+_READERS = {
+    (".csv", ".csv.gz", ".csv.zst"): al.read_csv,
+    (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz", ".jsonl.zst"): al.read_jsonl,
+}
+"""What reads a file of these endings; all others are Parquet."""
+
 _PAIRS = re.compile(r"\s*\w+\s*=")
 
 
@@ -49,13 +55,15 @@ def open_log(
     path = Path(source)
     if path.is_dir():
         if names:
-            raise BadOption("--column is for databases and Parquet files; an archive has our column names already.")
+            raise BadOption("--column is for databases and files; an archive has our column names already.")
         return al.scan_archive(path, entity_types=list(types) if types else None).on(engine)
     if path.is_file():
-        log = al.read_parquet(path, columns=names, zone=zone, strict=strict).on(engine)
+        read = next((reader for endings, reader in _READERS.items() if path.name.lower().endswith(endings)), None)
+        log = (read or al.read_parquet)(path, columns=names, zone=zone, strict=strict).on(engine)
         return log.of(*types) if types else log
     raise BadOption(
-        f"no source {redact(source)!r}. Give a DSN (postgresql://...), a Parquet file, or an archive folder."
+        f"no source {redact(source)!r}. Give a DSN (postgresql://...), a file (Parquet, .csv, .jsonl), or an "
+        "archive folder."
     )
 
 

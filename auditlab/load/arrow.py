@@ -21,7 +21,7 @@ from auditlab.schema import Coverage, LogFacts
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-__all__ = ["ArrowStream", "from_arrow", "read_parquet"]
+__all__ = ["ArrowStream", "from_arrow", "loaded", "read_parquet"]
 
 _BATCH_ROWS = 65_536
 _PIECE = 128 << 20
@@ -75,7 +75,7 @@ def from_arrow(
     what = source if source != "memory" else "the data"
     plan = Canonical(reader.schema, columns=columns, zone=zone, what=what)
     batches = folding((plan.batch(piece) for batch in reader for piece in _pieces(batch)), folds, what)
-    return _load(batches, zone=zone, coverage=coverage, source=source, strict=strict)
+    return loaded(batches, zone=zone, coverage=coverage, source=source, strict=strict)
 
 
 def read_parquet(
@@ -106,7 +106,7 @@ def read_parquet(
         raise BadOption("no Parquet file given.")
     source = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
     batches = folding(_parquet_batches(paths, columns, zone), checked(partitions), source)
-    return _load(batches, zone=zone, coverage=coverage, source=source, strict=strict)
+    return loaded(batches, zone=zone, coverage=coverage, source=source, strict=strict)
 
 
 def _parquet_batches(paths: Iterable[Path], columns: Mapping[str, str] | None, zone: str) -> Iterator[pa.RecordBatch]:
@@ -120,9 +120,10 @@ def _parquet_batches(paths: Iterable[Path], columns: Mapping[str, str] | None, z
             raise SchemaMismatch(f"cannot read {path} as Parquet: {exc}") from exc
 
 
-def _load(
+def loaded(
     batches: Iterable[pa.RecordBatch], *, zone: str, coverage: tuple[Moment, Moment] | None, source: str, strict: bool
 ) -> Loaded:
+    """What batches in the canonical columns hold; the arguments are those of ``from_arrow``."""
     changes = frame(batches)
     changes, aside = malformed.split(changes, strict=strict)
     facts = spanning(changes, LogFacts(source=source, zone=zone))
@@ -164,5 +165,5 @@ def _instead(data: object) -> str:
     if hasattr(data, "collect"):
         return "Collect it first."
     if isinstance(data, str | Path):
-        return "read_parquet(path) reads Parquet files; read a CSV file into a frame first, e.g. polars.read_csv(path)."
+        return "read_parquet, read_csv and read_jsonl read files."
     return "Make a frame of it first, e.g. polars.DataFrame(...)."

@@ -1,0 +1,143 @@
+"""A log from CSV or JSON Lines: exact, or a named error with the row."""
+
+from __future__ import annotations
+
+import gzip
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from auditlab.errors import BadTime, MalformedChange, SchemaMismatch
+from auditlab.load.arrow import read_parquet
+from auditlab.load.text import read_csv, read_jsonl
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from auditlab.load.source import Loaded
+
+HEAD = "id,entity_type,entity_id,operation,changed_by,changed_at,before_snapshot,after_snapshot"
+
+
+def csv(folder: Path, *lines: str, head: str = HEAD) -> Path:
+    path = folder / "log.csv"
+    path.write_text("\n".join([head, *lines]) + "\n", encoding="utf-8")
+    return path
+
+
+def jsonl(folder: Path, *lines: str) -> Path:
+    path = folder / "log.jsonl"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def shop(path: Path) -> Loaded:
+    return read_parquet(path / "shop" / "log.parquet")
+
+
+@pytest.fixture
+def data(request: pytest.FixtureRequest) -> Path:
+    return request.config.rootpath / "tests" / "data"
+
+
+def test_a_log_written_as_csv_comes_back_as_it_was(data: Path, tmp_path: Path):
+    path = tmp_path / "log.csv"
+    shop(data).changes.write_csv(path)
+    assert_frame_equal(read_csv(path).changes, shop(data).changes)
+
+
+def test_a_log_written_as_json_lines_comes_back_as_it_was(data: Path, tmp_path: Path):
+    path = tmp_path / "log.jsonl"
+    shop(data).changes.write_ndjson(path)
+    assert_frame_equal(read_jsonl(path).changes, shop(data).changes)
+
+
+def test_documents_that_stand_in_a_line_as_objects_are_kept_to_the_letter(tmp_path: Path):
+    document = '{"total": 12345678901234567.89, "n":1.10,  "big":123456789012345678901234567890, "s": "\\u0041"}'
+    line = (
+        '{"id": 9007199254740993, "entity_type": "a.b", "entity_id": 7, "operation": "c", '
+        f'"changed_at": "2024-06-01T12:00:00Z", "before_snapshot": null, "after_snapshot": {document}}}'
+    )
+    changes = read_jsonl(jsonl(tmp_path, line, "")).changes
+    assert changes.select("id", "entity_id", "operation", "before_snapshot", "after_snapshot").rows() == [
+        (9007199254740993, "7", "INSERT", None, document)
+    ]
+
+
+def test_nothing_is_null_and_an_empty_text_is_not(tmp_path: Path):
+    path = csv(
+        tmp_path,
+        '1,a.b,x,INSERT,,2024-06-01 12:00:00+00,,"{""n"": 1.10}"',
+        '2,a.b,y,INSERT,"",2024-06-01 12:00:00+00,,"{""n"":\n 2}"',
+        '3,a.b,z,INSERT,NULL,2024-06-01 12:00:00+00,,"{""n"": 3}"',
+    )
+    changes = read_csv(path).changes
+    assert changes["changed_by"].to_list() == [None, "", "NULL"]
+    assert changes["after_snapshot"].to_list() == ['{"n": 1.10}', '{"n":\n 2}', '{"n": 3}']
+
+
+@pytest.mark.parametrize(
+    ("text", "zone", "instant"),
+    [
+        ("2024-06-01 12:00:00+00", "UTC", "2024-06-01 12:00:00"),
+        ("2024-06-01T14:00:00.123456+02:00", "UTC", "2024-06-01 12:00:00.123456"),
+        ("2024-06-01T12:00:00.5Z", "UTC", "2024-06-01 12:00:00.5"),
+        ("2024-06-01 12:00:00.000000000Z", "UTC", "2024-06-01 12:00:00"),
+        ("2024-06-01 14:00:00", "Europe/Berlin", "2024-06-01 12:00:00"),
+        ("2024-06-01", "UTC", "2024-06-01 00:00:00"),
+    ],
+)
+def test_times_are_read_with_their_offset_or_in_the_zone(text: str, zone: str, instant: str, tmp_path: Path):
+    changes = read_csv(csv(tmp_path, f'1,a.b,x,INSERT,,{text},,"{{}}"'), zone=zone).changes
+    wanted = pl.Series([instant]).str.to_datetime(time_unit="us", time_zone="UTC")
+    assert changes["changed_at"].to_list() == wanted.to_list()
+
+
+def test_a_compressed_file_is_known_by_its_ending(tmp_path: Path):
+    path = tmp_path / "log.csv.gz"
+    path.write_bytes(gzip.compress(csv(tmp_path, '1,a.b,x,INSERT,,2024-06-01 12:00Z,,"{}"').read_bytes()))
+    assert read_csv(path).changes["id"].to_list() == [1]
+
+
+def test_other_names_are_mapped(tmp_path: Path):
+    path = csv(tmp_path, '1,a.b,x,INSERT,ann,2024-06-01 12:00Z,,"{}"', head=HEAD.replace("changed_by", "actor"))
+    assert read_csv(path, columns={"changed_by": "actor"}).changes["changed_by"].to_list() == ["ann"]
+
+
+@pytest.mark.parametrize("text", ["yesterday", "infinity", "2024-13-01 00:00:00+00", "0044-03-15 00:00:00+00 BC"])
+def test_a_time_that_is_none_is_named_with_its_row(text: str, tmp_path: Path):
+    path = csv(tmp_path, '1,a.b,x,INSERT,,2024-06-01 12:00:00+00,,"{}"', f'2,a.b,y,INSERT,,{text},,"{{}}"')
+    with pytest.raises(BadTime, match=f"row id 2: changed_at = '{text.replace('+', '[+]')}' is no time"):
+        read_csv(path)
+
+
+def test_a_time_without_offset_among_others_is_refused(tmp_path: Path):
+    lines = ('1,a.b,x,INSERT,,2024-06-01 12:00:00+00,,"{}"', '2,a.b,y,INSERT,,2024-06-01 12:00:00,,"{}"')
+    with pytest.raises(BadTime, match="row id 2: .* Other times here tell their offset"):
+        read_csv(csv(tmp_path, *lines))
+
+
+def test_what_is_missing_or_no_number_is_told(tmp_path: Path):
+    with pytest.raises(SchemaMismatch, match="changed_at: missing"):
+        read_csv(csv(tmp_path, "1,a.b,x,INSERT", head="id,entity_type,entity_id,operation"))
+    with pytest.raises(SchemaMismatch, match="id is no whole number of 64 bits: .*9223372036854775808"):
+        read_csv(csv(tmp_path, "9223372036854775808,a.b,x,INSERT,,2024-06-01 12:00Z,,{}"))
+    with pytest.raises(SchemaMismatch, match="cannot read .*nowhere.csv as CSV"):
+        read_csv(tmp_path / "nowhere.csv")
+    with pytest.raises(SchemaMismatch, match="cannot read .*nowhere.jsonl as JSON Lines"):
+        read_jsonl(tmp_path / "nowhere.jsonl")
+    with pytest.raises(SchemaMismatch, match="line 2: is no JSON object"):
+        read_jsonl(jsonl(tmp_path, '{"id": 1}', "[1]"))
+    with pytest.raises(SchemaMismatch, match="line 1: has none of after_snapshot, "):
+        read_jsonl(jsonl(tmp_path, "{}"))
+    with pytest.raises(SchemaMismatch, match="entity_type: missing"):
+        read_jsonl(jsonl(tmp_path, '{"id": 1}'))
+
+
+def test_rows_that_are_no_changes_are_refused_or_set_apart(tmp_path: Path):
+    path = csv(tmp_path, "1,a.b,x,INSERT,,2024-06-01 12:00Z,,[1]", '2,a.b,y,INSERT,,2024-06-01 12:00Z,,"{}"')
+    with pytest.raises(MalformedChange):
+        read_csv(path)
+    assert read_csv(path, strict=False).changes["id"].to_list() == [2]
