@@ -5,6 +5,8 @@ VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
 DEMO_FOLDER ?= auditlab-demo
 PYTEST_ARGS ?=
+# Two processes share the tests, each with a PostgreSQL of its own; a server that is given has one set of roles for all.
+WORKERS ?= $(if $(AUDITLAB_TEST_DSN),0,2)
 
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
@@ -21,13 +23,13 @@ help:
 	@echo "make format  let ruff format and mend what it can"
 	@echo "make clean   remove the virtual environment, builds and caches"
 	@echo
-	@echo "Options: PYTHON=python3.12  VENV=$(VENV)  DEMO_FOLDER=$(DEMO_FOLDER)  PYTEST_ARGS='-k summary'"
+	@echo "Options: PYTHON=python3.12  VENV=$(VENV)  DEMO_FOLDER=$(DEMO_FOLDER)  PYTEST_ARGS='-k summary'  WORKERS=$(WORKERS)"
 
 demo: $(VENV)/.installed-demo
 	@$(BIN)/auditlab demo --folder "$(DEMO_FOLDER)"
 
 test: lint
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -96,7 +96,7 @@ def test_paths_tell_each_part_of_a_nested_field_and_all_else_whole(log: al.Chang
         ({"tolerance": f"{9 * int(BIG) + 1}"}, {"note"}),
         ({"tolerance": f"{9 * int(BIG)}.9999"}, {"note", "big"}),
     ],
-    ids=str,
+    ids=lambda value: None if isinstance(value, set) else str(value),  # a set is written differently each time
 )
 def test_what_is_ignored_or_near_makes_no_row(log: al.ChangeLog[pl.DataFrame], options: Row, left: set[str]):
     changed = log.where(id=2)

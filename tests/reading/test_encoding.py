@@ -52,7 +52,7 @@ def test_a_whole_number_of_any_length_is_decoded():
     assert encoded(decoded("9" * 5_000)) == "9" * 5_000
 
 
-@pytest.mark.parametrize("value", [0.5, float("inf"), Decimal("sNaN"), {1: 2}, {1}, b"x", object()], ids=str)
+@pytest.mark.parametrize("value", [0.5, float("inf"), Decimal("sNaN"), {1: 2}, {1}, b"x", object()])
 def test_what_json_does_not_have_is_refused(value: object):
     for each in (value, [value], {"k": [value]}):
         with pytest.raises((TypeError, ValueError)):

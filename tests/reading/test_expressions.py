@@ -172,7 +172,6 @@ def test_what_is_not_exact_is_refused(expression: pl.Expr, documents: list[str],
         ([None], "holds None, which is no Polars expression"),
         ({1: pl.col("x")}, "maps 1, which is no field's name"),
     ],
-    ids=str,
 )
 def test_expressions_are_checked_when_they_are_registered(step: Any, words: str):  # noqa: ANN401 - wrong on purpose
     with pytest.raises(BadOption, match=words):
