@@ -68,7 +68,7 @@ class Part:
         id: Least and largest id.
         transaction_id: Least and largest transaction id.
         changed_at: Earliest and latest recorded time, ISO 8601 in UTC.
-        digest: The digest of its rows (``archive.rows``), in the order of the file; None before format 3.
+        digest: The digest of its rows (``archive.digest``), in the order of the file; None before format 3.
         sources: Of a compacted part, the parts that it took the place of: their rows, one part's after the other's.
     """
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from auditlab.archive.digest import RowDigest, read_rows
 from auditlab.archive.files import TEMPORARY
 from auditlab.archive.held import placed_segments
 from auditlab.archive.manifest import DATA, MANIFESTS, Part, read_chain
 from auditlab.archive.read import check_part
-from auditlab.archive.rows import RowDigest, read_rows
 from auditlab.errors import ArchiveCorrupt
 from auditlab.load.source import ARROW_CHANGES
 

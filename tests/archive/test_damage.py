@@ -7,7 +7,7 @@ import random
 from typing import TYPE_CHECKING
 
 import pytest
-from small_log import forge, sealed
+from archived_log import forge, sealed
 
 from auditlab.archive.manifest import DATA, FORMAT, MANIFESTS, read_chain
 from auditlab.archive.read import scan_archive
