@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
     from auditlab.schema import LogFacts
 
-FLIPS = 400
-CUTS = 60
+SOAK = bool(os.environ.get("AUDITLAB_SOAK"))
+FLIPS, CUTS = (10_000, 1_000) if SOAK else (400, 60)
 
 
 def files(archive: Path) -> list[Path]:
