@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-__all__ = ["View", "Viewing"]
+__all__ = ["MarkedView", "View", "Viewing"]
 
 
 class View(Protocol):
@@ -41,10 +41,27 @@ class View(Protocol):
         """The rows behind the picture as CSV; also written to ``path`` where one is given."""
 
 
+class MarkedView(View, Protocol):
+    """A view whose marks (bars, cells, rows) stand for rows of the log."""
+
+    def rows(self) -> pl.DataFrame:
+        """The rows behind the selected mark; all of them where none is selected."""
+
+    def select(self, name: str) -> None:
+        """Select the mark of that name; the empty text selects nothing."""
+
+
 class Viewing:
     """The views that a log opens."""
 
     __slots__ = ()
+
+    def dashboard(
+        self, *, period: str | None = None, top: int = 6, rows: int = 25, documents: bool = True
+    ) -> MarkedView:
+        """``auditlab.widgets.dashboard.dashboard``: activity and evidence as pictures; each mark leads to its rows."""
+        view = self._open("dashboard", period=period, top=top, rows=rows, documents=documents)
+        return cast("MarkedView", view)
 
     def _open(self, name: str, **options: object) -> View:
         """The view ``auditlab.widgets.<name>.<name>(log, **options)``."""

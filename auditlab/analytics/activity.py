@@ -15,14 +15,22 @@ from auditlab.errors import BadOption
 from auditlab.schema import TIME
 
 if TYPE_CHECKING:
+    from auditlab.schema import LogFacts
     from auditlab.selection import Selected
 
-__all__ = ["SIZES", "Activity", "activity", "period_ends"]
+__all__ = ["SIZES", "Activity", "activity", "dated", "period_ends"]
 
 SIZES: dict[int, int | None] = {1: 1, 2: 5, 6: 20, 21: 100, 101: 1000, 1001: None}
 """The ranges of transaction sizes: the least number of changes -> the largest, None where there is no largest."""
 
-SPANS = {"hour": timedelta(days=4), "day": timedelta(days=120), "week": timedelta(days=800), "month": timedelta(3650)}
+SPANS = {
+    "second": timedelta(minutes=1),
+    "minute": timedelta(hours=1),
+    "hour": timedelta(days=2),
+    "day": timedelta(days=60),
+    "week": timedelta(days=420),
+    "month": timedelta(days=1830),
+}
 """How long a log may be so that its activity is counted by this period where none is asked for."""
 
 _BEYOND = {"day": 36, "week": 240, "month": 1080, "year": 9600}
@@ -41,7 +49,7 @@ class Activity:
     and weekdays are of its time zone.
 
     Args:
-        period: hour, day, week, month or year.
+        period: second, minute, hour, day, week, month or year.
         by_operation: period (its start, in the log's zone), operation, changes, transactions.
         by_user: period, changed_by (null: no user recorded), changes, transactions.
         by_hour: weekday (1 is Monday), hour (0 to 23), changes, transactions.
@@ -81,7 +89,8 @@ def activity(selected: Selected, *, period: str | None = None) -> Activity:
 
     Args:
         selected: The log, or any part of it.
-        period: hour, day, week, month or year, of the log's time zone; without one, what suits the log's length.
+        period: second, minute, hour, day, week, month or year, of the log's time zone.
+            Without one, what suits the log's length.
 
     Raises:
         BadOption: no such period.
@@ -98,19 +107,10 @@ def activity(selected: Selected, *, period: str | None = None) -> Activity:
     rows = selected.changes()
     done = rows.filter(pl.col("operation") != "SNAPSHOT")
     period = period or _fitting(done[facts.clock])
-    local = pl.col(facts.clock).dt.convert_time_zone(facts.zone)
-    counted = rows.select(
-        "position",
-        "operation",
-        "changed_by",
-        "entity_type",
-        "entity_id",
-        "transaction_id",
-        at=facts.clock,
-        period=local.dt.truncate(PERIODS[period]).dt.convert_time_zone("UTC"),
-        weekday=local.dt.weekday(),
-        hour=local.dt.hour(),
-    )
+    counted = dated(rows, facts, period).select(
+        "position", "operation", "changed_by", "entity_type", "entity_id", "transaction_id", "at", "weekday", "hour",
+        pl.col("period").dt.convert_time_zone("UTC"),
+    )  # fmt: skip
     found = {
         name: selected.engine.run(queries.text("analysis", f"activity_{name}"), {"changes": counted}, _DTYPES)
         for name in _NAMES
@@ -120,11 +120,21 @@ def activity(selected: Selected, *, period: str | None = None) -> Activity:
     return Activity(period, **found, by_field=_by_field(selected, counted))
 
 
+def dated(rows: pl.DataFrame, facts: LogFacts, period: str) -> pl.DataFrame:
+    """Changes with ``at`` (their time by the log's clock), and what it is in the log's zone: period, weekday, hour."""
+    local = pl.col(facts.clock).dt.convert_time_zone(facts.zone)
+    return rows.with_columns(
+        at=facts.clock, period=local.dt.truncate(PERIODS[period]), weekday=local.dt.weekday(), hour=local.dt.hour()
+    )
+
+
 def period_ends(starts: pl.Series, period: str) -> pl.Series:
     """Of periods by their starts, in the log's zone: when the next one starts."""
-    if period != "hour":
+    if period in _BEYOND:
         return (starts + timedelta(hours=_BEYOND[period])).dt.truncate(PERIODS[period])
-    ends = starts + timedelta(hours=1)
+    ends = starts + timedelta(**{f"{period}s": 1})
+    if period != "hour":
+        return ends
     longer = ends.dt.truncate("1h") == starts  # Lord Howe's clocks go back by half an hour
     return ends + longer.cast(pl.Int64) * timedelta(minutes=30)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PERIODS", "Summary", "summary"]
 
-PERIODS = {"hour": "1h", "day": "1d", "week": "1w", "month": "1mo", "year": "1y"}
+PERIODS = {"second": "1s", "minute": "1m", "hour": "1h", "day": "1d", "week": "1w", "month": "1mo", "year": "1y"}
 """The periods by which a summary counts: name -> Polars' duration."""
 
 DTYPES = {name: pl.Int64() for name in ("changes", "transactions", "entities", "users")}
@@ -70,7 +70,7 @@ def summary(selected: Selected, *, users: int = 10, recent: int = 50, period: st
         selected: The log, or any part of it.
         users: How many users to list, those with the most changes first.
         recent: How many changes to list, newest first in the log's order.
-        period: hour, day, week, month or year, of the log's time zone.
+        period: second, minute, hour, day, week, month or year, of the log's time zone.
 
     Raises:
         BadOption: no such period, or a negative count.

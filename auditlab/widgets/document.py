@@ -1,7 +1,7 @@
 """A document on its own: one HTML file that opens anywhere, with neither kernel nor network.
 
 It holds the views' own scripts, a stand-in for the kernel, and the data. Its content security policy names the one
-script and the one style by their digests and allows nothing else: whatever the data says, nothing of it runs, and
+script and the styles by their digests and allows nothing else: whatever the data says, nothing of it runs, and
 nothing is asked of any other place.
 """
 
@@ -55,9 +55,10 @@ def document(title: str, parts: Sequence[str | Embedded], *, style: str = "") ->
     body = "\n".join(part if isinstance(part, str) else _place(part, next(numbers)) for part in parts)
     code = _script(views)
     rules = script.style([name for view in views for name in view.styles]) + style
+    shared = script.style(())  # the static form of each view brings it along
     policy = (
-        f"default-src 'none'; style-src {_digest(rules)}; script-src {_digest(code)}; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; style-src {_digest(rules)} {_digest(shared)}; script-src {_digest(code)}; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
     )
     name = escape(printable(title))
     # a browser takes the text between the tags to its digest, so no character may stand beside it
