@@ -5,14 +5,15 @@ A change log goes in (:func:`read_postgres`, :func:`scan_archive`, :func:`read_p
 that says why they cannot.
 :func:`reconcile` holds a log against the live tables.
 :func:`install` and :func:`track` make a PostgreSQL database keep such a log; :func:`archive_postgres` and
-:func:`verify` keep it as Parquet.
+:func:`verify` keep it as Parquet; :func:`head` is what to keep elsewhere.
 """
 
 from __future__ import annotations
 
 from auditlab import errors
 from auditlab.archive.export import archive_postgres
-from auditlab.archive.verify import verify
+from auditlab.archive.head import head
+from auditlab.archive.verify import prove, verify
 from auditlab.capture.check import check
 from auditlab.capture.install import install
 from auditlab.capture.mark import mark
@@ -36,9 +37,11 @@ __all__ = [
     "entity_uuid",
     "errors",
     "from_arrow",
+    "head",
     "install",
     "mark",
     "pit_join",
+    "prove",
     "read_csv",
     "read_jsonl",
     "read_marks",

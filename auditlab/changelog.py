@@ -155,9 +155,9 @@ class ChangeLog(Verbs[F], Viewing):
 
     # keeping
 
-    def to_archive(self, folder: str | Path) -> ArchiveSummary:
-        """:func:`auditlab.archive.keep.to_archive`: the log as an archive in a new folder."""
-        return keep.to_archive(self._selected, folder)
+    def to_archive(self, folder: str | Path, *, sign: str | Path | None = None) -> ArchiveSummary:
+        """:func:`auditlab.archive.keep.to_archive`: the log as an archive in a new folder; ``sign`` is a key's file."""
+        return keep.to_archive(self._selected, folder, sign=sign)
 
     def _of(self, selected: Selected) -> ChangeLog[F]:
         return ChangeLog(selected, lazy=self._lazy)

@@ -37,6 +37,7 @@ Each is also the built-in that fits it, so ``except LookupError`` works too::
     │   ├── NotAnArchive (LookupError)
     │   ├── ArchiveExists (FileExistsError)
     │   ├── CursorMismatch                  the archive goes on from another database, timeline or table
+    │   ├── BadKey                          a key file that cannot be used, or must not be written over
     │   └── ArchiveCorrupt                  nothing of the damaged file is returned
     └── MissingExtra (ImportError)          the exact ``pip install`` that brings the part
 
@@ -55,6 +56,7 @@ __all__ = [
     "ArchiveError",
     "ArchiveExists",
     "AuditlabError",
+    "BadKey",
     "BadMark",
     "BadOption",
     "BadTime",
@@ -231,6 +233,10 @@ class ArchiveExists(ArchiveError, FileExistsError):
 
 class ArchiveCorrupt(ArchiveError):
     """A file differs from what the manifest says; none of its rows are returned."""
+
+
+class BadKey(ArchiveError):
+    """A key file holds no key that can be used, or is there already; the message shows nothing of a key."""
 
 
 class CursorMismatch(ArchiveError):

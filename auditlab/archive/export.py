@@ -12,6 +12,7 @@ import polars as pl
 from auditlab import malformed
 from auditlab.archive.held import held_rows
 from auditlab.archive.manifest import read_chain
+from auditlab.archive.seal import SigningKey
 from auditlab.archive.write import ArchiveSummary, ArchiveWriter
 from auditlab.errors import ArchiveExists, BadOption, CursorMismatch, NotAnArchive
 from auditlab.load.catalog import DEFAULT_TABLE
@@ -53,6 +54,7 @@ def archive_postgres(
     allow_unsafe_order: bool = False,
     clock: str | None = None,
     visible_within: float | None = None,
+    sign: str | Path | None = None,
 ) -> ArchiveSummary:
     """Bring a PostgreSQL database's log into an archive, in bounded memory: a new one, or what is new into an old one.
 
@@ -82,8 +84,11 @@ def archive_postgres(
         allow_unsafe_order: Whether to take a log whose ids were handed out in batches.
         clock: Which times date the log.
         visible_within: Seconds from a change's time to the moment at which others saw it, at the most.
+        sign: The file of a private key (``auditlab seal keygen``) that signs what is added.
 
     Raises:
+        BadKey: the file holds no such key.
+        BadOption: the archive is signed, and there is no key.
         ArchiveExists: the folder holds something else, or an archive that nothing can be added to.
         CursorMismatch: the archive goes on from another system, timeline, database or table.
         UntrackableChanges: changes have no transaction id, or an impossible one.
@@ -91,7 +96,7 @@ def archive_postgres(
         ArchiveError: the folder cannot be written to, the disk is full; nothing is left.
         AuditlabError: all that ``read_postgres`` raises but for ``LogTooLarge``; nothing is left.
     """
-    place = Path(folder)
+    place, key = Path(folder), None if sign is None else SigningKey(sign)
     while True:
         chain = _chain(place)
         window = once or start is not None or end is not None
@@ -121,7 +126,7 @@ def archive_postgres(
         )
         with stream:
             try:
-                return _pull(stream, place, chain, strict=strict)
+                return _pull(stream, place, chain, strict=strict, sign=key)
             except ArchiveExists:
                 if window or len(_chain(place)) == len(chain):
                     raise  # else another exporter was first: go on from where it ended
@@ -134,7 +139,7 @@ def _chain(folder: Path) -> Chain:
         return []
 
 
-def _pull(stream: ChangeStream, folder: Path, chain: Chain, *, strict: bool) -> ArchiveSummary:
+def _pull(stream: ChangeStream, folder: Path, chain: Chain, *, strict: bool, sign: SigningKey | None) -> ArchiveSummary:
     """What the stream has into the archive, as its next segment."""
     here = stream.cursor
     last = chain[-1][0] if chain else None
@@ -144,7 +149,7 @@ def _pull(stream: ChangeStream, folder: Path, chain: Chain, *, strict: bool) -> 
         if last.facts.filters != stream.filters.words:
             told = "; ".join(last.facts.filters) or "everything"
             raise BadOption(f"{folder} holds {told}. Ask for the same again, or begin another archive.")
-    with ArchiveWriter(folder, chain=chain) as writer:
+    with ArchiveWriter(folder, chain=chain, sign=sign) as writer:
         for batch in stream.baseline():
             writer.write(_checked(batch, strict=strict), role="baseline")
         for batch in stream:

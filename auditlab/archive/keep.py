@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from auditlab.archive import write
+from auditlab.archive.seal import SigningKey
 from auditlab.errors import BadOption
 from auditlab.load import source
 from auditlab.schema import CHANGES
@@ -20,18 +21,26 @@ if TYPE_CHECKING:
 __all__ = ["to_archive"]
 
 
-def to_archive(selected: Selected, folder: str | Path) -> ArchiveSummary:
+def to_archive(selected: Selected, folder: str | Path, *, sign: str | Path | None = None) -> ArchiveSummary:
     """The log as an archive in a new folder.
 
     Rows that were set apart as malformed go in as they are: an archive keeps what was recorded.
 
+    Args:
+        selected: The log.
+        folder: A folder that is not there yet, or empty.
+        sign: The file of a private key (``auditlab seal keygen``) that signs the archive.
+
     Raises:
+        BadKey: the file holds no such key.
+        MissingExtra: ``auditlab[seal]`` is not installed.
         BadOption: single changes or one entity are selected; an archive holds whole histories.
         ArchiveExists: the folder holds an archive, or something else.
         ArchiveError: the file system refuses; nothing is left.
     """
     if selected.words or selected.entity_id is not None:
         raise BadOption("an archive holds whole histories. Write it from the log before the pick.")
+    key = None if sign is None else SigningKey(sign)
     recorded = selected.recorded
     rows = recorded.changes.select(*CHANGES, "baseline")
     if recorded.malformed is not None:
@@ -41,4 +50,4 @@ def to_archive(selected: Selected, folder: str | Path) -> ArchiveSummary:
     rows = rows.sort("id", maintain_order=True)
     parts = (rows.filter(pl.col("baseline") == early).select(*CHANGES) for early in (True, False))
     baseline, changes = (source.batches(part) for part in parts)
-    return write.to_archive(changes, folder, facts=recorded.facts, baseline=baseline)
+    return write.to_archive(changes, folder, facts=recorded.facts, baseline=baseline, sign=key)

@@ -8,7 +8,7 @@ import os
 import re
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from auditlab.archive.files import HashingFile, is_safe_name, sync_folder
 from auditlab.errors import ArchiveCorrupt, ArchiveError, ArchiveExists, NotAnArchive
@@ -26,7 +26,10 @@ __all__ = [
     "Manifest",
     "Part",
     "Segment",
+    "Signature",
+    "Signer",
     "Source",
+    "manifest_path",
     "parse",
     "publish",
     "read_chain",
@@ -41,9 +44,32 @@ _DIGESTS = 3
 
 DATA, MANIFESTS = "data", "manifests"
 _NAME = re.compile(r"(\d{8})\.json")
+_HEX_KEY, _HEX_SIGNATURE = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{128}")
 
 Range = tuple[int, int]
 TimeRange = tuple[str, str]
+
+
+class Signer(Protocol):
+    """What signs manifests (``archive.seal.SigningKey``)."""
+
+    def sign(self, of: str) -> Signature:
+        """The signature of a manifest, by the SHA-256 of its body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Who vouches for a manifest; whether the signature is theirs is another question (``archive.seal``).
+
+    Args:
+        key: The public ed25519 key, hexadecimal.
+        value: The signature, hexadecimal.
+        of: The SHA-256 of the manifest's body, which is what was signed.
+    """
+
+    key: str
+    value: str
+    of: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +94,7 @@ class Part:
         id: Least and largest id.
         transaction_id: Least and largest transaction id.
         changed_at: Earliest and latest recorded time, ISO 8601 in UTC.
-        digest: The digest of its rows (``archive.rows``), in the order of the file; None before format 3.
+        digest: The digest of its rows (``archive.digest``), in the order of the file; None before format 3.
         sources: Of a compacted part, the parts that it took the place of: their rows, one part's after the other's.
     """
 
@@ -115,6 +141,7 @@ class Manifest:
         replaces: The segments that ``segments`` take the place of: same rows, other files. Each is named by the
             number of the manifest that added it and its place there, from 0.
         format: The format's version.
+        signature: Of a manifest that was read, its signature, if it has one.
     """
 
     number: int
@@ -126,11 +153,16 @@ class Manifest:
     cursor: Cursor | None = None
     replaces: tuple[tuple[int, int], ...] = ()
     format: int = FORMAT
+    signature: Signature | None = None
 
 
-def render(manifest: Manifest) -> bytes:
-    """The manifest as JSON that carries the SHA-256 of its own body; the same value gives the same bytes."""
-    return _sealed(_body(manifest))
+def render(manifest: Manifest, sign: Signer | None = None) -> bytes:
+    """The manifest as JSON that carries the SHA-256 of its own body, and a signature where a key is given.
+
+    The same value gives the same bytes.
+    """
+    body = _body(manifest)
+    return _sealed(body, sign.sign(_seal(body)) if sign else None)
 
 
 def _body(manifest: Manifest) -> dict[str, Any]:
@@ -139,12 +171,28 @@ def _body(manifest: Manifest) -> dict[str, Any]:
     coverage = body["facts"]["coverage"]
     for end in ("start", "end"):
         coverage[end] = None if coverage[end] is None else coverage[end].isoformat()
+    del body["signature"]
     return body
 
 
-def _sealed(body: dict[str, Any]) -> bytes:
-    seal = hashlib.sha256(_text(body).encode()).hexdigest()
-    return (_text({"manifest": body, "sha256": seal}) + "\n").encode()
+def _seal(body: dict[str, Any]) -> str:
+    return hashlib.sha256(_text(body).encode()).hexdigest()
+
+
+def _sealed(body: dict[str, Any], signature: Signature | None) -> bytes:
+    document = {"manifest": body, "sha256": _seal(body)}
+    if signature is not None:
+        document["signature"] = {"key": signature.key, "ed25519": signature.value}
+    return (_text(document) + "\n").encode()
+
+
+def _signature(document: dict[str, Any]) -> Signature | None:
+    if "signature" not in document:
+        return None
+    told = document["signature"]
+    if not (_HEX_KEY.fullmatch(told["key"]) and _HEX_SIGNATURE.fullmatch(told["ed25519"])):
+        raise ValueError("a signature that is none")
+    return Signature(key=told["key"], value=told["ed25519"], of=document["sha256"])
 
 
 def _text(value: dict[str, Any]) -> str:
@@ -161,7 +209,8 @@ def parse(data: bytes, path: Path) -> Manifest:
     try:
         document = json.loads(data)
         body = document["manifest"]
-        sound = _sealed(body) == data and isinstance(body["format"], int)
+        signature = _signature(document)
+        sound = _sealed(body, signature) == data and isinstance(body["format"], int)
     except (ValueError, KeyError, TypeError, RecursionError) as exc:
         raise ArchiveCorrupt(f"{path}: is no manifest of an archive ({exc}). Nothing was read.") from exc
     if not sound:
@@ -172,7 +221,7 @@ def parse(data: bytes, path: Path) -> Manifest:
             "Upgrade: pip install -U auditlab"
         )
     try:
-        return _manifest(body)
+        return replace(_manifest(body), signature=signature)
     except (KeyError, TypeError, ValueError) as exc:
         raise ArchiveCorrupt(f"{path}: does not hold what a manifest must ({exc}). Nothing was read.") from exc
 
@@ -223,7 +272,7 @@ def read_chain(folder: Path) -> list[tuple[Manifest, str]]:
     previous = None
     for number, path in enumerate(_paths(folder), start=1):
         if path.name != _name(number):
-            raise ArchiveCorrupt(f"{folder / MANIFESTS / _name(number)}: is missing; the chain goes on after it.")
+            raise ArchiveCorrupt(f"{manifest_path(folder, number)}: is missing; the chain goes on after it.")
         try:
             data = path.read_bytes()
         except OSError as exc:
@@ -249,11 +298,16 @@ def _paths(folder: Path) -> list[Path]:
     return found
 
 
+def manifest_path(folder: Path, number: int) -> Path:
+    """The file of a manifest."""
+    return folder / MANIFESTS / _name(number)
+
+
 def _name(number: int) -> str:
     return f"{number:08d}.json"
 
 
-def publish(folder: Path, manifest: Manifest) -> Path:
+def publish(folder: Path, manifest: Manifest, *, sign: Signer | None = None) -> Path:
     """Make a manifest visible: whole, on disk, and only if no other took its number.
 
     Raises:
@@ -262,7 +316,7 @@ def publish(folder: Path, manifest: Manifest) -> Path:
     place = folder / MANIFESTS
     written = HashingFile(place)
     try:
-        written.write(render(manifest))
+        written.write(render(manifest, sign))
         written.finish()
         final = place / _name(manifest.number)
         try:

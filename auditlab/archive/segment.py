@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from auditlab.archive.digest import RowDigest
 from auditlab.archive.files import HashingFile
 from auditlab.archive.manifest import Part
-from auditlab.archive.rows import RowDigest
 from auditlab.errors import ArchiveError
 from auditlab.load.source import ARROW_CHANGES
 

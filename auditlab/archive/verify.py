@@ -2,71 +2,133 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import accumulate
+from math import ceil
 from pathlib import Path
+from random import SystemRandom
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from auditlab.archive.digest import RowDigest, read_rows
 from auditlab.archive.files import TEMPORARY
+from auditlab.archive.head import Head
 from auditlab.archive.held import placed_segments
-from auditlab.archive.manifest import DATA, MANIFESTS, Part, read_chain
+from auditlab.archive.manifest import DATA, MANIFESTS, Part, manifest_path, read_chain
 from auditlab.archive.read import check_part
-from auditlab.archive.rows import RowDigest, read_rows
-from auditlab.errors import ArchiveCorrupt
+from auditlab.archive.seal import PublicKey, signature_problem
+from auditlab.archive.verification import Fault, Verification
+from auditlab.errors import ArchiveCorrupt, BadOption
 from auditlab.load.source import ARROW_CHANGES
 
-__all__ = ["Fault", "leftovers", "verify"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from auditlab.archive.manifest import Manifest, Segment
+
+__all__ = ["Fault", "leftovers", "prove", "verify"]
 
 EARLIER = pa.schema([column for column in ARROW_CHANGES if column.name != "partition"])
 """The columns that archives had before a change's partition was one of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One thing that is wrong with an archive.
-
-    Args:
-        path: The file.
-        problem: What is wrong with it, in words.
-        rows: How many changes are lost with it; 0 where that is not known.
-    """
-
-    path: Path
-    problem: str
-    rows: int = 0
-
-    def __str__(self) -> str:
-        return self.problem
-
-
-def verify(folder: str | Path) -> list[Fault]:
+def verify(
+    folder: str | Path,
+    *,
+    heads: Sequence[Head | str] = (),
+    keys: Sequence[PublicKey | str | Path] = (),
+    sample: float | None = None,
+) -> list[Fault]:
     """All that is wrong with an archive, nothing left out; empty where it is whole.
 
+    As :func:`prove`, which also tells what was looked at.
+    """
+    return list(prove(folder, heads=heads, keys=keys, sample=sample).faults)
+
+
+def prove(
+    folder: str | Path,
+    *,
+    heads: Sequence[Head | str] = (),
+    keys: Sequence[PublicKey | str | Path] = (),
+    sample: float | None = None,
+) -> Verification:
+    """Prove an archive; returns every fault, and what was looked at.
+
     The chain of manifests first: where that is broken, nothing can be said about the data files. Then each data
-    file: its bytes against the manifest's SHA-256, its rows and columns against what the manifest counts.
-    A tail of manifests that was removed as a whole leaves no trace in the folder: keep the last manifest's hash
-    elsewhere to notice it.
+    file: its bytes against the manifest's SHA-256, the rows that it gives back against the digest of what was
+    recorded, and of a compacted file the rows of each file that it took the place of.
+
+    This makes tampering evident, it does not prevent it, and it ends somewhere. Who can write the folder can drop
+    the newest manifests as a whole, or write all of it anew, and it will be whole: only a head that was kept where
+    they could not write shows that. A signature shows that the holder of the key wrote a manifest, not that it is the
+    last one. Nothing here tells whether the log was true when it was archived.
+
+    Args:
+        folder: The archive.
+        heads: Heads that were kept elsewhere (``head``): the chain must have grown from each of them.
+        keys: Public keys, or the files that hold them: every manifest must be signed by one of them.
+        sample: The share of the data files to read, drawn at random, above 0 and up to 1; None reads all. All
+            manifests are always read.
 
     Raises:
         NotAnArchive: the folder holds no archive.
         ArchiveError: a newer auditlab wrote it, or it cannot be read.
+        BadKey: a key file that holds none.
+        BadOption: a head or a share that is none.
     """
-    place = Path(folder)
+    place, kept = Path(folder), [Head.of(one) for one in heads]
+    trusted = [key if isinstance(key, PublicKey) else PublicKey.read(key) for key in keys]
+    if sample is not None and not 0 < sample <= 1:
+        raise BadOption(f"a sample is a share of the files above 0 and up to 1, got {sample}.")
+    found = Verification(place, (), keys=len(trusted), heads=len(kept), share=sample)
     try:
         chain = read_chain(place)
         held = placed_segments(chain)
     except ArchiveCorrupt as exc:
-        return [Fault(path=place / MANIFESTS, problem=str(exc))]
-    faults: list[Fault] = []
+        return replace(found, faults=(Fault(path=place / MANIFESTS, problem=str(exc)),))
+    faults = _chain_faults(place, chain, kept, trusted)
+    faults += _counted(place, held)
+    parts = list({part.name: part for segment in held.values() for part in segment.parts}.values())
+    drawn = parts if sample is None else SystemRandom().sample(parts, ceil(sample * len(parts)))
     written = {part.name: part for manifest, _ in chain for segment in manifest.segments for part in segment.parts}
+    for part in drawn:
+        faults += _part_faults(place, part, written)
+    return replace(
+        found,
+        faults=tuple(faults),
+        head=Head(len(chain), chain[-1][1]),
+        files=len(drawn),
+        of_files=len(parts),
+        rows=sum(part.rows for part in drawn),
+        bytes=sum(part.bytes for part in drawn),
+        signed_by=tuple(sorted({manifest.signature.key for manifest, _ in chain if manifest.signature})),
+    )
+
+
+def _chain_faults(
+    folder: Path, chain: Sequence[tuple[Manifest, str]], heads: Sequence[Head], keys: Sequence[PublicKey]
+) -> list[Fault]:
+    """Heads that the chain has not grown from, and manifests without a signature by one of the keys."""
+    problems = [problem for head in heads if (problem := head.problem(chain, folder))]
+    faults = [Fault(path=folder / MANIFESTS, problem=problem) for problem in problems]
+    for manifest, _ in chain if keys else ():
+        path = manifest_path(folder, manifest.number)
+        if problem := signature_problem(manifest, keys):
+            faults.append(Fault(path=path, problem=f"{path}: {problem}"))
+    return faults
+
+
+def _counted(folder: Path, held: Mapping[tuple[int, int], Segment]) -> list[Fault]:
+    """Segments that count other rows than their files."""
+    faults = []
     for (number, _), segment in held.items():
-        faults += [fault for part in segment.parts for fault in _part_faults(place, part, written)]
         counted = sum(part.rows for part in segment.parts if part.role == "changes")
         if counted != segment.rows:
             problem = f"manifest {number}: counts {segment.rows} rows, its files {counted}"
-            faults.append(Fault(path=place / MANIFESTS, problem=problem))
+            faults.append(Fault(path=folder / MANIFESTS, problem=problem))
     return faults
 
 

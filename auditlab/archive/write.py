@@ -16,13 +16,14 @@ from auditlab.archive.files import make_folder, reported, settle, sync_folder
 from auditlab.archive.held import held_rows
 from auditlab.archive.manifest import DATA, MANIFESTS, Manifest, Segment, publish, read_chain
 from auditlab.archive.segment import PartFile, Written
-from auditlab.errors import ArchiveCorrupt, ArchiveExists, NotAnArchive, SchemaMismatch
+from auditlab.errors import ArchiveCorrupt, ArchiveExists, BadOption, NotAnArchive, SchemaMismatch
 from auditlab.load.source import ARROW_CHANGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from types import TracebackType
 
+    from auditlab.archive.manifest import Signer
     from auditlab.load.cursor import Cursor
     from auditlab.load.watermark import Held
     from auditlab.schema import LogFacts
@@ -108,15 +109,21 @@ class ArchiveWriter:
     Args:
         folder: A folder that is not there yet, or empty; with ``chain``, the archive's.
         chain: The archive's manifests, to add to it; what is written counts as decided upon these alone.
+        sign: The key that signs the manifest; to a signed archive only what is signed is added.
 
     Raises:
+        BadOption: the archive is signed, and there is no key.
         ArchiveExists: the folder holds an archive, or something else.
         ArchiveError: the folder cannot be written to.
     """
 
-    def __init__(self, folder: str | Path, *, chain: Sequence[tuple[Manifest, str]] = ()) -> None:
+    def __init__(
+        self, folder: str | Path, *, chain: Sequence[tuple[Manifest, str]] = (), sign: Signer | None = None
+    ) -> None:
         self.folder = Path(folder)
-        self._chain = chain
+        self._chain, self._sign = chain, sign
+        if sign is None and chain and chain[-1][0].signature is not None:
+            raise BadOption(f"{self.folder} is signed, so what is added to it must be. Give the key (--sign KEY).")
         if not chain:
             _must_be_free(self.folder)
         self._made = [
@@ -193,7 +200,7 @@ class ArchiveWriter:
                 segments=(self._segment(span),),
                 cursor=cursor,
             )
-            publish(self.folder, manifest)
+            publish(self.folder, manifest, sign=self._sign)
         done, self._done, self._made = self._done, [], []
         return ArchiveSummary(
             folder=self.folder,
@@ -261,6 +268,7 @@ def to_archive(
     *,
     facts: LogFacts,
     baseline: Iterable[pa.RecordBatch] = (),
+    sign: Signer | None = None,
 ) -> ArchiveSummary:
     """Write batches of changes into a new archive; returns what was written.
 
@@ -269,12 +277,13 @@ def to_archive(
         folder: A folder that is not there yet, or empty.
         facts: The log's facts.
         baseline: Of a log that begins at a time, the rows before it.
+        sign: The key that signs the manifest.
 
     Raises:
         ArchiveExists: the folder holds an archive, or something else.
         ArchiveError: the file system refuses; nothing is left.
     """
-    with ArchiveWriter(folder) as writer:
+    with ArchiveWriter(folder, sign=sign) as writer:
         for batch in baseline:
             writer.write(batch, role="baseline")
         for batch in changes:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from auditlab.cli import ask, capture, demo, evidence, join, keep, mark, reconcile, summary
+from auditlab.cli import ask, capture, demo, evidence, join, keep, mark, reconcile, seal, summary
 from auditlab.cli.output import warn
 from auditlab.connection import redact
 from auditlab.errors import AuditlabError
@@ -113,7 +113,7 @@ def _flowing(text: str) -> str:
     return "\n\n".join(paragraph.replace("\n", " ") for paragraph in text.split("\n\n"))
 
 
-for group in (demo, capture, mark, summary, ask, join, evidence, reconcile, keep):
+for group in (demo, capture, mark, summary, ask, join, evidence, reconcile, keep, seal):
     group.add_to(app)
 for command in app.registered_commands:
     command.help = _flowing(inspect.getdoc(command.callback) or "")

@@ -1,4 +1,4 @@
-"""The commands that keep: archive, verify."""
+"""The command that keeps a log: archive."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import json
 import signal
 import time
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import auditlab as al
 from auditlab.cli import options as opt
-from auditlab.cli.output import say, warn
+from auditlab.cli.output import say
 from auditlab.cli.source import is_dsn, mapping, open_log
 from auditlab.errors import BadOption
 
@@ -25,21 +24,16 @@ if TYPE_CHECKING:
 __all__ = ["add_to"]
 
 PANEL = "Keep"
-DAMAGED = 1
-"""Exit code: the archive was verified and is not what its manifest says."""
-
-Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The archive's folder.", show_default=False)]
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this group."""
     app.command(rich_help_panel=PANEL)(archive)
-    app.command(rich_help_panel=PANEL)(verify)
 
 
 def archive(
     source: opt.Source,
-    folder: Folder,
+    folder: opt.Archive,
     *,
     types: opt.Types = None,
     once: Annotated[
@@ -57,6 +51,7 @@ def archive(
     connections: Annotated[
         int, typer.Option("--connections", min=1, help="How many connections read at once, in one snapshot.")
     ] = 1,
+    sign: opt.Sign = None,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON a run, for machines.")] = False,
     zone: opt.Zone = None,
     table: opt.LogTable = "audit.entity_change_log",
@@ -75,13 +70,13 @@ def archive(
 
       */5 * * * *  auditlab archive "$DSN" /var/lib/audit/archive --json >> /var/log/audit-archive.jsonl
 
-      auditlab archive log.parquet archive/
+      auditlab archive log.parquet archive/ --sign seal.key
     """
     if not is_dsn(source):
         if once or follow:
             raise BadOption("--once and --follow are for a database; a file or an archive is written as it is.")
         log = open_log(source, types=types, zone=zone or "UTC", table=table, columns=columns)
-        _tell(log.to_archive(folder), as_json=as_json)
+        _tell(log.to_archive(folder, sign=sign), as_json=as_json)
         return
     with interrupted_by(signal.SIGTERM):
         while True:
@@ -94,6 +89,7 @@ def archive(
                 columns=mapping(columns),
                 zone=zone or "UTC",
                 connections=connections,
+                sign=sign,
             )
             if not follow:
                 _tell(written, as_json=as_json)
@@ -119,20 +115,3 @@ def interrupted_by(number: signal.Signals) -> Iterator[None]:
 
 def _tell(written: ArchiveSummary, *, as_json: bool) -> None:
     say(json.dumps(written.as_dict()) if as_json else str(written))
-
-
-def verify(folder: Folder) -> None:
-    """Prove that an archive is what its manifest says, to the last byte.
-
-    Prints every fault and exits with 1 if there is one.
-
-    [bold]Examples[/bold]
-
-      auditlab verify archive/ || mail -s 'the archive is damaged' ops@example.org
-    """
-    faults = al.verify(folder)
-    for fault in faults:
-        warn(str(fault))
-    if faults:
-        raise typer.Exit(DAMAGED)
-    say(f"{folder}: whole, every file is what the manifest says")

@@ -13,6 +13,7 @@ from auditlab.cli.output import Format
 __all__ = [
     "AfterChange",
     "AfterTransaction",
+    "Archive",
     "AsOfMark",
     "AsOfSnapshot",
     "At",
@@ -37,6 +38,7 @@ __all__ = [
     "Raw",
     "Renames",
     "Second",
+    "Sign",
     "Source",
     "Sql",
     "Steps",
@@ -267,4 +269,10 @@ Limit = Annotated[
 ]
 Sql = Annotated[
     bool, typer.Option("--sql", rich_help_panel=_WRITE, help="Print the query that answers, instead of the answer.")
+]
+
+Archive = Annotated[Path, typer.Argument(metavar="FOLDER", help="The archive's folder.", show_default=False)]
+Sign = Annotated[
+    Path | None,
+    typer.Option("--sign", metavar="KEY", help="Sign what is added with this private key (auditlab seal keygen)."),
 ]

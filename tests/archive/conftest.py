@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from small_log import NOON, a_batch
+from archived_log import NOON, a_batch
 
 from auditlab.archive.write import to_archive
 from auditlab.schema import Coverage, LogFacts

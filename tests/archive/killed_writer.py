@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from small_log import a_batch
+from archived_log import a_batch
 
 from auditlab.archive.files import HashingFile
 from auditlab.archive.write import to_archive

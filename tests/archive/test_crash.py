@@ -33,7 +33,7 @@ NOBODY = 65534
 
 FULL_DISK = """
 import os, resource, signal, sys
-from small_log import a_batch
+from archived_log import a_batch
 from auditlab.archive.write import to_archive
 from auditlab.errors import ArchiveError
 from auditlab.schema import LogFacts

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from typing import TYPE_CHECKING
 
 import pytest
-from small_log import forge, sealed
+from archived_log import forge, sealed
 
 from auditlab.archive.manifest import DATA, FORMAT, MANIFESTS, read_chain
 from auditlab.archive.read import scan_archive
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
     from auditlab.schema import LogFacts
 
-FLIPS = 400
-CUTS = 60
+SOAK = bool(os.environ.get("AUDITLAB_SOAK"))
+FLIPS, CUTS = (10_000, 1_000) if SOAK else (400, 60)
 
 
 def files(archive: Path) -> list[Path]:

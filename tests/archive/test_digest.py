@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from small_log import a_batch, forge
+from archived_log import a_batch, forge
 
+from auditlab.archive.digest import digest_of_rows
 from auditlab.archive.manifest import read_chain
-from auditlab.archive.rows import digest_of_rows
 from auditlab.archive.verify import verify
 from auditlab.load.source import ARROW_CHANGES
 

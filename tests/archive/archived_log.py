@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from auditlab.archive.manifest import MANIFESTS
+from auditlab.archive.manifest import MANIFESTS, read_chain
+from auditlab.archive.write import ArchiveWriter
 from auditlab.load.source import ARROW_CHANGES
+from auditlab.schema import LogFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from auditlab.archive.manifest import Signer
 
 NOON = datetime(2024, 6, 1, 12, tzinfo=UTC)
 TEXTS = (
@@ -60,3 +64,11 @@ def forge(archive: Path, change: Callable[[dict[str, object]], object], *, numbe
     body = json.loads(path.read_text())["manifest"]
     change(body)
     path.write_text(sealed(body))
+
+
+def grow(archive: Path, *batches: pa.RecordBatch, facts: LogFacts | None = None, sign: Signer | None = None) -> None:
+    """Add a manifest with these rows, as a pull does."""
+    with ArchiveWriter(archive, chain=read_chain(archive), sign=sign) as writer:
+        for batch in batches:
+            writer.write(batch)
+        writer.commit(facts or LogFacts())

@@ -1,0 +1,153 @@
+"""The commands that seal and prove an archive: verify, head, seal."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import auditlab as al
+from auditlab.archive.seal import PublicKey, new_key
+from auditlab.cli.options import Archive
+from auditlab.cli.output import say, warn
+from auditlab.errors import BadOption
+
+__all__ = ["add_to"]
+
+PANEL = "Keep"
+DAMAGED = 1
+"""Exit code: the archive was verified and is not what its manifest says."""
+
+_PERCENT = 100
+
+
+class Action(StrEnum):
+    """What ``auditlab seal`` does."""
+
+    KEYGEN = "keygen"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this group."""
+    for command in (verify, head, seal):
+        app.command(rich_help_panel=PANEL)(command)
+
+
+def verify(
+    folder: Archive,
+    *,
+    heads: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--head",
+            metavar="NUMBER:SHA256",
+            help="A head that was kept elsewhere (auditlab head): the archive must have grown from it. "
+            "May be given again.",
+        ),
+    ] = None,
+    keys: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--key",
+            metavar="FILE",
+            help="A public key: every manifest must be signed by it. Given again, by one of them.",
+        ),
+    ] = None,
+    sample: Annotated[
+        str | None,
+        typer.Option("--sample", metavar="SHARE", help="Read only this share of the files, such as 10%, at random."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The result as JSON, for machines.")] = False,
+) -> None:
+    """Prove that an archive is what was written, to the last byte and row; every fault is named.
+
+    Each data file is held against its SHA-256, the rows that it gives back against the digest of what was recorded,
+    each manifest against the one before it. With --head the archive must have grown from what it was then, with --key
+    each manifest must be signed. Exits with 1 if anything is wrong.
+
+    This makes tampering evident; it cannot prevent it. Without --head nobody can tell that the newest part was
+    dropped as a whole, or that someone with access to the folder (and the key) wrote all of it anew. And nothing here
+    tells whether the log was true when it was archived.
+
+    [bold]Examples[/bold]
+
+      auditlab verify archive/ || mail -s 'the archive is damaged' ops@example.org
+
+      auditlab verify archive/ --head "$(tail -1 /mnt/elsewhere/heads)" --key seal.key.pub
+
+      auditlab verify archive/ --sample 5% --json
+    """
+    found = al.prove(folder, heads=heads or (), keys=keys or (), sample=None if sample is None else share(sample))
+    if as_json:
+        say(json.dumps(found.as_dict()))
+    elif found.whole:
+        say(str(found))
+    else:
+        warn(str(found))
+    if not found.whole:
+        raise typer.Exit(DAMAGED)
+
+
+def share(text: str) -> float:
+    """The share that a text such as ``10%`` or ``0.1`` tells.
+
+    Raises:
+        BadOption: it is none.
+    """
+    number, percent = (text[:-1], _PERCENT) if text.endswith("%") else (text, 1)
+    try:
+        return float(number) / percent
+    except ValueError as exc:
+        raise BadOption(f"--sample takes a share such as 10% or 0.1, not {text!r}.") from exc
+
+
+def head(
+    folder: Archive,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="The head as JSON, for machines.")] = False,
+) -> None:
+    """Print the head of an archive: the number and the SHA-256 of its newest manifest.
+
+    Keep it where whoever can write the archive cannot write: another machine, a mailbox, a ledger, paper. With it
+    auditlab verify --head proves that what the archive was then is still in it; without it a dropped tail cannot be
+    noticed. A head of any age stays good, also after auditlab compact.
+
+    [bold]Examples[/bold]
+
+      auditlab head archive/ >> /mnt/elsewhere/heads
+
+      auditlab verify archive/ --head "$(tail -1 /mnt/elsewhere/heads)"
+    """
+    found = al.head(folder)
+    say(json.dumps({"head": str(found), "number": found.number, "sha256": found.sha256}) if as_json else str(found))
+
+
+def seal(
+    action: Annotated[
+        Action, typer.Argument(metavar="keygen", help="keygen: make a pair of keys.", show_default=False)
+    ],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="Where the private key goes; the public one goes into FILE.pub.", show_default=False
+        ),
+    ],
+) -> None:
+    """Make a pair of ed25519 keys that sign archives: auditlab archive --sign FILE, auditlab verify --key FILE.pub.
+
+    The private key is for its owner alone (mode 0600) and stays where the archiving runs; give the public one to
+    those who verify. A signature shows that the holder of the key wrote a manifest. It does not show that a manifest
+    is the newest: keep a head (auditlab head). Needs pip install 'auditlab[seal]'.
+
+    [bold]Examples[/bold]
+
+      auditlab seal keygen /etc/auditlab/seal.key
+
+      auditlab archive DSN archive/ --sign /etc/auditlab/seal.key && auditlab verify archive/ --key seal.key.pub
+    """
+    if action is Action.KEYGEN:
+        private, public = new_key(file)
+        say(f"private key: {private}\npublic key:  {public}, {PublicKey.read(public)}")
