@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from auditlab.printable import printable
+
 if TYPE_CHECKING:
     from auditlab.schema import LogFacts
     from auditlab.selection import Selected
@@ -46,7 +48,7 @@ def description(selected: Selected) -> list[tuple[str, str]]:
         shown.append(("picked", ", ".join(selected.words)))
     if recorded.malformed is not None and len(recorded.malformed):
         shown.append(("malformed", f"{_counted(len(recorded.malformed), 'row')} set apart"))
-    return shown
+    return [(name, printable(words)) for name, words in shown]
 
 
 def _clock(facts: LogFacts) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["printable"]
+__all__ = ["printable", "printable_lines"]
 
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\x1b": "\\e"}
 
@@ -21,6 +21,15 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else _escaped(char) for char in text)
+
+
+def printable_lines(text: str) -> str:
+    r"""The text with its lines as they are, and each of them printable.
+
+    >>> printable_lines("paid\n\x1b[2J")
+    'paid\n\\e[2J'
+    """
+    return text if text.isprintable() else "\n".join(printable(line) for line in text.split("\n"))
 
 
 def _escaped(char: str) -> str:

@@ -12,6 +12,7 @@ import polars as pl
 from auditlab import queries
 from auditlab.analytics.summary import PERIODS
 from auditlab.errors import BadOption
+from auditlab.printable import printable_lines
 from auditlab.schema import TIME
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Activity:
 
     def __repr__(self) -> str:
         with pl.Config(tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True, tbl_rows=12):
-            return "\n".join(f"{title}\n{table}" for title, table in self._tables().items())
+            return printable_lines("\n".join(f"{title}\n{table}" for title, table in self._tables().items()))
 
     def _repr_html_(self) -> str:
         return "".join(f"<h4>{escape(title)}</h4>{table._repr_html_()}" for title, table in self._tables().items())

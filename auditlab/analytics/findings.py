@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from auditlab.errors import BadOption
+from auditlab.printable import printable
 from auditlab.schema import TIME
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ def as_text(findings: pl.DataFrame) -> list[str]:
     """One line a finding, in columns."""
     wide = max((len(kind) for kind in findings["kind"]), default=0)
     return [
-        f"{severity:<7} {kind:<{wide}} {count:>9,}  {meaning}"
+        printable(f"{severity:<7} {kind:<{wide}} {count:>9,}  {meaning}")
         for kind, severity, count, meaning in findings.select(*FINDINGS).iter_rows()
     ]
 

@@ -10,6 +10,7 @@ import polars as pl
 
 from auditlab import queries
 from auditlab.errors import BadOption
+from auditlab.printable import printable_lines
 from auditlab.schema import CHANGES, TIME
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Summary:
 
     def __repr__(self) -> str:
         with pl.Config(tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True, tbl_rows=12):
-            return "\n".join(f"{title}\n{table}" for title, table in self._tables().items())
+            return printable_lines("\n".join(f"{title}\n{table}" for title, table in self._tables().items()))
 
     def _repr_html_(self) -> str:
         parts = (f"<h4>{escape(title)}</h4>{table._repr_html_()}" for title, table in self._tables().items())

@@ -14,7 +14,7 @@ from rich.text import Text
 from auditlab.cells import csv_lines, json_text
 from auditlab.cli.table import shown
 from auditlab.errors import BadOption
-from auditlab.printable import printable
+from auditlab.printable import printable, printable_lines
 from auditlab.written import whole
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class Output:
 
 def say(text: str = "", *, style: str = "") -> None:
     """Print a line for people on standard output; nothing in it is taken for markup."""
-    _console(sys.stdout).print(Text("\n".join(printable(line) for line in text.split("\n")), style=style))
+    _console(sys.stdout).print(Text(printable_lines(text), style=style))
 
 
 def width() -> int:
@@ -142,7 +142,7 @@ def width() -> int:
 
 def warn(text: str) -> None:
     """Print a line for people on standard error."""
-    sys.stderr.write("\n".join(printable(line) for line in text.split("\n")) + "\n")
+    sys.stderr.write(printable_lines(text) + "\n")
 
 
 def _console(stream: IO[str]) -> Console:

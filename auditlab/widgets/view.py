@@ -15,6 +15,7 @@ import traitlets
 
 from auditlab.cells import csv_lines
 from auditlab.errors import AuditlabError, BadOption
+from auditlab.printable import printable
 from auditlab.widgets import script
 from auditlab.widgets.document import document
 from auditlab.widgets.embedding import checked
@@ -187,7 +188,7 @@ class WidgetView(ABC):
         return _kept("".join(f"{line}\n" for line in csv_lines(self.frame)), path)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}: {self._title}, {len(self.frame):,} rows"
+        return printable(f"{type(self).__name__}: {self._title}, {len(self.frame):,} rows")
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
         """The widget, and beside it what is shown where it does not run."""
