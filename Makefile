@@ -5,6 +5,9 @@ VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
 DEMO_FOLDER ?= auditlab-demo
 PYTEST_ARGS ?=
+BENCH_CHANGES ?=
+BENCH_RESULTS ?= build/bench.jsonl
+BENCHES ?= $(wildcard tests/bench/bench_*.py)
 # Two processes share the tests, each with a PostgreSQL of its own; a server that is given has one set of roles for all.
 WORKERS ?= $(if $(AUDITLAB_TEST_DSN),0,2)
 
@@ -14,12 +17,13 @@ INPUTS := pyproject.toml $(CONSTRAINTS)
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench format clean
+.PHONY: help demo test lint bench bench-readme format clean
 
 help:
 	@echo "make demo    start an embedded PostgreSQL, audit a workload on it, and show the answers (under a minute)"
 	@echo "make test    lint, format check, types and the whole test suite"
-	@echo "make bench   the measurements behind the README's ratios"
+	@echo "make bench   measure beside rivals and print the table (of 1M changes; BENCH_CHANGES=10000000 for another size)"
+	@echo "make bench-readme  put what the last make bench measured into README.md"
 	@echo "make format  let ruff format and mend what it can"
 	@echo "make clean   remove the virtual environment, builds and caches"
 	@echo
@@ -37,7 +41,14 @@ lint: $(VENV)/.installed-test
 	$(BIN)/mypy
 
 bench: $(VENV)/.installed-bench
-	$(BIN)/python -m pytest -m bench -s $(PYTEST_ARGS) $(wildcard tests/bench/bench_*.py)
+	@mkdir -p "$(dir $(BENCH_RESULTS))" && rm -f "$(BENCH_RESULTS)"
+	$(if $(BENCH_CHANGES),AUDITLAB_BENCH_ROWS=$(BENCH_CHANGES) )AUDITLAB_BENCH_RESULTS="$(abspath $(BENCH_RESULTS))" \
+	  $(BIN)/python -m pytest -m bench -s $(PYTEST_ARGS) $(BENCHES)
+	@$(BIN)/python tests/bench/figures_table.py "$(BENCH_RESULTS)"
+
+# What the last `make bench` measured, into the README.
+bench-readme: $(VENV)/.installed-bench
+	$(BIN)/python tests/bench/figures_table.py "$(BENCH_RESULTS)" --readme README.md --plot docs/bench.svg
 
 format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import pandas as pd
 import pytest
 from big_log import ROWS, fill
+from figures import faster, record, within
 
 import auditlab as al
 from auditlab.connection import connect
@@ -69,11 +70,13 @@ def test_as_of_against_pandas_and_the_published_sql(server: Server, database: st
         query = PUBLISHED.format(when=WHEN.isoformat())
         _, published = best_of(lambda: sum(batch.num_rows for batch in connection.stream(query)))
     assert sorted(first["entity_id"]) == sorted(pandas.index)
-    print(f"\nas of one instant, {ROWS:,} changes, {len(first):,} live orders with all their columns")
-    for name, seconds in (
-        ("auditlab, first question", cold),
-        ("auditlab, next questions", warm),
-        ("pandas by hand", hand),
-        ("the published SQL, per table", published),
-    ):
-        print(f"  {name:32} {seconds:8.3f} s  {hand / seconds:8.1f} x pandas")
+    record(
+        f"as of one instant, {len(first):,} live rows with all their columns",
+        ours={"first question": cold, "further questions": warm},
+        rivals={"pandas by hand": hand, "the published SQL": published},
+        goals=[
+            within("first question", 1, of="pandas by hand"),
+            faster("further questions", 20, than="pandas by hand"),
+        ],
+        changes=ROWS,
+    )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from figures import faster, record
 
 from auditlab.capture import install, track
 from auditlab.connection import Connection, connect
@@ -68,15 +69,15 @@ def test_the_cost_of_the_trigger(make_database: Callable[..., str]):
     for connection in connections.values():
         connection.close()
 
-    print(f"\n{'microseconds a row':20}{'no audit':>10}{'published':>11}{'ours':>8}{'trigger: published / ours':>28}")
+    rival = "the published trigger"
     for write in WRITES:
         none, published, ours = (best[write, name] for name in ("none", "published", "ours"))
-        ratio = (published - none) / (ours - none)
-        goal = GOALS.get(write)
-        told = "" if goal is None else f"  (goal {goal}x: {'met' if ratio >= goal else 'missed'})"
-        print(
-            f"{write:20}{none:>10.1f}{published:>11.1f}{ours:>8.1f}"
-            f"{published - none:>13.1f} / {ours - none:.1f} = {ratio:.1f}x{told}"
+        record(
+            f"what auditing adds to a {write}, {none:.1f} \N{MICRO SIGN}s without",
+            ours={"a row": ours - none},
+            rivals={rival: published - none},
+            goals=[faster("a row", GOALS[write], than=rival)] if write in GOALS else [],
+            unit="\N{MICRO SIGN}s",
         )
 
 

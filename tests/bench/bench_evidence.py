@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import duckdb
 import pytest
 from big_log import ROWS, fill
+from figures import faster, record
 
 import auditlab as al
 from auditlab.connection import connect
@@ -76,14 +77,15 @@ def test_evidence_against_the_check_in_sql(server: Server, database: str):
         duck.register("changes", changes.to_arrow())
         duck.execute("CREATE TABLE log AS SELECT * FROM changes")
         _, out_of_core = best_of(lambda: duck.execute(CHECK.format(log="log")).fetchall())
-    print(f"\nis every change the continuation of the one before it? {ROWS:,} changes")
-    for name, seconds in (
-        ("SQL, PostgreSQL", postgres),
-        ("SQL, DuckDB", out_of_core),
-        ("auditlab, the log's order and evidence(documents=False)", quick),
-        ("auditlab, evidence(documents=False) on a log in order", again),
-        ("auditlab, evidence() that splits every document", whole),
-        ("auditlab, evidence() on a log whose documents are split", asked),
-    ):
-        print(f"  {name:56} {seconds:8.3f} s  {postgres / seconds:6.1f} x PostgreSQL")
-    print(f"  the goal is {GOAL} x; a timing decides no test")
+    record(
+        "does every change go on from the one before it",
+        ours={
+            "evidence without documents, the ordering included": quick,
+            "evidence without documents, on a log in order": again,
+            "whole evidence, every document split": whole,
+            "whole evidence, documents split before": asked,
+        },
+        rivals={"SQL, PostgreSQL": postgres, "SQL, DuckDB": out_of_core},
+        goals=[faster("evidence without documents, the ordering included", GOAL, than="SQL, PostgreSQL")],
+        changes=ROWS,
+    )

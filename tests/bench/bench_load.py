@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from big_log import ROWS, fill, psql
+from figures import below, faster, record, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,10 +84,26 @@ def test_load_against_copy_and_pandas(server: Server, database: str):
         for name, contestant in contestants.items():
             best[name] = min(best[name], contestant())
     best["pandas.read_sql"] = measured(PANDAS, database, str(ROWS))  # once: it takes longer than all the others
-    copy = best["psql COPY binary > /dev/null"][0]
-    print(f"\nload of {ROWS:,} changes of {WIDTH}-byte documents, best of {ROUNDS}")
-    for name, (seconds, megabytes) in best.items():
-        print(f"  {name:32} {seconds:7.2f} s  {seconds / copy:6.2f} x COPY  {megabytes:7.0f} MB")
+    copy, pandas = "psql COPY binary > /dev/null", "pandas.read_sql"
+    record(
+        f"load, 12 columns, {WIDTH}-byte documents",
+        ours={name: seconds for name, (seconds, _) in best.items() if name not in (copy, pandas)},
+        rivals={name: best[name][0] for name in (copy, pandas)},
+        goals=[
+            within("ChangeStream", 1.25, of=copy),
+            within("read_postgres, 2 connections", 0.85, of=copy),
+            faster("read_postgres", 7, than=pandas),
+        ],
+        changes=ROWS,
+    )
+    record(
+        f"memory of a load, 12 columns, {WIDTH}-byte documents",
+        ours={name: megabytes for name, (_, megabytes) in best.items() if name not in (copy, pandas)},
+        rivals={pandas: best[pandas][1]},
+        goals=[below("ChangeStream", 400, "MB")],
+        unit="MB",
+        changes=ROWS,
+    )
 
 
 @pytest.mark.bench
@@ -94,8 +111,13 @@ def test_the_memory_of_an_archive(server: Server, database: str, tmp_path: Path)
     fill(server, database, rows=ROWS, width=KILOBYTE)
     seconds, megabytes = measured(ARCHIVE, database, str(ROWS), str(tmp_path / "archive"))
     size = sum(path.stat().st_size for path in (tmp_path / "archive").rglob("*.parquet"))
-    print(
-        f"\narchive of {ROWS:,} changes of 1 KB documents: {seconds:.1f} s, {megabytes:.0f} MB of memory, "
-        f"{size / 1e6:.0f} MB of files"
+    record("stream into an archive, 1 KB documents", ours={"archive_postgres": seconds}, changes=ROWS)
+    record(
+        "memory of a stream into an archive, 1 KB documents",
+        ours={"archive_postgres": megabytes},
+        goals=[below("archive_postgres", 400, "MB")],
+        unit="MB",
+        changes=ROWS,
     )
+    record("files of an archive, 1 KB documents", ours={"archive_postgres": size / 1e6}, unit="MB", changes=ROWS)
     assert megabytes < MOST_MEGABYTES

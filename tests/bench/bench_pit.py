@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import polars as pl
 import pytest
+from figures import faster, record
 from made_log import START, made_log
 
 import auditlab as al
@@ -66,13 +67,17 @@ def test_point_in_time_join_against_join_asof():
     assert first["total"].equals(narrow["total"])
     assert narrow["total"].equals(theirs["total"])
     assert by_query.equals(narrow)
-    print(f"\npoint-in-time join of {SPINE:,} rows with {len(frame):,} changes")
-    for name, seconds in (
-        ("Polars join_asof, log sorted before", polars),
-        ("auditlab, first join (index built)", cold),
-        ("auditlab, next joins", warm),
-        ("auditlab, next joins, all fields", wide),
-        ("auditlab, next joins, DuckDB", duckdb),
-    ):
-        print(f"  {name:36} {seconds:8.3f} s  {polars / seconds:8.1f} x join_asof")
+    rival = "Polars join_asof, log sorted before"
+    record(
+        f"point-in-time join of {SPINE:,} rows",
+        ours={
+            "first join": cold,
+            "further joins": warm,
+            "further joins, all fields": wide,
+            "further joins, DuckDB": duckdb,
+        },
+        rivals={rival: polars},
+        goals=[faster("further joins", GOAL, than=rival)],
+        changes=len(frame),
+    )
     assert polars / warm >= GOAL

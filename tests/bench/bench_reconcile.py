@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from big_log import ROWS, psql
+from figures import record
 
 from auditlab.capture import install, track
 from auditlab.connection import connect
@@ -84,14 +85,20 @@ def test_reconcile_against_copy(server: Server, database: str, key: str):
         whole, peak = measured(WHOLE, database, str(ROWS), "0")
         connection.execute("ALTER TABLE big ADD COLUMN added text DEFAULT 'x'")
         differing, most = measured(WHOLE, database, str(ROWS), str(ROWS))
-    print(f"\n{ROWS:,} live rows, key {key}")
-    for name, seconds, megabytes in (
-        ("psql COPY of the table", copy, None),
-        ("psql COPY of its rows as jsonb", images, None),
-        ("a load of the log", load, held),
-        ("reconcile", whole, peak),
-        ("  of that the live side", whole - load, None),
-        ("reconcile, every row differs by DDL", differing, most),
-    ):
-        told = "" if megabytes is None else f"{megabytes:6.0f} MB"
-        print(f"  {name:36} {seconds:7.2f} s  {seconds / copy:6.1f} x COPY  {told}")
+    record(
+        f"reconcile {ROWS:,} live rows, key {key}",
+        ours={
+            "the whole": whole,
+            "of that a load of the log": load,
+            "of that the live side": whole - load,
+            "every row differs by DDL": differing,
+        },
+        rivals={"psql COPY of the table": copy, "psql COPY of its rows as jsonb": images},
+        changes=ROWS,
+    )
+    record(
+        f"memory to reconcile {ROWS:,} live rows, key {key}",
+        ours={"the whole": peak, "of that a load of the log": held, "every row differs by DDL": most},
+        unit="MB",
+        changes=ROWS,
+    )
