@@ -38,8 +38,13 @@ FIELD_ORIGINS: dict[str, pl.DataType] = {
     "certain": pl.Boolean(),
     "valid_from": TIME,
     "valid_to": TIME,
+    "first_version": pl.Int64(),
+    "last_version": pl.Int64(),
 }
-"""One row a field's value for as long as it was held by one setting; its recorded text may change on the way."""
+"""One row a field's value for as long as it was held by one setting; its recorded text may change on the way.
+
+The time that it held is ``[valid_from, valid_to)``; in the order of the entity's versions it is ``first_version`` to
+``last_version``, which tells of versions that held for no time, too."""
 
 _CARRIED, _SET, _UNLOGGED, _UNKNOWN = 0, 1, 2, 3
 _FACTS = ("changed_by", "changed_at", "id", "transaction_id", "operation", "seen_in", "sure", "was", "prior")
@@ -177,4 +182,6 @@ def _told(rows: pl.DataFrame, runs: pl.DataFrame, column: Column, place: int) ->
         pl.col("sure").alias("certain"),
         pl.lit(rows["valid_from"].gather(runs["row"])).alias("valid_from"),
         pl.lit(rows["valid_to"].gather(runs["last"])).alias("valid_to"),
+        pl.lit(rows["version"].gather(runs["row"])).alias("first_version"),
+        pl.lit(rows["version"].gather(runs["last"])).alias("last_version"),
     )

@@ -38,6 +38,7 @@ class Selected:
         entity_id: The one selected entity of the one selected type, or None.
         picks: Predicates over the canonical columns that picked single changes.
         words: The picks in words, for messages.
+        code: The picks as the calls that make them again (``...`` where a call cannot be told).
         engine: What computes the answers.
     """
 
@@ -46,6 +47,7 @@ class Selected:
     entity_id: str | None = None
     picks: tuple[pl.Expr, ...] = ()
     words: tuple[str, ...] = ()
+    code: tuple[str, ...] = ()
     engine: Engine = field(default_factory=PolarsEngine)
 
     def as_recorded(self) -> Selected:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,7 +127,8 @@ def with_marks(selected: Selected, marks: Marks, *, visible_within: float | None
 
 def by(selected: Selected, user: str | None) -> Selected:
     """The changes of one user; None picks those without a user."""
-    return _pick(selected, pl.col("changed_by").eq_missing(pl.lit(user, dtype=pl.String)), f"by {user}")
+    same = pl.col("changed_by").eq_missing(pl.lit(user, dtype=pl.String))
+    return _pick(selected, same, f"by {user}", f".by({user!r})")
 
 
 def between(selected: Selected, start: Moment, end: Moment) -> Selected:
@@ -144,18 +146,21 @@ def between(selected: Selected, start: Moment, end: Moment) -> Selected:
         )
     when = pl.col(facts.clock)
     inside = (when >= pl.lit(first, dtype=TIME)) & (when < pl.lit(last, dtype=TIME))
-    return _pick(selected, inside, f"between {first.isoformat()} and {last.isoformat()}")
+    spoken, code = f"between {first.isoformat()} and {last.isoformat()}", (first.isoformat(), last.isoformat())
+    return _pick(selected, inside, spoken, f".between{code!r}")
 
 
 def transaction(selected: Selected, transaction_id: int) -> Selected:
     """The changes of one transaction."""
     whole_number("transaction", transaction_id)
-    return _pick(selected, pl.col("transaction_id") == transaction_id, f"in transaction {transaction_id}")
+    words, code = f"in transaction {transaction_id}", f".transaction({transaction_id})"
+    return _pick(selected, pl.col("transaction_id") == transaction_id, words, code)
 
 
 def correlation(selected: Selected, correlation_id: str) -> Selected:
     """The changes of one correlation id, across services and transactions."""
-    return _pick(selected, pl.col("correlation_id") == correlation_id, f"with correlation {correlation_id}")
+    words, code = f"with correlation {correlation_id}", f".correlation({correlation_id!r})"
+    return _pick(selected, pl.col("correlation_id") == correlation_id, words, code)
 
 
 def where(selected: Selected, *predicates: pl.Expr, **equal: object) -> Selected:
@@ -174,7 +179,12 @@ def where(selected: Selected, *predicates: pl.Expr, **equal: object) -> Selected
     zone = selected.recorded.facts.zone
     picks = [*predicates, *(pl.col(name).eq_missing(_literal(name, value, zone)) for name, value in equal.items())]
     words = [str(predicate) for predicate in predicates] + [f"{name} = {value}" for name, value in equal.items()]
-    return _pick(selected, pl.all_horizontal(picks), "where " + " and ".join(words)) if picks else selected
+    if not picks:
+        return selected
+    told = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in equal.items()}
+    code = ["..."] if predicates else []  # an expression has no text that makes it again
+    code += [f"{name}={value!r}" for name, value in told.items()]
+    return _pick(selected, pl.all_horizontal(picks), "where " + " and ".join(words), f".where({', '.join(code)})")
 
 
 def _literal(name: str, value: Any, zone: str) -> pl.Expr:  # noqa: ANN401 - a column's value
@@ -188,5 +198,10 @@ def _literal(name: str, value: Any, zone: str) -> pl.Expr:  # noqa: ANN401 - a c
     return pl.lit(value, dtype=dtype)
 
 
-def _pick(selected: Selected, predicate: pl.Expr, words: str) -> Selected:
-    return replace(selected, picks=(*selected.picks, predicate), words=(*selected.words, words))
+def _pick(selected: Selected, predicate: pl.Expr, words: str, code: str) -> Selected:
+    return replace(
+        selected,
+        picks=(*selected.picks, predicate),
+        words=(*selected.words, words),
+        code=(*selected.code, code),
+    )

@@ -74,6 +74,16 @@ class Verbs(Generic[F]):
         self._selected = selected
         self._lazy = lazy
 
+    @property
+    def selected(self) -> Selected:
+        """What the questions are about: the value that the verbs' own functions take."""
+        return self._selected
+
+    @property
+    def is_lazy(self) -> bool:
+        """Whether answers are lazy frames, as those of a scanned archive are."""
+        return self._lazy
+
     def sql(self, verb: str) -> str:
         """The SQL that a verb runs, as it stands in ``sql/analysis``."""
         if verb not in QUERIES:

@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import polars as pl
+
+    from auditlab.clock import Moment
 
 __all__ = ["MarkedView", "View", "Viewing"]
 
@@ -62,6 +65,48 @@ class Viewing:
         """``auditlab.widgets.dashboard.dashboard``: activity and evidence as pictures; each mark leads to its rows."""
         view = self._open("dashboard", period=period, top=top, rows=rows, documents=documents)
         return cast("MarkedView", view)
+
+    def explore(
+        self,
+        *,
+        lanes: str | None = None,
+        cursor: int | None = None,
+        brush: tuple[Moment, Moment] | None = None,
+        zoom: tuple[Moment, Moment] | None = None,
+        user: str | Literal[False] | None = None,
+        field: str | None = None,
+        operations: Sequence[str] | None = None,
+        transaction: int | None = None,
+        correlation: str | None = None,
+    ) -> View:
+        """The changes on a timeline, to look at: a widget in a notebook; ``timeline()`` is the same as a frame.
+
+        Under the timeline stand the change under the cursor field by field, the state that it left with who set each
+        field, and the other changes of its transaction. Every option is only what is selected at first; the page
+        changes it, and ``selection``, ``frame`` and ``code`` tell what it is then.
+
+        Each change stands at the time that was recorded. The cursor goes over them in the order in which they count,
+        so the state after one of several changes of one instant is exact, too.
+
+        Args:
+            lanes: The rows of the timeline: ``field``, ``user``, ``operation``, ``type`` or ``entity``. By default
+                fields where one entity is selected, types where several are, else users.
+            cursor: The id of a change.
+            brush: A span of time, from the first up to, not including, the second; what lies outside stays visible.
+            zoom: The span of time that is shown; all by default.
+            user: Only this user's changes; False: only those without a user.
+            field: Only changes of this field.
+            operations: Only changes of these operations.
+            transaction: Only changes of this transaction.
+            correlation: Only changes with this correlation id.
+
+        Raises:
+            BadOption, BadTime, UnknownChange, UnknownField: an option that this log does not have.
+        """
+        return self._open(
+            "explore", lanes=lanes, cursor=cursor, brush=brush, zoom=zoom, user=user, field=field,
+            operations=operations, transaction=transaction, correlation=correlation,
+        )  # fmt: skip
 
     def _open(self, name: str, **options: object) -> View:
         """The view ``auditlab.widgets.<name>.<name>(log, **options)``."""

@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 
 __all__ = ["BLAME", "blame"]
 
+_WITHIN = {"place", "valid_from", "valid_to", "first_version", "last_version"}
+"""What ``field_origins`` says beside it: where a field stands, and how long its value was held."""
+
 BLAME: dict[str, pl.DataType] = {
     "entity_type": pl.String(),
-    **{name: dtype for name, dtype in FIELD_ORIGINS.items() if name not in ("place", "valid_from", "valid_to")},
+    **{name: dtype for name, dtype in FIELD_ORIGINS.items() if name not in _WITHIN},
 }
 """The columns of a blame: one row a field of a live entity; ``value`` and ``old`` are the recorded text."""
 

@@ -41,6 +41,8 @@ class ViewWidget(anywidget.AnyWidget):
     its name, and ``error`` what went wrong, which the page shows under the widget.
     """
 
+    _esm = traitlets.Unicode().tag(sync=True)
+    _css = traitlets.Unicode().tag(sync=True)
     data = traitlets.Dict().tag(sync=True)
     state = traitlets.Dict().tag(sync=True)
     title = traitlets.Unicode().tag(sync=True)
@@ -160,8 +162,8 @@ class WidgetView(ABC):
     def static_html(self) -> str:
         """What is shown where no script runs: the picture, and the rows behind it as a table."""
         return (
-            f'<section class="auditlab al-static" aria-label="{escape(self._title)}">'
-            f"<style>{script.style(())}</style>{self.picture()}{self.table_html()}</section>"
+            f'<section class="auditlab al-static" aria-label="{escape(printable(self._title))}">'
+            f"{self.picture()}{self.table_html()}</section>"
         )
 
     def embedded(self) -> dict[str, Any]:
@@ -192,7 +194,8 @@ class WidgetView(ABC):
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
         """The widget, and beside it what is shown where it does not run."""
-        bundle: dict[str, Any] = {"text/plain": repr(self), "text/html": self.static_html()}
+        shown = f"<style>{script.style(())}</style>{self.static_html()}"
+        bundle: dict[str, Any] = {"text/plain": repr(self), "text/html": shown}
         if not is_static():
             view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
             bundle["application/vnd.jupyter.widget-view+json"] = view

@@ -50,11 +50,11 @@ function value(text, missing = "null") {
   return h("span", {}, part, " ", more);
 }
 
-/** A table: `columns` are {key, head, cell?(row) -> node or text, header?}; under it the note, where there is one. */
+/** A table: `columns` are {key, head, cell?(row) -> node or text, header?, long?}; under it the note, where there is one. */
 function table(caption, columns, rows, note = "") {
   const body = rows.map((row) => h("tr", row.attributes ?? {}, columns.map((column) => {
     const shown = column.cell ? column.cell(row) : value(row[column.key]);
-    return h(column.header ? "th" : "td", column.header ? { scope: "row" } : {}, shown);
+    return column.header ? h("th", { scope: "row" }, shown) : h("td", { class: column.long ? "al-long" : null }, shown);
   })));
   const made = h("table", { class: "al-table" },
     h("caption", {}, caption),
