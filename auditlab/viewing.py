@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from auditlab.clock import Moment
+    from auditlab.temporal.aggregate import Fields, Items
 
 __all__ = ["MarkedView", "View", "Viewing"]
 
@@ -107,6 +108,36 @@ class Viewing:
             "explore", lanes=lanes, cursor=cursor, brush=brush, zoom=zoom, user=user, field=field,
             operations=operations, transaction=transaction, correlation=correlation,
         )  # fmt: skip
+
+    def aggregate_view(
+        self,
+        parent: str,
+        *,
+        items: Items,
+        entity: object,
+        key: Fields | None = None,
+        cursor: int | None = None,
+    ) -> View:
+        """One parent with its children over time, to look at; ``aggregate()`` is the same as a frame.
+
+        Under a timeline with a lane for each of them stand the parent and its children as they were together at the
+        cursor, and which of them came, went and changed since the instant before. Changes of one instant count
+        together, as in ``as_of``.
+
+        Args:
+            parent: The parent's entity type.
+            items: Its children, as :func:`auditlab.temporal.aggregate.aggregate` takes them, e.g.
+                ``("orders.order_items", "order_id")``.
+            entity: The parent: its entity id, or its primary key.
+            key: The parent's fields that the children refer to, as ``aggregate`` takes them.
+            cursor: The id of a change of one of them; the last by default.
+
+        Raises:
+            UnknownEntityType, UnknownEntity, UnknownField, UnknownChange: the log has no such thing.
+            BadOption: items are no tuple of a type and its fields.
+            IncompleteLog: the log does not hold whole histories.
+        """
+        return self._open("aggregate_view", parent=parent, items=items, entity=entity, key=key, cursor=cursor)
 
     def _open(self, name: str, **options: object) -> View:
         """The view ``auditlab.widgets.<name>.<name>(log, **options)``."""

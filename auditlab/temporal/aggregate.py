@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from auditlab.selection import Selected
     from auditlab.shape import Shape
 
-__all__ = ["Fields", "Items", "aggregate"]
+__all__ = ["Fields", "Items", "Kind", "aggregate", "references", "whole_of"]
 
 Fields = str | tuple[str, ...]
 """The name of a field, or the names of those that make a key together."""
@@ -103,7 +103,7 @@ def aggregate(
         UncertainTime: entities that are absent may have been there at that time.
     """
     selected.require_states("aggregate")
-    whole = Kind(parent, (), _kinds(items), _fields(key))
+    whole = whole_of(parent, items, key)
     types = tuple(dict.fromkeys(selected.recorded.shape(entity_type).entity_type for entity_type in whole.types()))
     when = selected.instant(at, *types) if at is not None else None
     selected.warn_partial(*types)
@@ -114,6 +114,15 @@ def aggregate(
     if entity is not None:
         rows = rows.filter(pl.col("entity_id") == entity)
     return _Question(selected, when).with_items(shape, rows, whole)
+
+
+def whole_of(parent: str, items: Items, key: Fields | None) -> Kind:
+    """What an aggregate is made of: its parents with the kinds of their children, as ``aggregate`` takes them.
+
+    Raises:
+        BadOption: items are no tuple of a type and its fields, or a key is none.
+    """
+    return Kind(parent, (), _kinds(items), _fields(key))
 
 
 def _kinds(items: object) -> dict[str, Kind]:
@@ -152,6 +161,43 @@ def _places(shape: Shape, fields: tuple[str, ...]) -> list[int]:
     return [names.index(name) for name in fields]
 
 
+def references(
+    shape: Shape, rows: pl.DataFrame, key: tuple[str, ...] | None, children: Shape, kind: Kind
+) -> tuple[pl.Series, pl.Series]:
+    """The keys of the parents' rows, and which key each of the children's documents refers to.
+
+    Args:
+        shape: The parents' type.
+        rows: Rows of it with the typed fields ``f0``, ``f1``, ...
+        key: The fields that the children refer to, where that was said.
+        children: The children's type.
+        kind: What they are.
+    """
+    told = [children.columns[place] for place in _places(children, kind.refers)]
+    refers = key_texts([(column, column.typed) for column in told])
+    fields = _key(shape, key, kind)
+    if fields:
+        return key_texts([(shape.columns[place], rows[f"f{place}"]) for place in _places(shape, fields)]), refers
+    ids = same_ids(shape.span_index.codes.entity_ids)
+    refers = as_entity_ids(refers, ids, lambda one: str(entity_uuid(shape.entity_type, one)))
+    return same_ids(rows["entity_id"]), refers
+
+
+def _key(shape: Shape, key: tuple[str, ...] | None, kind: Kind) -> tuple[str, ...]:
+    """The fields of a type that its children refer to; none is its entity id."""
+    names = [column.name for column in shape.columns]
+    if key is None and len(kind.refers) > 1 and set(kind.refers) <= set(names):
+        return kind.refers
+    if key is None and len(kind.refers) == 1:
+        return ("id",) if "id" in names else ()
+    if key is None or len(key) != len(kind.refers):
+        raise BadOption(
+            f"{kind.entity_type} refers to {shape.entity_type} by {', '.join(map(repr, kind.refers))}: say by key= "
+            f"which {len(kind.refers)} fields of {shape.entity_type} these are, got {key!r}."
+        )
+    return key
+
+
 @dataclass(frozen=True, slots=True)
 class _Question:
     """What is asked of every level: the log and the instant."""
@@ -170,7 +216,7 @@ class _Question:
         result = shape.public(rows.select(*META, *(f"f{place}" for place in range(len(shape.columns)))), META)
         for wanted, own in kind.items.items():
             children = self.selected.recorded.shape(own.entity_type)
-            keys, refers = self._references(shape, rows, kind.key, children, own)
+            keys, refers = references(shape, rows, kind.key, children, own)
             found = self._children(children, refers, keys.unique().drop_nulls(), own)
             lists = keys.rename("parent").to_frame().join(found, on="parent", how="left", maintain_order="left")
             name = wanted
@@ -179,33 +225,6 @@ class _Question:
             column = lists["items"].fill_null(pl.Series([[]], dtype=found.schema["items"]))
             result = result.with_columns(column.alias(name))
         return result
-
-    def _references(
-        self, shape: Shape, rows: pl.DataFrame, key: tuple[str, ...] | None, children: Shape, kind: Kind
-    ) -> tuple[pl.Series, pl.Series]:
-        """The keys of the parents' rows, and which key each of the children's documents refers to."""
-        told = [children.columns[place] for place in _places(children, kind.refers)]
-        refers = key_texts([(column, column.typed) for column in told])
-        fields = self._key(shape, key, kind)
-        if fields:
-            return key_texts([(shape.columns[place], rows[f"f{place}"]) for place in _places(shape, fields)]), refers
-        ids = same_ids(shape.span_index.codes.entity_ids)
-        refers = as_entity_ids(refers, ids, lambda one: str(entity_uuid(shape.entity_type, one)))
-        return same_ids(rows["entity_id"]), refers
-
-    def _key(self, shape: Shape, key: tuple[str, ...] | None, kind: Kind) -> tuple[str, ...]:
-        """The fields of a type that its children refer to; none is its entity id."""
-        names = [column.name for column in shape.columns]
-        if key is None and len(kind.refers) > 1 and set(kind.refers) <= set(names):
-            return kind.refers
-        if key is None and len(kind.refers) == 1:
-            return ("id",) if "id" in names else ()
-        if key is None or len(key) != len(kind.refers):
-            raise BadOption(
-                f"{kind.entity_type} refers to {shape.entity_type} by {', '.join(map(repr, kind.refers))}: say by key= "
-                f"which {len(kind.refers)} fields of {shape.entity_type} these are, got {key!r}."
-            )
-        return key
 
     def _children(self, shape: Shape, refers: pl.Series, parents: pl.Series, kind: Kind) -> pl.DataFrame:
         """One row a parent's key: ``parent`` and ``items``, its children by entity id, with their own."""

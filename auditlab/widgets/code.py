@@ -20,7 +20,7 @@ def log_code(selected: Selected) -> str:
     return code + "".join(selected.code)
 
 
-def call(name: str, **options: object) -> str:
+def call(name: str, *values: object, **options: object) -> str:
     """The code of a call with the options that are not None: ``.explore(lanes='user')``."""
-    given = ", ".join(f"{option}={value!r}" for option, value in options.items() if value is not None)
-    return f".{name}({given})"
+    given = [*map(repr, values), *(f"{option}={value!r}" for option, value in options.items() if value is not None)]
+    return f".{name}({', '.join(given)})"

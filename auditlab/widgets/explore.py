@@ -274,20 +274,13 @@ class Explore(WidgetView):
         rows = self._points.rows
         shown = None
         if rows.height:
-            first, last = self._times("zoom") or self._whole
+            first: Any = rows["at"].min()
+            last: Any = rows["at"].max()
+            first, last = self._times("zoom") or (first, last)
             cursor = None if self._state["cursor"] == _ALL else rows["at"][self._state["cursor"]]
-            shown = Shown(first, last, cursor, self._times("brush"))
+            shown = Shown.of(first, last, cursor, self._times("brush"))
         own = lanes_by(self._points, self._state["lanes"])
         return picture(self._title, self._points, own, self._filtered()["row"], shown)
-
-    @property
-    def _whole(self) -> tuple[datetime, datetime]:
-        """The first time and the last; of one alone a second around it."""
-        at = self._points.rows["at"]
-        first: Any = at.min()
-        last: Any = at.max()
-        around = timedelta(seconds=0 if first < last else 1)
-        return first - around, last + around
 
     def table_html(self) -> str:
         """The changes as a table."""

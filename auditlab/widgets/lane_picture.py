@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from html import escape
 from math import ceil, log1p
 from typing import TYPE_CHECKING
@@ -48,6 +49,18 @@ class Shown:
     end: datetime
     cursor: datetime | None = None
     brush: tuple[datetime, datetime] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        start: datetime,
+        end: datetime,
+        cursor: datetime | None = None,
+        brush: tuple[datetime, datetime] | None = None,
+    ) -> Shown:
+        """A span; of one instant alone a second on both sides of it."""
+        around = timedelta(seconds=0 if start < end else 1)
+        return cls(start - around, end + around, cursor, brush)
 
 
 def picture(title: str, points: Points, own: Lanes, kept: pl.Series, shown: Shown | None) -> str:
@@ -210,7 +223,8 @@ def _text(
     told = printable(words)
     if room is not None:
         fits = ceil(room / (size * 0.56))
-        told = told if len(told) <= fits else told[: fits - 1] + "…"
+        part = (fits - 1) // 2  # names of a system often begin alike: cut in the middle
+        told = told if len(told) <= fits else f"{told[:part]}…{told[-part:]}"
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}" font-size="{size}" '
         f'font-weight="{weight}">{escape(told)}</text>'

@@ -11,6 +11,8 @@ import polars as pl
 from auditlab.schema import OPERATIONS, TIME
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from auditlab.selection import Selected
 
 __all__ = ["ROWS", "Points", "points"]
@@ -42,10 +44,14 @@ TOLD = 4_000_000
 _ABSENT = 2**32 - 1
 
 
-def points(selected: Selected) -> Points:
+def points(selected: Selected, only: Mapping[str, pl.Series] | None = None) -> Points:
     """The points of a selection, in the order in which they count: by effective time, then by the log's order.
 
     A TRUNCATE stands once for each entity that it ended, a change of a key once for either key.
+
+    Args:
+        selected: The log, or a part of it.
+        only: By entity type, the ids of the entities that are meant; None for all.
     """
     frames, fields = [pl.DataFrame(schema=ROWS)], []
     for shape in selected.shapes():
@@ -53,6 +59,9 @@ def points(selected: Selected) -> Points:
         told = selected.of_picked(shape.field_changes)
         if selected.entity_id is not None:
             here = pl.col("entity_id") == selected.entity_id
+            own, told = own.filter(here), told.filter(here)
+        if only is not None:
+            here = pl.col("entity_id").is_in(only[shape.entity_type].implode())
             own, told = own.filter(here), told.filter(here)
         frames.append(_rows(selected, own, shape.versions))
         fields.append(told.select("position", "entity_id", "field", entity_type=pl.lit(shape.entity_type)))

@@ -28,8 +28,8 @@ function diffTable(diff, operation) {
   return table(`What it changed: ${counted(rows.length, "field")}`, [
     { head: "Kind", cell: ({ kind }) => h("span", { class: "al-kind" }, sign(kind), h("span", { "aria-hidden": "true" }, kind)) },
     { head: "Field", key: "field", header: true, cell: ({ field }) => value(field) },
-    { head: "Old", long: true, cell: ({ kind, old }) => (kind === "added" ? h("span", { class: "al-null" }, "absent") : value(old)) },
-    { head: "New", long: true, cell: ({ kind, now }) => (kind === "removed" ? h("span", { class: "al-null" }, "absent") : value(now)) },
+    { head: "Old", long: "long", cell: ({ kind, old }) => (kind === "added" ? h("span", { class: "al-null" }, "absent") : value(old)) },
+    { head: "New", long: "long", cell: ({ kind, now }) => (kind === "removed" ? h("span", { class: "al-null" }, "absent") : value(now)) },
   ], rows);
 }
 
@@ -38,11 +38,11 @@ function stateTable(state) {
   const rows = state.map(([field, now, by, at, change, old, was, note]) => ({ field, now, by, at, change, old, was, note }));
   return table("Fields with who set them", [
     { head: "Field", header: true, cell: ({ field }) => value(field) },
-    { head: "Value", long: true, cell: ({ now }) => value(now) },
-    { head: "Set by", long: true, cell: ({ by, note, change }) => (note && change === null ? h("span", { class: "al-null" }, note) : h("span", {}, value(by, "no user"), note ? ` (${note})` : "")) },
-    { head: "At", long: true, cell: ({ at }) => (at === null ? "" : value(at)) },
+    { head: "Value", long: "long", cell: ({ now }) => value(now) },
+    { head: "Set by", long: "long", cell: ({ by, note, change }) => (note && change === null ? h("span", { class: "al-null" }, note) : h("span", {}, value(by, "no user"), note ? ` (${note})` : "")) },
+    { head: "At", long: "time", cell: ({ at }) => (at === null ? "" : value(at)) },
     { head: "In change", cell: ({ change }) => (change === null ? "" : value(change)) },
-    { head: "From", long: true, cell: ({ old, was, note, change }) => (note && change === null ? "" : was ? value(old) : h("span", { class: "al-null" }, "absent")) },
+    { head: "From", long: "long", cell: ({ old, was, note, change }) => (note && change === null ? "" : was ? value(old) : h("span", { class: "al-null" }, "absent")) },
   ], rows);
 }
 
@@ -56,9 +56,9 @@ function transactionTable(transaction, own, row, go) {
     { head: "Change", header: true, cell: (line) => changeCell(line, own, row, go) },
     { head: "Operation", cell: ({ operation }) => badge(operation) },
     { head: "Entity type", key: "type" },
-    { head: "Entity", long: true, cell: ({ entity }) => value(entity, "every one") },
-    { head: "By", long: true, cell: ({ by }) => value(by, "no user") },
-    { head: "Fields", long: true, cell: ({ fields }) => value(fields.join(", "), "") },
+    { head: "Entity", long: "long", cell: ({ entity }) => value(entity, "every one") },
+    { head: "By", long: "long", cell: ({ by }) => value(by, "no user") },
+    { head: "Fields", long: "long", cell: ({ fields }) => value(fields.join(", "), "") },
   ], rows, transaction.note);
 }
 

@@ -75,11 +75,6 @@ function exploreView(page) {
   return () => { clearTimeout(timer); clearTimeout(waiting); };
 }
 
-function legend() {
-  return h("ul", { class: "al-legend", "aria-label": "Marks" },
-    OPERATIONS.map(({ name }) => h("li", {}, badge(name))), h("li", {}, h("span", { class: "al-dashed", "aria-hidden": "true" }), "dashed: not certain"));
-}
-
 /** Whatever the picture leaves out or puts together, said. */
 function noteView(notes, points, drawn, lanes, data) {
   const said = [];
@@ -95,7 +90,7 @@ function noteView(notes, points, drawn, lanes, data) {
 function filters(page, points, line, changed) {
   const { state } = page;
   const set = page.guard((patch) => { page.fail(""); page.select(patch); changed(); });
-  const options = (names, all, none) => [{ value: -1, text: all }, ...names.map((name, code) => ({ value: code, text: name === null ? none : cut(name, 60) }))];
+  const options = (names, all, none) => [{ value: -1, text: all }, ...names.map((name, code) => ({ value: code, text: name === null ? none : middle(name, 60) }))];
   const by = choice("Lanes by", Object.entries(LANES).filter(([name]) => name !== "entity" || points.entities).map(([name, text]) => ({ value: name, text })), state.lanes, (name) => set({ lanes: name }), "al-lanes-by");
   const user = choice("User", options(points.users, "all users", "(no user)"), state.user, (code) => set({ user: Number(code) }), "al-user");
   const field = choice("Field", options(points.fields, "all fields", ""), state.field, (code) => set({ field: Number(code) }), "al-field");
@@ -114,8 +109,8 @@ function filters(page, points, line, changed) {
     set({ transaction: wanted });
   }, "number");
   const correlation = text(18, "al-correlation-filter", (wanted) => set({ correlation: wanted }), "id");
-  const from = text(20, "al-from", () => brushFrom(), "YYYY-MM-DD hh:mm:ss");
-  const to = text(20, "al-to", () => brushFrom(), "YYYY-MM-DD hh:mm:ss");
+  const from = text(25, "al-from", () => brushFrom(), "YYYY-MM-DD hh:mm:ss");
+  const to = text(25, "al-to", () => brushFrom(), "YYYY-MM-DD hh:mm:ss");
   function brushFrom() {
     page.fail("");
     if (!from.value.trim() && !to.value.trim()) { line.brush(null); return; }

@@ -50,11 +50,11 @@ function value(text, missing = "null") {
   return h("span", {}, part, " ", more);
 }
 
-/** A table: `columns` are {key, head, cell?(row) -> node or text, header?, long?}; under it the note, where there is one. */
+/** A table: `columns` are {key, head, cell?(row) -> node or text, header?, long?}; `long` is "long" or "time"; under it the note, where there is one. */
 function table(caption, columns, rows, note = "") {
   const body = rows.map((row) => h("tr", row.attributes ?? {}, columns.map((column) => {
     const shown = column.cell ? column.cell(row) : value(row[column.key]);
-    return column.header ? h("th", { scope: "row" }, shown) : h("td", { class: column.long ? "al-long" : null }, shown);
+    return column.header ? h("th", { scope: "row" }, shown) : h("td", { class: column.long ? `al-${column.long}` : null }, shown);
   })));
   const made = h("table", { class: "al-table" },
     h("caption", {}, caption),
@@ -107,8 +107,9 @@ function choice(words, options, current, changed, testid) {
 
 const counted = (number, one, more = `${one}s`) => `${number.toLocaleString("en")} ${number === 1 ? one : more}`;
 
-/** The text of `text`, cut to `length` characters with an ellipsis that says so. */
-function cut(text, length) {
+/** A name cut in its middle: those of a system often begin alike. */
+function middle(text, length) {
   const shown = printable(text);
-  return shown.length <= length ? shown : `${shown.slice(0, length - 1)}…`;
+  const part = Math.floor((length - 1) / 2);
+  return shown.length <= length ? shown : `${shown.slice(0, part)}…${shown.slice(-part)}`;
 }

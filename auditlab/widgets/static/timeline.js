@@ -7,7 +7,8 @@ const MOUSE = "Click on a mark to put the cursor there; drag to brush a span; dr
 
 /**
  * The timeline of a page: {element, buttons, refresh(what), step(by), select(row)}. `page.state` has lanes, cursor,
- * brush and zoom; `told` are {points, kept(), onCursor(), onBrush(), onView(drawn, lanes)}.
+ * brush and zoom; `told` are {points, kept(), onCursor(), onBrush(), onView(drawn, lanes)},
+ * and lanes() where they are not those that the state says.
  */
 function timeline(page, told) {
   const { points } = told;
@@ -23,7 +24,8 @@ function timeline(page, told) {
   const names = h("ul", { class: "al-lanes", "aria-label": "Lanes", "data-testid": "al-lanes" });
   const hoverLine = h("p", { class: "al-hover", "aria-hidden": "true", "data-testid": "al-hover" });
   const element = h("div", { class: "al-timeline" }, names, slider);
-  let lanes = lanesOf(points, page.state.lanes);
+  const dealt = () => (told.lanes ? told.lanes() : lanesOf(points, page.state.lanes));
+  let lanes = dealt();
   let width = 600;
   let hover = null;
   let pending = 0;
@@ -51,9 +53,9 @@ function timeline(page, told) {
   function later() { if (!pending) pending = requestAnimationFrame(drawOver); }
 
   function nameLanes() {
-    lanes = lanesOf(points, page.state.lanes);
+    lanes = dealt();
     names.replaceChildren(...lanes.names.map((name, lane) => h("li", { title: name },
-      h("span", { class: "al-lane-name" }, name), h("span", { class: "al-lane-count" }, lanes.sizes[lane].toLocaleString("en")))));
+      h("span", { class: "al-lane-name" }, middle(name, 19)), h("span", { class: "al-lane-count" }, lanes.sizes[lane].toLocaleString("en")))));
   }
 
   // the rows that keys and play go over: kept, and in the brush where there is one
@@ -286,4 +288,10 @@ function play(page, step) {
   }));
   page.signal.addEventListener("abort", stop);
   return button;
+}
+
+/** What the marks mean. */
+function legend() {
+  return h("ul", { class: "al-legend", "aria-label": "Marks" },
+    OPERATIONS.map(({ name }) => h("li", {}, badge(name))), h("li", {}, h("span", { class: "al-dashed", "aria-hidden": "true" }), "dashed: not certain"));
 }
