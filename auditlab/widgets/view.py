@@ -71,7 +71,7 @@ class WidgetView(ABC):
         self._title = title
         self._data: dict[str, Any] = checked(data)
         self._state: dict[str, Any] = checked(state, "state")
-        self._error = ""
+        self._errors: dict[str, str] = {}
         self._watchers: list[Callable[[dict[str, object]], object]] = []
 
     # what a subclass has
@@ -132,8 +132,8 @@ class WidgetView(ABC):
 
     @property
     def error(self) -> str:
-        """What went wrong last in a callback; it stands under the widget. Empty where nothing did."""
-        return self._error
+        """What went wrong in the last call of each callback, and in the last answer; it stands under the widget."""
+        return "\n".join(dict.fromkeys(filter(None, self._errors.values())))
 
     @cached_property
     def widget(self) -> ViewWidget:
@@ -142,7 +142,7 @@ class WidgetView(ABC):
             data=self._data,
             state=self._state,
             title=self._title,
-            error=self._error,
+            error=self.error,
             _esm=script.module(self.scripts),
             _css=script.style(self.styles),
             _anywidget_id=f"auditlab.{'+'.join(self.scripts)}",
@@ -209,8 +209,8 @@ class WidgetView(ABC):
             self._changed()
 
     def _changed(self) -> None:
-        for watcher in self._watchers:
-            self._guarded(partial(self._tell, watcher))
+        for number, watcher in enumerate(self._watchers):
+            self._guarded(f"callback {number}", partial(self._tell, watcher))
 
     def _tell(self, watcher: Callable[[dict[str, object]], object]) -> None:
         watcher(self.selection)
@@ -222,29 +222,32 @@ class WidgetView(ABC):
         reply: dict[str, Any] = {"answer": content["ask"], "found": None, "error": ""}
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
-            reply["found"] = self._guarded(lambda: checked(self.answer(content["question"]), "answer"))
-        reply["error"] = self._error if reply["found"] is None else ""
+            reply["found"] = self._guarded("answer", lambda: checked(self.answer(content["question"]), "answer"))
+        reply["error"] = self._errors["answer"] if reply["found"] is None else ""
         words = (str(one.message) for one in told if issubclass(one.category, UserWarning))
         reply["warnings"] = list(dict.fromkeys(words))
         self.widget.send(reply)
 
-    def _guarded(self, call: Callable[[], Any]) -> Any:  # noqa: ANN401 - what the call gives
-        """Call it; what it raises is shown under the widget, where people see it, and not lost in a kernel's log."""
+    def _guarded(self, about: str, call: Callable[[], Any]) -> Any:  # noqa: ANN401 - what the call gives
+        """Call it; what it raises is shown under the widget, where people see it, and not lost in a kernel's log.
+
+        It stands there until a call about the same succeeds.
+        """
         try:
             found = call()
         except AuditlabError as exc:
-            self._fail(str(exc))
+            self._fail(about, str(exc))
         except Exception as exc:  # noqa: BLE001 - a callback of a widget has nobody above it who would see the error
-            self._fail(f"{type(exc).__name__}: {exc}")
+            self._fail(about, f"{type(exc).__name__}: {exc}")
         else:
-            self._fail("")
+            self._fail(about, "")
             return found
         return None
 
-    def _fail(self, words: str) -> None:
-        self._error = words
+    def _fail(self, about: str, words: str) -> None:
+        self._errors[about] = words
         if self._made:
-            self.widget.error = words
+            self.widget.error = self.error
 
 
 def _kept(text: str, path: str | Path | None) -> str:

@@ -24,7 +24,13 @@ function start(view, model, el, live) {
   const alarm = h("p", { class: "al-error", role: "alert", hidden: true, "data-testid": "al-error" });
   const section = h("section", { class: "auditlab", "aria-label": model.get("title"), "data-testid": "auditlab-view" }, root, alarm);
   el.replaceChildren(section);
-  const fail = (words) => { alarm.textContent = words; alarm.hidden = !words; };
+  let own = ""; // what went wrong in the page; what went wrong in Python stays until its next success there
+  const alert = () => {
+    const words = [...new Set([model.get("error"), own])].filter(Boolean).join("\n");
+    alarm.textContent = words;
+    alarm.hidden = !words;
+  };
+  const fail = (words) => { own = words; alert(); };
   const guard = (call) => (...given) => {
     try { return call(...given); } catch (error) { fail(String(error.message ?? error)); return undefined; }
   };
@@ -47,8 +53,8 @@ function start(view, model, el, live) {
     onTheme: (call) => onTheme(call, ended.signal),
     ask: asker(model, ended.signal),
   };
-  listen(model, "change:error", () => fail(model.get("error")), ended.signal);
-  fail(model.get("error"));
+  listen(model, "change:error", alert, ended.signal);
+  alert();
   const end = guard(view.render)(page);
   return () => { ended.abort(); if (typeof end === "function") end(); };
 }

@@ -1,0 +1,181 @@
+"""The views in a JupyterLab with a kernel, on a log read from PostgreSQL: what is shown, and what Python is told of it.
+
+One notebook is opened and run; the tests go on in it, each from what it selects itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pytest
+from lab import Lab, Notebook
+from shop_in_postgres import LOG, ORDER, put
+from timeline_driven import Timeline, told_diff
+from watched import Watched, keep_picture, violations
+
+import auditlab as al
+from auditlab.clock import instant
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from playwright.sync_api import Browser, Locator
+
+CELLS = {
+    "log": """
+import polars as pl
+
+import auditlab as al
+
+log = al.read_postgres({dsn!r}, progress=False)
+orders = log.of("shop.orders")
+""",
+    "explore": """
+view = orders.entity({order!r}).explore()
+view
+""",
+    "dashboard": """
+board = log.dashboard()
+board
+""",
+}
+
+
+@pytest.fixture(scope="module")
+def notebook(
+    browser: Browser,
+    make_database: Callable[..., str],
+    published_template: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Notebook]:
+    """The notebook, run once; when all tests are done, nothing outside may have been asked, and nothing failed."""
+    dsn = make_database(published_template, prefix="lab")
+    put(dsn)
+    cells = [cell.strip().format(dsn=dsn, order=ORDER) for cell in CELLS.values()]
+    with Lab(tmp_path_factory.mktemp("lab")) as lab:
+        watched = Watched(browser, width=1280, height=2200)
+        yield lab.open(watched.page, "shop", cells).run()
+        faults = watched.faults
+        watched.close()
+    assert faults == {}
+
+
+@pytest.fixture(scope="module")
+def recorded() -> pl.DataFrame:
+    """The changes of the order, field by field, as the log beside the tests tells them."""
+    return al.read_parquet(LOG).of("shop.orders").entity(ORDER).timeline()
+
+
+def shown(notebook: Notebook, name: str) -> Locator:
+    """The view that a cell shows."""
+    cell = notebook.page.locator(".jp-CodeCell").nth(list(CELLS).index(name))
+    return cell.get_by_test_id("auditlab-view")
+
+
+def timeline(notebook: Notebook) -> Timeline:
+    return Timeline(shown(notebook, "explore"))
+
+
+def test_the_cursor_goes_by_key_from_change_to_change_and_python_knows_where(
+    notebook: Notebook, recorded: pl.DataFrame
+):
+    line = timeline(notebook)
+    ids = recorded["id"].unique(maintain_order=True).to_list()
+    for key, row in (("Home", 0), ("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1), ("End", len(ids) - 1)):
+        line.press(key)
+        assert line.cursor == (row + 1, len(ids))
+        assert line.change() == (ids[row], told_diff(recorded, ids[row]))
+        assert notebook.ask("view.selection['cursor']") == ids[row]
+
+
+def test_the_state_under_the_cursor_is_that_of_the_log_then_and_names_who_set_each_field(notebook: Notebook):
+    line = timeline(notebook)
+    line.press("End")
+    told = line.state()
+    for row in al.read_parquet(LOG).of("shop.orders").blame(ORDER).to_dicts():
+        value, by, _, change, _ = told[row["field"]]
+        assert value == ("null" if row["value"] is None else row["value"])
+        assert (by, change) == (row["set_by"], str(row["id"]))
+    assert told["total"][0] == "9410.3500"
+
+
+def test_the_mouse_points_at_a_change_and_a_click_puts_the_cursor_there(notebook: Notebook, recorded: pl.DataFrame):
+    line = timeline(notebook)
+    line.press("Home")
+    words = line.point_at_a_mark(start=0.5)
+    line.click_here()
+    change, diff = line.change()
+    assert words.startswith(f"change {change}: ")
+    assert diff == told_diff(recorded, change)
+    assert notebook.ask("view.selection['cursor']") == change
+
+
+def test_the_transaction_of_a_change_is_told_whole(notebook: Notebook):
+    line = timeline(notebook)
+    line.press("Home")
+    changes = al.read_parquet(LOG).transaction(757).changes()
+    rows = line.transaction()
+    assert [row[0].split()[0] for row in rows] == [str(number) for number in changes["id"]]
+    assert [row[2:4] for row in rows] == [list(row) for row in changes.select("entity_type", "entity_id").iter_rows()]
+
+
+def test_a_brush_and_filters_select_and_python_has_the_rows(notebook: Notebook, recorded: pl.DataFrame):
+    line = timeline(notebook)
+    line.drag(0.3, 0.9)
+    first, last = (instant(text, "UTC") for text in notebook.ask("view.selection['brush']"))
+    brushed = recorded.filter(pl.col("changed_at") >= first, pl.col("changed_at") < last)
+    ids = brushed["id"].unique(maintain_order=True).to_list()
+    assert 0 < len(ids) < recorded["id"].n_unique()
+    assert notebook.ask("view.selection['ids']") == ids
+    assert f"{len(ids)} in the brush" in line.status
+    line.view.get_by_test_id("al-field").select_option(label="status")
+    status = brushed.filter(pl.col("field") == "status")
+    assert notebook.ask("view.frame['id'].to_list()") == status["id"].to_list()
+    assert notebook.ask("view.frame['new'].to_list()") == status["new"].to_list()
+    run = "(lambda names: exec(view.code, names) or names['rows'])({**globals()})"
+    assert notebook.ask(f"{run}.equals(view.frame)")
+    keep_picture(line.view, "lab-brush")
+    line.click("al-clear")
+    line.press("Escape")
+    assert notebook.ask("view.selection['brush']") is None
+    assert notebook.ask("len(view.selection['ids'])") == recorded["id"].n_unique()
+
+
+def test_play_goes_through_all_changes_and_stops_at_the_last(notebook: Notebook, recorded: pl.DataFrame):
+    line = timeline(notebook)
+    line.press("Home")
+    line.click("al-play")
+    most = recorded["id"].n_unique()
+    line.view.locator(f"[data-testid=al-timeline][aria-valuenow='{most}']").wait_for()
+    line.view.locator("[data-testid=al-play][aria-pressed=false]").wait_for()
+    assert line.change()[0] == notebook.ask("view.selection['cursor']") == recorded["id"][-1]
+
+
+def test_what_python_selects_is_shown(notebook: Notebook, recorded: pl.DataFrame):
+    line = timeline(notebook)
+    line.press("Home")
+    assert notebook.ask("view.choose(cursor=447)") is None
+    line.view.locator("[data-testid=al-timeline][aria-valuetext*='change 447:']").wait_for()
+    assert line.change() == (447, told_diff(recorded, 447))
+
+
+def test_an_error_of_a_callback_is_shown_under_the_view(notebook: Notebook):
+    line = timeline(notebook)
+    assert notebook.ask("view.on_selection(lambda selection: 1 / 0)") is None
+    line.press("Home", "ArrowRight")
+    alarm = line.view.get_by_test_id("al-error")
+    alarm.wait_for()
+    assert "ZeroDivisionError: division by zero" in alarm.inner_text()
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+@pytest.mark.parametrize("name", [name for name in CELLS if name != "log"])
+def test_people_can_read_each_view_in_both_themes(notebook: Notebook, name: str, theme: str):
+    notebook.theme(theme)
+    view = shown(notebook, name)
+    view.scroll_into_view_if_needed()
+    view.evaluate("(view) => view.setAttribute('data-looked-at', '')")
+    assert violations(notebook.page, within="[data-looked-at]") == []
+    view.evaluate("(view) => view.removeAttribute('data-looked-at')")
+    keep_picture(view, f"lab-{name}-{theme.rsplit(maxsplit=1)[-1].lower()}")
