@@ -24,7 +24,17 @@ from auditlab.values import Column, column
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["MOST_FIELDS", "Documents", "Split", "encodable", "raw_fields", "read", "split", "typed"]
+__all__ = [
+    "MOST_FIELDS",
+    "Documents",
+    "Split",
+    "assembled",
+    "encodable",
+    "raw_fields",
+    "read",
+    "split",
+    "typed",
+]
 
 DEEPEST = 512
 """Levels of nesting that a snapshot may have."""
@@ -46,6 +56,8 @@ class Split:
         texts: String; each distinct document as recorded.
         fields: field -> String, its raw JSON text by document (null where it is missing), by first appearance.
         flags: As in :class:`Documents`, and so are ``before`` and ``after``.
+        told: UInt32 by row: the number of the document of the fields that a change without an after image says it set;
+            null for every other change.
     """
 
     texts: pl.Series
@@ -53,6 +65,7 @@ class Split:
     flags: pl.DataFrame
     before: pl.Series
     after: pl.Series
+    told: pl.Series
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +78,7 @@ class Documents:
         flags: doc (UInt32) and flag (String): documents that readers disagree about, such as duplicate keys.
         before: UInt32 by row: the number of the before image; null where there is none.
         after: UInt32 by row: the number of the after image; null where there is none.
+        derived: Boolean by row: the after image was not recorded, but follows from what was.
     """
 
     texts: pl.Series
@@ -72,6 +86,7 @@ class Documents:
     flags: pl.DataFrame
     before: pl.Series
     after: pl.Series
+    derived: pl.Series
 
 
 def read(before: pl.Series, after: pl.Series, kinds: Mapping[str, str], ids: pl.Series) -> Documents:
@@ -79,35 +94,56 @@ def read(before: pl.Series, after: pl.Series, kinds: Mapping[str, str], ids: pl.
     return typed(split(before, after, ids), kinds)
 
 
-def split(before: pl.Series, after: pl.Series, ids: pl.Series) -> Split:
+def split(before: pl.Series, after: pl.Series, ids: pl.Series, told: pl.Series | None = None) -> Split:
     """Split the images of one entity type's changes.
 
     Args:
         before: String, JSON text by row, null where there is no image.
         after: the same for the after images.
         ids: the changes' ids, for messages.
+        told: the same for the fields that changes without an after image say they set; None where none does.
 
     Raises:
         MalformedChange: images that are no JSON objects, by kind, with the ids of their changes.
         SnapshotTooDeep: nested deeper than 512 levels.
         SnapshotTooLarge: more than 256 MiB, or more than 5,000 fields.
     """
-    codes, texts = _number(pl.concat([after.rename("image"), before.rename("image")]))
+    sides = [after, before] if told is None else [after, before, told]
+    codes, texts = _number(pl.concat([side.rename("image") for side in sides]))
     fields, faults = _split(texts)
     if faults:
-        _refuse(faults, codes, pl.concat([ids, ids]))
-    return Split(texts, fields, _flags(texts, fields), codes[len(after) :], codes[: len(after)])
+        _refuse(faults, codes, pl.concat([ids] * len(sides)))
+    numbers = [codes.slice(place * len(ids), len(ids)) for place in range(len(sides))]
+    numbers += [] if len(numbers) > 2 else [numbers[0].clear().extend_constant(None, len(ids))]  # noqa: PLR2004
+    return Split(texts, fields, _flags(texts, fields), before=numbers[1], after=numbers[0], told=numbers[2])
 
 
-def typed(parts: Split, kinds: Mapping[str, str]) -> Documents:
+def typed(parts: Split, kinds: Mapping[str, str], derived: pl.Series | None = None) -> Documents:
     """The documents with one typed column a field.
 
     Args:
         parts: The split documents.
         kinds: field -> kind, as the source's catalog declares them.
+        derived: By row, which after images were not recorded; None for none.
     """
     columns = tuple(column(name, raw, kinds.get(name)) for name, raw in parts.fields.items())
-    return Documents(parts.texts, columns, parts.flags, parts.before, parts.after)
+    recorded = pl.repeat(value=False, n=len(parts.after), eager=True)
+    derived = recorded if derived is None else derived
+    return Documents(parts.texts, columns, parts.flags, parts.before, parts.after, derived)
+
+
+def assembled(fields: Mapping[str, pl.Series], height: int) -> pl.Series:
+    """Each document's JSON text, put together from the raw texts of the fields that it has."""
+    keys = (json.dumps(name, ensure_ascii=False) + ": " for name in fields)
+    cells = [
+        (pl.lit(key) + pl.lit(raw)).alias(str(place))
+        for place, (key, raw) in enumerate(zip(keys, fields.values(), strict=True))
+    ]
+    empty = pl.repeat("", height, eager=True)
+    if not cells:
+        return "{" + empty + "}"
+    joined = pl.select(cells).select(pl.concat_str(pl.all(), separator=", ", ignore_nulls=True)).to_series()
+    return "{" + joined + "}"
 
 
 def raw_fields(text: str) -> dict[str, str]:

@@ -46,6 +46,7 @@ and warnings, for answers that are not the whole truth::
     IncompletePopulation (UserWarning)      rows may be that the log never saw
     UnlinkedKeys (UserWarning)              keys were changed, and how the log does not tell
     UncertainTime (UserWarning)             what was committed by then is not known of every change
+    UndeterminedState (UserWarning)         images are missing, and nothing tells what they showed
 """
 
 from __future__ import annotations
@@ -83,6 +84,7 @@ __all__ = [
     "SnapshotTooLarge",
     "SystemMismatch",
     "UncertainTime",
+    "UndeterminedState",
     "UnknownChange",
     "UnknownEntity",
     "UnknownEntityType",
@@ -257,3 +259,7 @@ class UnlinkedKeys(UserWarning):
 
 class UncertainTime(UserWarning):
     """At that time transactions may have been at work whose changes the answer has, or lacks, without a flag."""
+
+
+class UndeterminedState(UserWarning):
+    """Images are missing from the log, and neither the changes around them nor lists of changed fields tell them."""

@@ -103,7 +103,9 @@ def _suspects(items: pl.DataFrame) -> pl.DataFrame:
 
     One row a group, its members' columns as lists, by slot; ``previous`` is the item before the group.
     """
-    broken = pl.col("follows") & pl.col("before").ne_missing(pl.col("after").shift())
+    gone = pl.when("follows").then(pl.col("absent_after").shift()).when(pl.col("epoch") > 0).then(pl.lit(value=True))
+    unlike = pl.col("follows") & pl.col("before").ne_missing(pl.col("after").shift())
+    broken = unlike | (pl.col("absent_before") != gone).fill_null(value=False)
     crowded = items.with_columns(
         broken=broken, previous=pl.when(pl.col("follows")).then(pl.col("item").shift())
     ).filter(pl.col("transaction_id").is_not_null() & (pl.len().over(GROUP) > 1))

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import polars as pl
 
+from auditlab.completion import told_fields
 from auditlab.errors import MalformedChange
 
 __all__ = ["KINDS", "split"]
 
 _SHOWN = 5
 
+_UNTOLD = "__untold"
+"""The column that is true of rows whose state after them is missing, see :func:`_untold`."""
+
 _BEFORE, _AFTER = pl.col("before_snapshot"), pl.col("after_snapshot")
 _OPERATION = pl.col("operation")
+_LEAVES = _OPERATION.is_in(["INSERT", "UPDATE"])
+"""Changes that leave a state, and should say which."""
 
 
 def _no_object(image: pl.Expr) -> pl.Expr:
@@ -22,39 +28,65 @@ KINDS: dict[str, pl.Expr] = {
     "no entity id": pl.col("entity_id").is_null() & (_OPERATION != "TRUNCATE"),
     "before_snapshot is no JSON object": _no_object(_BEFORE),
     "after_snapshot is no JSON object": _no_object(_AFTER),
-    "INSERT without an after image": (_OPERATION == "INSERT") & _AFTER.is_null(),
+    "INSERT without an after image": (_OPERATION == "INSERT") & pl.col(_UNTOLD),
     "INSERT with a before image": (_OPERATION == "INSERT") & _BEFORE.is_not_null(),
-    "UPDATE without an after image": (_OPERATION == "UPDATE") & _AFTER.is_null(),
+    "UPDATE without an after image": (_OPERATION == "UPDATE") & pl.col(_UNTOLD),
     "DELETE with an after image": (_OPERATION == "DELETE") & _AFTER.is_not_null(),
     "SNAPSHOT without an after image": (_OPERATION == "SNAPSHOT") & _AFTER.is_null(),
     "transaction id below 0": pl.col("transaction_id") < 0,
 }
-"""Each kind of malformed row and how it is told. A before image may be missing; the state after a change may not."""
+"""Each kind of malformed row and how it is told. Images may be missing from a log that never has them, and where the
+changed fields or the next change tell what was left; from one that has them elsewhere, else not."""
 
 
 COPY = "identical copy of another row"
 """The kind of a row that tells a change a second time: set aside also in a strict load, since nothing is lost."""
 
 
-def split(changes: pl.DataFrame, *, strict: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
+def split(changes: pl.DataFrame, *, strict: bool, whole: bool = True) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The rows that are changes, and those that are not with their ``kind`` as first column (the first that fits).
 
     Args:
         changes: A log in the canonical columns.
         strict: Whether malformed rows are an error.
+        whole: Whether all changes are there. Of a part, a missing after image is no fault: the rest may tell it.
 
     Raises:
         MalformedChange: with ``strict``, if there are any; the message counts them by kind and names first ids.
     """
     changes, copies = _without_copies(changes)
     kind = pl.coalesce(pl.when(test.fill_null(value=False)).then(pl.lit(name)) for name, test in KINDS.items())
-    judged = changes.with_columns(kind.alias("kind"))
+    untold = _untold(changes) if whole else pl.lit(value=False)
+    judged = changes.with_columns(untold.alias(_UNTOLD)).with_columns(kind.alias("kind")).drop(_UNTOLD)
     aside = judged.filter(pl.col("kind").is_not_null()).select("kind", pl.exclude("kind"))
     if aside.is_empty():
         return changes, pl.concat([aside, copies])
     if strict:
         raise MalformedChange(_told(aside))
     return judged.filter(pl.col("kind").is_null()).drop("kind"), pl.concat([aside, copies])
+
+
+def _untold(changes: pl.DataFrame) -> pl.Series | pl.Expr:
+    """Of which changes the state after them is missing, where their log has such states, and nothing else tells it."""
+    missing = changes.select(_LEAVES & _AFTER.is_null()).to_series()
+    if not missing.any():
+        return pl.lit(value=False)
+    narrow = changes.select("id", "entity_type", "entity_id", "operation", found=_BEFORE.is_not_null(), missing=missing)
+    recorded = narrow.filter(_LEAVES & ~pl.col("missing"))["entity_type"].unique()
+    numbered = narrow.with_row_index("row").filter(pl.col("entity_type").is_in(recorded.implode()))
+    open_ = numbered.filter("missing")
+    near = numbered.join(open_.select("entity_type", "entity_id").unique(), on=["entity_type", "entity_id"], how="semi")
+    near = near.sort("entity_type", "entity_id", "id", maintain_order=True)
+    shows = (_OPERATION == "SNAPSHOT") | (_OPERATION.is_in(["UPDATE", "DELETE"]) & pl.col("found"))
+    same = pl.all_horizontal(pl.col(name) == pl.col(name).shift(-1) for name in ("entity_type", "entity_id"))
+    left = near.filter(pl.col("missing") & ~(same & shows.shift(-1)).fill_null(value=False))
+    for name in left["entity_type"].unique():
+        own = (changes["entity_type"] == name) & missing
+        told = told_fields(changes.filter(own))
+        if told is not None:
+            silent = own.arg_true().filter(told.is_null())
+            left = left.filter((pl.col("entity_type") != name) | pl.col("row").is_in(silent.implode()))
+    return pl.int_range(len(changes), dtype=pl.UInt32, eager=True).is_in(left["row"].implode())
 
 
 def _without_copies(changes: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -210,9 +210,11 @@ def _suspects(rows: pl.DataFrame, by_id: pl.DataFrame) -> pl.DataFrame:
         return crowded.select("entity_type", "epoch", pl.col("slot").alias("slots"), "previous")
     after = by_id["after_snapshot"].gather(crowded["previous"])
     before = by_id["before_snapshot"].gather(crowded["slot"])
-    linked = crowded.with_columns(
-        broken=before.ne_missing(after) & crowded["previous"].is_not_null(),
-    )
+    begins, first = crowded["operation"] == "INSERT", crowded["previous"].is_null()
+    gone = (by_id["operation"].gather(crowded["previous"]) == "DELETE").fill_null(value=False)
+    gone |= first & (crowded["epoch"] > 0)  # a TRUNCATE left nothing
+    unlike = before.ne_missing(after) & ~first
+    linked = crowded.with_columns(broken=unlike | ((gone != begins) & ~(first & (crowded["epoch"] == 0))))
     return (
         linked.group_by(key, maintain_order=True)
         .agg(pl.first("entity_type"), pl.col("slot").alias("slots"), pl.first("previous"), pl.any("broken"))

@@ -47,7 +47,9 @@ The time that it held is ``[valid_from, valid_to)``; in the order of the entity'
 ``last_version``, which tells of versions that held for no time, too."""
 
 _CARRIED, _SET, _UNLOGGED, _UNKNOWN = 0, 1, 2, 3
-_FACTS = ("changed_by", "changed_at", "id", "transaction_id", "operation", "seen_in", "sure", "was", "prior")
+_FACTS = (
+    "changed_by", "changed_at", "id", "transaction_id", "operation", "seen_in", "sure", "was", "prior", "derived",
+)  # fmt: skip
 _WORDS = {_SET: "observed", _UNLOGGED: "unlogged", _UNKNOWN: "unknown"}
 
 
@@ -62,7 +64,7 @@ def field_origins(
 
     Args:
         versions: :attr:`auditlab.shape.Shape.versions`, by entity and version.
-        steps: The type's steps with ``before`` (the number of the before image).
+        steps: The type's steps with ``before`` (the number of the before image), and whether their images are derived.
         columns: The type's fields over its documents.
         unordered: Positions whose order is ambiguous.
         truncated: The position of the type's first TRUNCATE: an entity first seen after it was absent before.
@@ -76,16 +78,18 @@ def _rows(versions: pl.DataFrame, steps: pl.DataFrame, unordered: pl.Series, tru
     """The versions with the documents around each and, of a life's first, where its values come from."""
     first = (pl.col("entity") != pl.col("entity").shift()).fill_null(value=True)
     came = pl.col("link").is_not_null() & ~pl.col("ends")
-    images = steps.select("entity", "turn", "before", "link", first=first, came=came)
+    derived = pl.col("before_derived") | pl.col("after_derived")
+    images = steps.select("entity", "turn", "before", "link", first=first, came=came, derived=derived)
     rows = versions.join(images, on=["entity", "turn"], how="left", maintain_order="left")
     lines = lineage(steps)
     unbroken = ["entity", "life"]
     if lines is not None:
         rows, unbroken = _by_line(rows, lines), ["line"]
-    observed = pl.col("origin") == "observed"
+    observed = pl.col("origin") != "unknown"
     operation = pl.col("operation").fill_null("")
     read = operation == "SNAPSHOT"
     same = pl.all_horizontal(pl.col(name) == pl.col(name).shift() for name in unbroken).fill_null(value=False)
+    same &= pl.col("before").is_not_null() | operation.is_in(["SNAPSHOT", "INSERT"]) | ~observed  # else it is not told
     absent_before = ~pl.col("first")
     if truncated is not None:
         absent_before |= pl.col("position") > truncated
@@ -177,7 +181,10 @@ def _told(rows: pl.DataFrame, runs: pl.DataFrame, column: Column, place: int) ->
         pl.lit(column.text.gather(was)).alias("old"),
         pl.when(pl.lit(kind) != _UNKNOWN).then(pl.lit(column.code.gather(was).is_not_null())).alias("old_present"),
         pl.lit(own["life"]),
-        pl.lit(kind).replace_strict(_WORDS, return_dtype=pl.String).alias("origin"),
+        pl.when(by & pl.col("derived"))
+        .then(pl.lit("derived"))
+        .otherwise(pl.lit(kind).replace_strict(_WORDS, return_dtype=pl.String))
+        .alias("origin"),
         "seen_in",
         pl.col("sure").alias("certain"),
         pl.lit(rows["valid_from"].gather(runs["row"])).alias("valid_from"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from auditlab import documents, malformed, order, visibility
+from auditlab.completion import completed, told_fields
 from auditlab.errors import UnknownChange, UnknownEntityType
 from auditlab.placeholders import carry_forward
 from auditlab.schema import CHANGES, LogFacts, check_columns
@@ -301,10 +302,11 @@ class Recorded:
             if not kinds:  # a table beside its log is logged by a trigger, which sees every value
                 own = carry_forward(own, steps)
             own = own.sort("row")
-            parts = documents.split(own["before_snapshot"], own["after_snapshot"], own["id"])
+            parts = documents.split(own["before_snapshot"], own["after_snapshot"], own["id"], told_fields(own))
             self._documents[entity_type] = self._typed(entity_type, parts, own, steps)
         return self._documents[entity_type]
 
-    def _typed(self, entity_type: str, parts: Split, own: pl.DataFrame, steps: pl.DataFrame) -> Documents:  # noqa: ARG002
-        """The split documents with their types; ``own`` (the type's changes by row) and ``steps`` are for readings."""
-        return documents.typed(parts, self.facts.kinds.get(entity_type, {}))
+    def _typed(self, entity_type: str, parts: Split, own: pl.DataFrame, steps: pl.DataFrame) -> Documents:
+        """The split documents, completed, with their types; ``own`` is the type's changes by row."""
+        whole = completed(parts, own, steps)
+        return documents.typed(whole.parts, self.facts.kinds.get(entity_type, {}), whole.derived)

@@ -70,7 +70,8 @@ HISTORY: dict[str, pl.DataType] = {
     "certain": pl.Boolean(),
 }
 """The columns before the fields in ``history``: one row a version. ``valid_from`` is null where the state was there
-before the log began (``origin`` is then ``unknown``); ``valid_to`` is null while the state still holds."""
+before the log began (``origin`` is then ``unknown``); ``valid_to`` is null while the state still holds. ``origin`` is
+``observed`` of a state that was recorded, ``derived`` of one that follows from others that were."""
 
 FIELD_CHANGES: dict[str, pl.DataType] = {
     "id": pl.Int64(),

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from auditlab.completion import passed_on, with_images
 from auditlab.knowledge import Knowledge, records_by_clock, records_by_field
 from auditlab.origins import field_origins
 from auditlab.places import places, version_places
 from auditlab.schema import FIELD_CHANGES, HISTORY, TIME
-from auditlab.spans import SpanIndex, spans
+from auditlab.spans import SpanIndex, came, spans, untold
 from auditlab.valid_time import valid_times
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Shape:
         self.entity_type = entity_type
         self.documents = documents
         self.columns: tuple[Column, ...] = documents.columns
-        self._steps = _with_documents(changes, steps, documents)
+        self._steps = with_images(changes, steps, documents)
         self._truncates = changes.filter(pl.col("operation") == "TRUNCATE")
         self._truncated: int | None = self._truncates["position"].min()  # type: ignore[assignment]  # whole numbers
         self._unordered = unordered
@@ -102,6 +103,11 @@ class Shape:
         return spans(self._steps, self._truncated)
 
     @cached_property
+    def untold(self) -> pl.DataFrame:
+        """:func:`auditlab.spans.untold`: when the log does not tell what an entity was."""
+        return untold(self._steps, self._truncated)
+
+    @cached_property
     def span_index(self) -> SpanIndex:
         """The steps, indexed for lookups by entity and time."""
         return SpanIndex.of(self._steps, self._truncated)
@@ -121,11 +127,14 @@ class Shape:
     def steps(self) -> pl.DataFrame:
         """Each change of each entity with the state after it: who and when, ``effective``, ``live`` and the fields.
 
-        A state that was there before its first logged change is a row of its own (``part`` 0, ``effective`` null).
+        ``live`` is null where the log does not tell the state after a change. A state that was there before its first
+        logged change is a row of its own (``part`` 0, ``effective`` null).
         """
         told = self._steps.select(
             "entity_id", "position", "turn", pl.lit(1).alias("part"), "id", "operation", "changed_by", "changed_at",
-            "transaction_id", "effective", "life", (~pl.col("ends")).alias("live"), pl.col("after").alias("doc"),
+            "transaction_id", "effective", "life",
+            pl.when(pl.col("ends") | pl.col("after").is_not_null()).then(~pl.col("ends")).alias("live"),
+            pl.col("after").alias("doc"),
         )  # fmt: skip
         unseen = self.versions.filter(pl.col("origin") == "unknown").select(
             "entity_id", "position", "turn", pl.lit(0).alias("part"), "id", "operation", "changed_by", "changed_at",
@@ -145,11 +154,12 @@ class Shape:
 
     @property
     def images(self) -> pl.DataFrame:
-        """The changes of each entity by turn, with ``before`` and ``after``: the numbers of their documents.
+        """The changes of each entity by turn, with ``before`` and ``after``: the numbers of their recorded documents.
 
         A change of a key that is one row of the log stands once: in the entity that it began.
         """
-        return self._steps.filter(~_PASSED_ON)
+        recorded = (pl.when(~pl.col(f"{side}_derived")).then(side).alias(side) for side in ("before", "after"))
+        return self._steps.filter(~passed_on()).with_columns(recorded)
 
     @cached_property
     def entity_changes(self) -> pl.DataFrame:
@@ -186,32 +196,6 @@ class Shape:
         return names
 
 
-def _with_documents(changes: pl.DataFrame, steps: pl.DataFrame, documents: Documents) -> pl.DataFrame:
-    """The steps with their change's facts, the numbers of their documents, and what came before in the entity."""
-    facts = changes.select("position", "id", "changed_by", "changed_at", "transaction_id", "row")
-    joined = steps.join(facts, on="position", how="left", maintain_order="left")
-    rows = joined["row"]
-    if joined["before_at"].null_count() < len(joined):
-        places = facts.select(pl.col("position").alias("before_at"), pl.col("row").alias("image"))
-        rows = (
-            joined.join(places, on="before_at", how="left", maintain_order="left")
-            .select(pl.coalesce("image", "row"))
-            .to_series()
-        )
-    after = documents.after.gather(joined["row"])
-    return joined.with_columns(
-        before=documents.before.gather(rows).rename("before"),
-        after=pl.when(~_PASSED_ON).then(pl.lit(after)),
-    ).drop("row")
-
-
-_CAME = pl.col("link").is_not_null() & ~pl.col("ends")
-"""Of steps: a row that had another key goes on as this entity."""
-
-_PASSED_ON = pl.col("ends") & (pl.col("operation") == "UPDATE")
-"""Of steps: the UPDATE gave the row another key; the change itself stands in the entity that it began."""
-
-
 def _same_entity(offset: int) -> pl.Expr:
     return pl.col("entity") == pl.col("entity").shift(offset)
 
@@ -222,7 +206,7 @@ def _next(column: str) -> pl.Expr:
 
 def _versions(steps: pl.DataFrame, columns: tuple[Column, ...], unordered: pl.Series) -> pl.DataFrame:
     image = pl.when(pl.col("operation") == "SNAPSHOT").then(pl.col("after")).otherwise(pl.col("before"))
-    begins = pl.when(_CAME).then(pl.lit("INSERT")).otherwise("operation")
+    begins = pl.when(came()).then(pl.lit("INSERT")).otherwise("operation")
     steps = steps.with_columns(image=image, begins=begins).with_columns(
         next_effective=_next("effective"),
         next_id=_next("id"),
@@ -245,7 +229,7 @@ def _versions(steps: pl.DataFrame, columns: tuple[Column, ...], unordered: pl.Se
         "changed_at",
         "transaction_id",
         "id",
-        pl.lit("observed").alias("origin"),
+        pl.when("after_derived").then(pl.lit("derived")).otherwise(pl.lit("observed")).alias("origin"),
         "certain",
         pl.col("after").alias("doc"),
         "next_image",
@@ -301,20 +285,18 @@ def _differs(one: pl.Series, other: pl.Series, columns: tuple[Column, ...]) -> p
 
 
 def _field_changes(entity_type: str, steps: pl.DataFrame, columns: tuple[Column, ...]) -> pl.DataFrame:
-    """Image against image; where the before image was not recorded, against the state that the log had."""
+    """Image against image, whether they were recorded or are derived."""
     made = (~pl.col("ends") & pl.col("after").is_not_null()).cast(pl.Int64) + (
         pl.col("unseen") & pl.col("before").is_not_null()
     ).cast(pl.Int64)
-    state = pl.when(_same_entity(1) & (pl.col("life") == pl.col("life").shift())).then(
-        pl.when(~pl.col("ends").shift()).then(pl.col("after").shift()),
-    )
     told = steps.with_columns(
         version=made.cum_sum().over("entity"),
-        old_doc=pl.coalesce("before", state),
+        old_doc="before",
         new_doc=pl.when(~pl.col("ends")).then(pl.col("after")),
     ).filter(
         (pl.col("operation") != "SNAPSHOT")
         & ~(pl.col("ends") & pl.col("link").is_not_null())
+        & (pl.col("ends") | pl.col("after").is_not_null())
         & (pl.col("operation").is_in(["INSERT", "DELETE", "TRUNCATE"]) | pl.col("old_doc").is_not_null()),
     )
     told = told.with_columns(old_doc=pl.when(pl.col("operation") != "INSERT").then(pl.col("old_doc")))
@@ -358,10 +340,9 @@ def _changes_of_field(told: pl.DataFrame, column: Column, place: int) -> pl.Data
 
 
 def _field_states(versions: pl.DataFrame, columns: tuple[Column, ...]) -> pl.DataFrame:
-    life_end = versions.group_by("entity", "life").agg(pl.last("valid_to").alias("life_end"))
-    spans = versions.select("entity", "entity_id", "life", "valid_from", "id", "doc").join(
-        life_end, on=["entity", "life"], how="left", maintain_order="left"
-    )
+    spans = versions.select("entity", "entity_id", "life", "valid_from", "valid_to", "id", "doc")
+    followed = (pl.col("life") == pl.col("life").shift()) & (pl.col("valid_from") == pl.col("valid_to").shift())
+    spans = spans.with_columns(goes_on=(_same_entity(1) & followed).fill_null(value=False)).with_row_index("row")
     parts = [_states_of_field(spans, column, place) for place, column in enumerate(columns)]
     return pl.concat(parts) if parts else pl.DataFrame(schema=FIELD_STATES)
 
@@ -371,12 +352,10 @@ def _states_of_field(spans: pl.DataFrame, column: Column, place: int) -> pl.Data
         code=column.code.gather(spans["doc"]).cast(pl.Int64).rename("code"),
         text=column.text.gather(spans["doc"]).rename("text"),
     )
-    same_life = _same_entity(1) & (pl.col("life") == pl.col("life").shift())
     other = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift()) for name in ("code", "text"))
-    begins = ~same_life.fill_null(value=False) | other
-    runs = cells.filter(begins)
-    more = (_same_entity(-1) & (pl.col("life") == pl.col("life").shift(-1))).fill_null(value=False)
-    runs = runs.with_columns(valid_to=pl.when(more).then(pl.col("valid_from").shift(-1)).otherwise(pl.col("life_end")))
+    runs = cells.filter(~pl.col("goes_on") | other)
+    last = runs["row"].shift(-1, fill_value=len(cells)) - 1
+    runs = runs.with_columns(valid_to=cells["valid_to"].gather(last))
     return runs.filter(pl.col("code").is_not_null()).select(
         "entity_id",
         "life",

@@ -33,6 +33,7 @@ __all__ = [
     "came",
     "spans",
     "step_word",
+    "untold",
     "version_of",
 ]
 
@@ -94,6 +95,35 @@ def spans(steps: pl.DataFrame, truncated: int | None) -> pl.DataFrame:
     )
     every = pl.concat([before, after]).filter(pl.col("valid_from").ne_missing(pl.col("valid_to")))
     return every.with_columns(presence=_words(every["word"])).select(*SPANS)
+
+
+def untold(steps: pl.DataFrame, truncated: int | None) -> pl.DataFrame:
+    """When the log does not tell what an entity was: entity_id, valid_from, valid_to (null without limit), ``inside``.
+
+    ``inside`` is false of the time before an entity's first change, and true after one that left a state without an
+    image that tells it.
+
+    Args:
+        steps: As in :func:`spans`.
+        truncated: As in :func:`spans`.
+    """
+    same = pl.col("entity") == pl.col("entity").shift(-1)
+    open_ = step_word() == WORDS.index(NOT_RECORDED)
+    after = steps.select(
+        "entity_id",
+        valid_from="effective",
+        valid_to=pl.when(same).then(pl.col("effective").shift(-1)),
+        inside=pl.lit(value=True),
+        open=open_,
+    )
+    first = before_first(steps, truncated).select(
+        "entity_id",
+        valid_from=pl.lit(None, dtype=TIME),
+        valid_to="effective",
+        inside=pl.lit(value=False),
+        open=pl.col("word") == WORDS.index(NOT_RECORDED),
+    )
+    return pl.concat([after.filter("open"), first.filter("open")]).drop("open")
 
 
 def before_first(steps: pl.DataFrame, truncated: int | None) -> pl.DataFrame:

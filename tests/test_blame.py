@@ -112,7 +112,7 @@ def test_a_before_image_that_is_missing_is_the_state_before_or_not_known(engine:
     first = [("UPDATE", "a", {"x": 1, "y": 1})]
     after = [("INSERT", "a", {"x": 1, "y": 1}), ("UPDATE", "a", {"x": 2, "y": 1}, {"before_snapshot": None})]
     assert told(engine, first, "id", "old_present", "origin") == [(None, None, "unknown")]
-    assert told(engine, after, "id", "old", "origin") == [(2, "1", "observed")]
+    assert told(engine, after, "id", "old", "origin") == [(2, "1", "derived")]
     assert told(engine, after, "id", "origin", field="y") == [(1, "observed")]
 
 

@@ -33,6 +33,7 @@ LAYERS = (
     {"engines"},
     {
         "cells",
+        "completion",
         "description",
         "dictionary",
         "documents",

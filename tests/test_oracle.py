@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 pytestmark = [
     pytest.mark.filterwarnings("ignore::auditlab.errors.IncompletePopulation"),  # histories begin anywhere
     pytest.mark.filterwarnings("ignore::auditlab.errors.UnlinkedKeys"),  # rows of before may be equal but for their key
+    pytest.mark.filterwarnings("ignore::auditlab.errors.UndeterminedState"),  # so are some that have no image
 ]
 
 ENGINES = ("polars", "duckdb")
@@ -62,6 +63,12 @@ KINDS = {
     "with keys that change, unavailable values": {"rekeyed": True, "unavailable": True},
     "with moves between partitions": {"partitioned": True},
     "with keys that change, partitions, rows lost": {"rekeyed": True, "partitioned": True, "lossy": True},
+    "of after images": {"missing": "before", "rekeyed": True},
+    "of before images": {"missing": "after", "rekeyed": True},
+    "of inserted rows and changed fields": {"missing": "images", "rekeyed": True},
+    "of changed fields": {"missing": "all"},
+    "with images missing": {"missing": "some", "rekeyed": True, "partitioned": True},
+    "with images missing, rows lost": {"missing": "some", "lossy": True},
 }
 FIXED = [name for name in HISTORY if name != "certain"]
 
@@ -327,6 +334,13 @@ VERBS = {
 """The verbs, and how many histories each is asked about: what is slow to ask is asked less often."""
 
 
+def of_changes(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows that tell what they left, as a load that is not strict keeps them."""
+    while len(kept := al.from_arrow(frame, strict=False).changes()) < len(frame):
+        frame = kept
+    return frame
+
+
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.__name__.removeprefix("agree_on_"))
 def test_both_engines_agree_with_the_oracle_on(verb: Callable[[pl.DataFrame], None]):
     profile(VERBS[verb])(given(histories())(verb))()
@@ -335,10 +349,11 @@ def test_both_engines_agree_with_the_oracle_on(verb: Callable[[pl.DataFrame], No
 @pytest.mark.parametrize("kind", KINDS)
 def test_both_engines_agree_with_the_oracle_on_every_verb_over_histories(kind: str):
     def every_verb(frame: pl.DataFrame) -> None:
-        for verb in VERBS:
+        frame = of_changes(frame) if "missing" in KINDS[kind] else frame
+        for verb in VERBS if len(frame) else ():
             verb(frame)
 
-    profile(6)(given(histories(**KINDS[kind]))(every_verb))()
+    profile(3 if "missing" in KINDS[kind] else 6)(given(histories(**KINDS[kind]))(every_verb))()
 
 
 class Stamped(Database):

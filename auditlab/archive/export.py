@@ -213,5 +213,5 @@ def _extended(old: LogFacts, new: LogFacts) -> LogFacts:
 
 def _checked(batch: pa.RecordBatch, *, strict: bool) -> pa.RecordBatch:
     if strict:
-        malformed.split(pl.DataFrame(pl.from_arrow(batch, rechunk=False)), strict=True)
+        malformed.split(pl.DataFrame(pl.from_arrow(batch, rechunk=False)), strict=True, whole=False)
     return batch

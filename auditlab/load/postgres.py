@@ -114,7 +114,7 @@ def read_postgres(
         refuse_too_large(stream.expected_bytes(), limit=memory_limit, rows=stream.expected, label=stream.log.label)
         before = None
         if stream.has_baseline:
-            before, _ = malformed.split(frame(stream.baseline()), strict=strict)
+            before, _ = malformed.split(frame(stream.baseline()), strict=strict, whole=False)
         changes, aside = malformed.split(frame(stream), strict=strict)
         facts = stream.facts
     if before is not None:

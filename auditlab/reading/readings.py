@@ -6,27 +6,29 @@ their order and all that is said about the log itself (evidence, drift, an archi
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import takewhile
 from typing import TYPE_CHECKING, Protocol
 from uuid import uuid4
 
 import polars as pl
 
 from auditlab import documents
+from auditlab.completion import completed
+from auditlab.documents import Split, assembled
 from auditlab.recorded import Recorded
 from auditlab.values import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from auditlab.documents import Documents, Split
+    from auditlab.documents import Documents
     from auditlab.order import Sequence
     from auditlab.schema import LogFacts
     from auditlab.shape import Shape
 
-__all__ = ["DOC", "Images", "Read", "Reading", "assembled", "equal_values", "staged"]
+__all__ = ["DOC", "Images", "Read", "Reading", "equal_values", "staged"]
 
 DOC = f"\x00doc {uuid4().hex}"
 """The name of a helper column beside fields; a field may be called anything, but not what nobody can know."""
@@ -47,6 +49,10 @@ class Images:
         kinds: field -> kind, as the source's catalog declares them.
         before: UInt32 by row: the number of the before image; null where there is none.
         after: The same of the after image.
+        told: UInt32 by row: the number of the document of the fields that a change without an after image says it set;
+            null in completed images.
+        derived: Boolean by row: the after image was not recorded, but follows from what was.
+        merged: Boolean by row: it was put together from a state and changed fields.
     """
 
     entity_type: str
@@ -57,6 +63,9 @@ class Images:
     kinds: Mapping[str, str]
     before: pl.Series
     after: pl.Series
+    told: pl.Series
+    derived: pl.Series
+    merged: pl.Series
 
     def made(self, fields: dict[str, pl.Series], touched: pl.Series, kinds: Mapping[str, str] | None = None) -> Images:
         """The same documents with other fields; ``touched`` (Boolean by document) says whose text is not as it was."""
@@ -67,7 +76,9 @@ class Images:
     def where(self, docs: pl.Series) -> str:
         """The changes that have one of these documents (Boolean by document), counted, with the first ids."""
         numbers = docs.arg_true().cast(pl.UInt32).implode()
-        held = (self.before.is_in(numbers) | self.after.is_in(numbers)).fill_null(value=False)
+        sides = (self.before, self.after, self.told)
+        held = pl.select(pl.any_horizontal(pl.lit(side.is_in(numbers)) for side in sides)).to_series()
+        held = held.fill_null(value=False)
         ids = self.changes["id"].filter(held).unique().sort()
         more = ", ..." if len(ids) > EXAMPLES else ""
         counted = "1 change" if len(ids) == 1 else f"{len(ids):,} changes"
@@ -78,8 +89,25 @@ class Images:
         texts = self.texts
         if texts.null_count():
             texts = texts.zip_with(texts.is_not_null(), assembled(self.fields, len(texts)))
+        return documents.typed(self._parts(texts), self.kinds, self.derived)
+
+    def completed(self, steps: pl.DataFrame) -> Images:
+        """The same images with every after image that is determined; ``steps`` are the type's."""
+        parts, derived, merged = completed(self._parts(self.texts), self.changes, steps)
+        return replace(
+            self,
+            fields=parts.fields,
+            texts=parts.texts,
+            before=parts.before,
+            after=parts.after,
+            told=parts.told,
+            derived=derived,
+            merged=merged,
+        )
+
+    def _parts(self, texts: pl.Series) -> Split:
         flags = pl.DataFrame(schema={"doc": pl.UInt32, "flag": pl.String})
-        return documents.typed(documents.Split(texts, self.fields, flags, self.before, self.after), self.kinds)
+        return Split(texts, self.fields, flags, self.before, self.after, self.told)
 
 
 class Reading(Protocol):
@@ -92,6 +120,10 @@ class Reading(Protocol):
     @property
     def entity_types(self) -> tuple[str, ...]:
         """The entity types whose documents it reads otherwise."""
+
+    @property
+    def partial(self) -> bool:
+        """Whether it can read documents that hold some of their fields, too."""
 
     def read(self, images: Images) -> Images:
         """The images of one of those types as they are to be read."""
@@ -160,6 +192,7 @@ class Read(Recorded):
         through = [reading for reading in self._through if entity_type in reading.entity_types]
         if not through:
             return super()._typed(entity_type, parts, own, steps)
+        recorded = pl.repeat(value=False, n=len(own), eager=True)
         images = Images(
             entity_type,
             own,
@@ -169,8 +202,15 @@ class Read(Recorded):
             self.facts.kinds.get(entity_type, {}),
             parts.before,
             parts.after,
+            parts.told,
+            recorded,
+            recorded,
         )
-        for reading in through:
+        partial = list(takewhile(lambda reading: reading.partial, through))
+        for reading in partial:
+            images = reading.read(images)
+        images = images.completed(steps)
+        for reading in through[len(partial) :]:
             images = reading.read(images)
         return images.documents()
 
@@ -220,25 +260,27 @@ def staged(images: Images, own: pl.Series) -> tuple[Images, pl.Series]:
         (pl.col("doc") == pl.col("left_doc")) | pl.col("same").fill_null(value=False)
     )
     stages = before.select("doc", stage=pl.when(carried).then("left_stage").otherwise("own"))
-    stages = pl.concat([stages, pl.DataFrame({"doc": images.after, "stage": own})])
+    written = [pl.DataFrame({"doc": image, "stage": own}) for image in (images.after, images.told)]
+    stages = pl.concat([stages, *written])
     return _parted(images, stages)
 
 
 def _parted(images: Images, stages: pl.DataFrame) -> tuple[Images, pl.Series]:
-    """The images with one document for each pair of a document and a stage; ``stages``: first before, then after."""
+    """The images with one document for each pair of a document and a stage; ``stages``: of before, after and told."""
     pairs = stages.filter(pl.col("doc").is_not_null()).unique().sort("doc", "stage")
     if len(pairs) == len(images.texts):
         return images, pairs["stage"]
     numbers = stages.join(
         pairs.with_row_index("number"), on=["doc", "stage"], how="left", nulls_equal=True, maintain_order="left"
     )["number"].cast(pl.UInt32)
-    docs, half = pairs["doc"], len(images.before)
+    docs, rows = pairs["doc"], len(images.before)
     parted = replace(
         images,
         fields={name: raw.gather(docs) for name, raw in images.fields.items()},
         texts=images.texts.gather(docs),
-        before=numbers[:half],
-        after=numbers[half:],
+        before=numbers[:rows],
+        after=numbers[rows : 2 * rows],
+        told=numbers[2 * rows :],
     )
     return parted, pairs["stage"]
 
@@ -263,17 +305,3 @@ def equal_values(one: pl.Series, other: pl.Series, kind: str | None) -> pl.Serie
     same = [canonical(a, kind) == canonical(b, kind) for a, b in distinct.iter_rows()]
     told = distinct.with_columns(pl.Series("same", same, dtype=pl.Boolean))
     return pairs.join(told, on=["one", "other"], how="left", maintain_order="left")["same"].fill_null(value=True)
-
-
-def assembled(fields: Mapping[str, pl.Series], height: int) -> pl.Series:
-    """Each document's JSON text, put together from the raw texts of the fields that it has."""
-    keys = (json.dumps(name, ensure_ascii=False) + ": " for name in fields)
-    cells = [
-        (pl.lit(key) + pl.lit(raw)).alias(str(place))
-        for place, (key, raw) in enumerate(zip(keys, fields.values(), strict=True))
-    ]
-    empty = pl.repeat("", height, eager=True)
-    if not cells:
-        return "{" + empty + "}"
-    joined = pl.select(cells).select(pl.concat_str(pl.all(), separator=", ", ignore_nulls=True)).to_series()
-    return "{" + joined + "}"

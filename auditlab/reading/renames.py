@@ -43,6 +43,11 @@ class Renames:
         return tuple(self.names)
 
     @property
+    def partial(self) -> bool:
+        """Whether it reads documents that hold some of their fields: a name does not hang on other fields."""
+        return True
+
+    @property
     def limit(self) -> str:
         """The limit in words; nothing where there is none."""
         if self.transaction is not None:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl
 
-from auditlab.documents import encodable
+from auditlab.documents import assembled, encodable
 from auditlab.encoding import decoded, encoded
-from auditlab.reading.readings import assembled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -73,6 +73,11 @@ class Upcast:
         return tuple(self.chains)
 
     @property
+    def partial(self) -> bool:
+        """It takes whole documents only: a step may need fields that are not there."""
+        return False
+
+    @property
     def words(self) -> str:
         """The reading in words."""
         told = (f"{name}: version {chain.current} (from {chain.words})" for name, chain in self.chains.items())
@@ -89,6 +94,7 @@ class Upcast:
         images, found = versions(images, self.source, chain.default)
         distances = chain.distances()
         self._check(images, found, chain, distances)
+        self._check_merged(images, found)
         docs = pl.DataFrame({DOC: pl.int_range(len(found), dtype=pl.UInt32, eager=True)})
         every = docs.hstack([raw.alias(name) for name, raw in images.fields.items()])
         waiting: dict[str, list[pl.DataFrame]] = {}
@@ -123,6 +129,20 @@ class Upcast:
             raise UpcastError(
                 f"{images.entity_type} has versions in {source_words(self.source)} with no path to the current one, "
                 f"{chain.current!r}: {told}. Registered is {chain.words}."
+            )
+
+    def _check_merged(self, images: Images, found: pl.Series) -> None:
+        """Refuse states put together of two versions: a field may mean something else in each."""
+        if not images.merged.any():
+            return
+        left = images.after.gather(images.previous)
+        base = images.before.zip_with(images.before.is_not_null(), left)
+        mixed = images.merged & (found.gather(images.after) != found.gather(base)).fill_null(value=False)
+        if mixed.any():
+            docs = pl.int_range(len(found), dtype=pl.UInt32, eager=True).is_in(images.after.filter(mixed).implode())
+            raise UpcastError(
+                f"changes of {images.entity_type} list changed fields of another version than the state that they "
+                f"changed, and have no image: {images.where(docs)}. What they left cannot be told."
             )
 
     def _failed(self, images: Images, fault: StepFault, docs: pl.Series, step: str) -> UpcastError:

@@ -16,6 +16,7 @@ from auditlab.schema import TIME
 from auditlab.temporal import doubt
 from auditlab.temporal.asof import META, live
 from auditlab.temporal.references import as_entity_ids, key_texts, same_ids
+from auditlab.temporal.undetermined import warn_untold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,6 +101,7 @@ def aggregate(
 
     Warns:
         IncompletePopulation: rows were there before the log began, so the log may not know all of them.
+        UndeterminedState: entities are left out whose state the log does not tell.
         UncertainTime: entities that are absent may have been there at that time.
     """
     selected.require_states("aggregate")
@@ -107,6 +109,7 @@ def aggregate(
     types = tuple(dict.fromkeys(selected.recorded.shape(entity_type).entity_type for entity_type in whole.types()))
     when = selected.instant(at, *types) if at is not None else None
     selected.warn_partial(*types)
+    warn_untold(selected, map(selected.recorded.shape, types), (when,))
     if when is not None:
         doubt.warn_absent(selected, when, *types)
     shape = selected.recorded.shape(parent)

@@ -14,6 +14,7 @@ from auditlab.schema import TIME
 from auditlab.selection import whole_number
 from auditlab.temporal import doubt
 from auditlab.temporal.marked import live_seen, view
+from auditlab.temporal.undetermined import warn_untold
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -67,6 +68,7 @@ def as_of(
 
     Warns:
         IncompletePopulation: rows were there before the log began, so the log may not know all of them.
+        UndeterminedState: entities are left out whose state the log does not tell.
         UncertainTime: entities that are absent may have been there at that time.
     """
     if sum(option is not None for option in (at, id, transaction, mark, snapshot)) > 1:
@@ -89,6 +91,7 @@ def as_of(
             shape = selected.recorded.shape(entity_type)
         else:
             shape = selected.recorded.shape_until(entity_type, id=id, transaction=transaction)
+        warn_untold(selected, [shape], (when,))
         rows = live(selected, shape, when) if seen is None else live_seen(selected, shape, seen)
         if len(selected.entity_types) == 1:
             rows = rows.select(*META, *(f"f{place}" for place in range(len(shape.columns))))

@@ -11,6 +11,7 @@ from auditlab.engines.base import params_frame
 from auditlab.origins import FIELD_ORIGINS
 from auditlab.schema import TIME
 from auditlab.temporal import doubt
+from auditlab.temporal.undetermined import warn_untold
 
 if TYPE_CHECKING:
     from auditlab.clock import Moment
@@ -46,6 +47,7 @@ def blame(selected: Selected, at: Moment | None = None) -> pl.DataFrame:
         where the field was not there before. ``origin`` says how it is known:
 
         - ``observed``: the change ``id`` set it.
+        - ``derived``: the same, told by an image that was not recorded and follows from the changes around it.
         - ``unlogged``: it was set between two logged changes by something that was not logged. ``id`` and who and when
           are null; ``seen_in`` is the change that found it so.
         - ``unknown``: it was set before the log began, or the log has no image that tells; ``old_present`` is null,
@@ -60,11 +62,13 @@ def blame(selected: Selected, at: Moment | None = None) -> pl.DataFrame:
 
     Warns:
         IncompletePopulation: rows were there before the log began, so the log may not know all of them.
+        UndeterminedState: entities are left out whose state the log does not tell.
         UncertainTime: entities that are absent may have been there at that time.
     """
     selected.require_states("blame")
     when = selected.instant(at) if at is not None else None
     selected.warn_partial(*selected.entity_types)
+    warn_untold(selected, selected.shapes(), (when,))
     if when is not None:
         doubt.warn_absent(selected, when, *selected.entity_types)
     params = params_frame(at=(when, TIME), entity_id=(selected.entity_id, pl.String()))

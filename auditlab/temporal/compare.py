@@ -11,6 +11,7 @@ from auditlab.engines.base import params_frame
 from auditlab.errors import BadOption
 from auditlab.schema import FIELD_CHANGES, TIME
 from auditlab.temporal import doubt
+from auditlab.temporal.undetermined import warn_untold
 from auditlab.temporal.views import view, with_path
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def compare(
         IncompleteLog: the selection or the log does not hold whole histories.
 
     Warns:
+        UndeterminedState: entities are left out.
         UncertainTime: what was visible at an instant is open for some entities (as in ``as_of``).
     """
     selected.require_states("compare")
@@ -91,9 +93,10 @@ def compare(
             rows = selected.engine.run(queries.text("analysis", "compare_steps"), tables, {})
             frames.append(shown.of(rows, shape).select(*columns, "position"))
         return pl.concat(frames).sort("position", maintain_order=True).drop("position")
+    warn_untold(selected, selected.shapes(), (start_at, end_at), inside=False)
     frames = [pl.DataFrame(schema=columns)]
     for shape in selected.shapes():
-        tables = {"field_states": shape.field_states, "params": params}
+        tables = {"field_states": shape.field_states, "untold": shape.untold, "params": params}
         rows = selected.engine.run(queries.text("analysis", "compare"), tables, {})
         rows = shown.of(rows, shape).with_columns(pl.lit(shape.entity_type).alias("entity_type"))
         frames.append(rows.select(list(columns)))

@@ -21,7 +21,8 @@ def history(selected: Selected) -> pl.DataFrame:
 
     A version is a state; the change that ended it (also a DELETE, which has no state) is ``ended_by``. A version that
     was replaced at the same instant is kept, with no length. ``valid_from`` is null where the state was there before
-    the log began (``origin`` is ``unknown``).
+    the log began (``origin`` is ``unknown``). Where a change left no image of its state, and the changes around it or
+    its changed fields tell it, ``origin`` is ``derived``; where they do not, there is no version for that time.
 
     Returns:
         ``auditlab.schema.HISTORY``'s columns, then the typed fields; a field whose name collides with a column is

@@ -10,6 +10,7 @@ from auditlab import queries
 from auditlab.engines.base import params_frame
 from auditlab.schema import TIME
 from auditlab.temporal import doubt
+from auditlab.temporal.undetermined import warn_untold
 
 if TYPE_CHECKING:
     from auditlab.clock import Moment
@@ -34,7 +35,8 @@ def replay(selected: Selected, at: Moment | None = None, *, steps: bool = False)
     Returns:
         One row a live entity, by entity_id: ``entity_id`` and the typed fields. Steps: ``id, entity_id, life,
         operation, changed_by, changed_at, transaction_id, live`` and the typed fields (null after a DELETE), in the
-        log's order. Over several types ``entity_type`` first and ``state``, the recorded JSON text, for the fields.
+        log's order; ``live`` is null where the log does not tell the state after a change. Over several types
+        ``entity_type`` first and ``state``, the recorded JSON text, for the fields.
 
     Raises:
         NoData: the time is outside what the log covers.
@@ -42,12 +44,14 @@ def replay(selected: Selected, at: Moment | None = None, *, steps: bool = False)
 
     Warns:
         IncompletePopulation: rows were there before the log began, so the log may not know all of them.
+        UndeterminedState: entities are left out whose state the log does not tell.
         UncertainTime: what was visible at the time is open for some entities (as in ``as_of``).
     """
     selected.require_states("replay")
     when = selected.instant(at) if at is not None else None
     if not steps:
         selected.warn_partial(*selected.entity_types)
+        warn_untold(selected, selected.shapes(), (when,))
     doubt.warn_unflagged(selected, (when,), *selected.entity_types)
     params = params_frame(at=(when, TIME), entity_id=(selected.entity_id, pl.String()))
     query = queries.text("analysis", "replay_steps" if steps else "replay")

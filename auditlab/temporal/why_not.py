@@ -73,6 +73,9 @@ def _why(selected: Selected, who: str, when: datetime | None) -> str:
     if done.is_empty():
         return _before_first(shape, who, asked, changes)
     last = done.row(-1, named=True)
+    if not last["ends"]:
+        untold = f"its last {last['operation']}, {_told(last)}, left no image of it, and nothing else tells its state"
+        return f"{who} was there {asked}, and the log does not tell as what: {untold}."
     words = {"TRUNCATE": "its table was emptied by TRUNCATE"}.get(last["operation"], "it was deleted")
     if last["passed_on"] is not None:
         words = f"its key was changed to {last['passed_on']}"

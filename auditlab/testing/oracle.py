@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from auditlab.testing.completing import completed, found, listing, told_by
 from auditlab.testing.equality import differences
 from auditlab.testing.keyed import KeyChange, folded, halves, key_changes
 from auditlab.testing.repair import UNKNOWN, Known, Written, repaired
@@ -55,6 +56,7 @@ class Oracle:
         changed: The changes of keys, where more rows than these told them.
         reading: How the images are read, where not as they were recorded: makes a reader of one log's changes, which
             takes each entity's changes in their order.
+        derived: The states that changes left without saying so, where more rows than these told them.
     """
 
     def __init__(
@@ -63,7 +65,10 @@ class Oracle:
         changed: Iterable[KeyChange] | None = None,
         *,
         reading: Callable[[], Reader] | None = None,
+        derived: Mapping[tuple[str, str, int], State] | None = None,
     ) -> None:
+        self._told = derived
+        self.derived: dict[tuple[str, str, int], State] = {}
         self._reading = reading
         self.images: list[tuple[str, State]] = []
         self.rows = sorted((dict(row) for row in rows), key=lambda row: row["id"])
@@ -77,6 +82,8 @@ class Oracle:
         self._presences: dict[Entity, list[tuple[datetime | None, str, int | None]]] = {}
         ids = {row["id"] for row in self.rows}
         told = key_changes(self.rows) if changed is None else changed
+        self._by_id = {row["id"]: row for row in self.rows}
+        self._lists = listing(self.rows)
         self.changed = [change for change in told if {change.ended_by, change.begun_by} <= ids]
         for entity, walk in self._walked().items():
             self._versions += walk.versions
@@ -117,12 +124,13 @@ class Oracle:
         ready = {entity: folded(in_order(written)) for entity, written in self._entities().items()}
         walks = {entity: Walk(*entity, self.clock) for entity in ready}
         left: dict[KeyChange, Left] = {}
+        states: dict[Entity | KeyChange, Known] = {}
         read = self._reading() if self._reading is not None else None
         while any(ready.values()):
             moved = False
             for entity, changes in ready.items():
                 while changes and (changes[0].link is None or changes[0].ends or changes[0].link in left):
-                    change = changes.pop(0)
+                    change = self._completed(entity, changes, states)
                     change = change if read is None else read(entity[0], entity[1], change)
                     shown = (change.before, change.after, change.goes_on_from)
                     self.images += [(entity[0], image) for image in shown if isinstance(image, dict)]
@@ -133,6 +141,30 @@ class Oracle:
             if not moved:  # they wait for one another: none of those goes on from anywhere
                 left |= dict.fromkeys(self._waiting_in_circles(ready), NOTHING)
         return walks
+
+    def _completed(self, entity: Entity, changes: list[Written], states: dict[Entity | KeyChange, Known]) -> Written:
+        """Take the next change off the list, with the state that it left where that is determined.
+
+        Args:
+            entity: The entity's type and id.
+            changes: Its changes that are left.
+            states: What each entity, and each row under its old key, was left as: by what was recorded.
+        """
+        change = changes.pop(0)
+        key = (*entity, change.row["id"])
+        state = states.get(change.link if change.link is not None and not change.ends else entity, UNKNOWN)
+        if self._told is not None:
+            told = self._told.get(key) if change.after == UNKNOWN else None
+            change = change if told is None else replace(change, after=told, derived=True)
+        else:
+            listed = told_by(self._by_id[change.row["id"]], self._lists)
+            change = completed(change, state, changes[0] if changes else None, listed)
+        if change.derived:
+            self.derived[key] = change.after  # type: ignore[assignment]  # what is derived is a state
+        if change.ends:
+            states[change.link] = found(change, state)
+        states[entity] = change.leaves(found(change, state))
+        return change
 
     @staticmethod
     def _waiting_in_circles(ready: Mapping[Entity, list[Written]]) -> list[KeyChange]:
@@ -172,7 +204,8 @@ class Oracle:
         if transaction is not None:
             id = max(row["id"] for row in self.rows if row["transaction_id"] == transaction)  # noqa: A001 - as above
         if id is not None:
-            return Oracle((row for row in self.rows if row["id"] <= id), self.changed, reading=self._reading).as_of()
+            rows = (row for row in self.rows if row["id"] <= id)
+            return Oracle(rows, self.changed, reading=self._reading, derived=self.derived).as_of()
         return {
             (version.entity_type, version.entity_id): version.state
             for version in self._versions
@@ -185,7 +218,7 @@ class Oracle:
         An entity that none of them changed is there if it was before the log began.
         """
         own = {row["id"] for row in self.rows if row["transaction_id"] in transactions}
-        states = Oracle((row for row in self.rows if row["id"] in own), self.changed).as_of()
+        states = Oracle((row for row in self.rows if row["id"] in own), self.changed, derived=self.derived).as_of()
         changed = {(entity_type, entity_id) for change, entity_type, entity_id in self._touched if change in own}
         for version in self._versions:
             entity = (version.entity_type, version.entity_id)
@@ -212,11 +245,16 @@ class Oracle:
         return sorted(self._touched)
 
     def compare(self, start: datetime, end: datetime) -> list[NetChange]:
-        """What differs between two instants, by entity and field; an absent entity is a state without fields."""
+        """What differs between two instants, by entity and field; an absent entity is a state without fields.
+
+        One of which the log does not tell what it was at one of the two is left out.
+        """
         earlier, later = self.as_of(start), self.as_of(end)
         found = []
         for entity_type, entity_id in sorted(earlier.keys() | later.keys()):
             entity = (entity_type, entity_id)
+            if "not recorded" in (self.presence(*entity, start)[0], self.presence(*entity, end)[0]):
+                continue
             for name, kind, old, new in differences(earlier.get(entity, {}), later.get(entity, {})):
                 found.append(NetChange(entity_type, entity_id, name, kind, text_of(old), text_of(new)))
         return found

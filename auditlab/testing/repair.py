@@ -40,6 +40,7 @@ class Written:
         link: The change of a key that this is one half of.
         ends: Whether it is the half that ends the old entity.
         goes_on_from: Of the other half, what the row says was there before, under the old key.
+        derived: Whether ``after`` is not what the row says, but follows from others.
     """
 
     row: dict[str, Any]
@@ -48,6 +49,7 @@ class Written:
     link: Any = None
     ends: bool = False
     goes_on_from: Known = UNKNOWN
+    derived: bool = False
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> Written:

@@ -19,7 +19,7 @@ __all__ = ["Blamed", "Setting", "Settings", "settings_after", "settings_found"]
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What set one field: a change (``observed``), something between two changes, or nothing that the log knows."""
+    """What set one field: a change (``observed``, ``derived``), something between two changes, or nothing known."""
 
     origin: str
     seen_in: int
@@ -72,20 +72,30 @@ def settings_found(settings: Settings, state: Known, before: Known, after: Known
     return {name: Setting("unlogged", row["id"], old_present=False) for name in shown}
 
 
-def settings_after(settings: Settings, before: Known, after: Known, row: Mapping[str, Any]) -> Settings:
-    """The settings that a change leaves: those that it found, and itself where its images differ."""
+def settings_after(
+    settings: Settings, before: Known, after: Known, row: Mapping[str, Any], origin: str = "observed"
+) -> Settings:
+    """The settings that a change leaves: those that it found, and itself where its images differ.
+
+    Args:
+        settings: What it found.
+        before: What was there before it.
+        after: What it left.
+        row: The change.
+        origin: ``derived`` where one of the two images was not recorded.
+    """
     if not isinstance(after, dict):
         return {}
     if row["operation"] == "INSERT":
-        return _moved({}, {}, after, "observed", row)
+        return _moved({}, {}, after, origin, row)
     if row["operation"] == "SNAPSHOT" or not isinstance(before, dict):
         return settings
-    return _moved(settings, before, after, "observed", row)
+    return _moved(settings, before, after, origin, row)
 
 
 def _moved(settings: Settings, old: State, new: State, origin: str, row: Mapping[str, Any]) -> Settings:
     moved = {name: setting for name, setting in settings.items() if name in new}
-    change = row if origin == "observed" else None
+    change = row if origin in ("observed", "derived") else None
     for name, _, was, now in differences(old, new):
         if now is not None:
             moved[name] = Setting(origin, row["id"], change, was, was is not None)

@@ -10,7 +10,7 @@ import polars as pl
 
 from auditlab.errors import MissingExtra
 from auditlab.schema import CHANGES
-from auditlab.testing.equality import UNAVAILABLE
+from auditlab.testing.equality import UNAVAILABLE, read_document
 from auditlab.testing.hostile import NAMES, VALID_TIMES, VALUES
 from auditlab.testing.logs import json_text
 
@@ -39,6 +39,7 @@ def histories(
     dated: bool = False,
     rekeyed: bool = False,
     partitioned: bool = False,
+    missing: str = "",
 ) -> SearchStrategy[pl.DataFrame]:
     """Change logs in the canonical columns, as two interleaving writers on one database leave them.
 
@@ -58,6 +59,9 @@ def histories(
         rekeyed: Have rows hold their key, and change it now and then: of one row, of two that swap theirs; recorded as
             one UPDATE under the new key, or as a DELETE and an INSERT that name each other.
         partitioned: Have rows move between partitions now and then.
+        missing: Images that were not recorded: ``before`` or ``after`` for all of those, ``images`` for all but those
+            of INSERTs, ``all`` for every one, ``some`` for one here and there. But for ``before``, changes list what
+            they changed, some of them in other ways or not at all.
 
     Raises:
         MissingExtra: Hypothesis is not installed.
@@ -84,6 +88,7 @@ def histories(
         rows = database.rows or [database.first_row()]
         if lossy:
             rows = [row for row in rows if draw(st.sampled_from((True, True, True, False)))] or rows
+        rows = [knocked(row, missing, lambda options: draw(st.sampled_from(options))) for row in rows]
         if not committed:
             rows = [row | {"committed_at": None} for row in rows]
         return pl.DataFrame(rows, schema=CHANGES, orient="row")
@@ -322,6 +327,28 @@ class Database:
         groups = [group for kind in VALUES.values() for group in kind if text in group]
         word: str = self.choose(groups[0]) if groups else text
         return word
+
+
+def knocked(row: dict[str, Any], missing: str, choose: Callable[[Sequence[Any]], Any]) -> dict[str, Any]:
+    """The row without the images that are missing from its log, with its changed fields listed instead."""
+    if not missing or row["operation"] in ("TRUNCATE", "SNAPSHOT"):
+        return row
+    before, after = (None if row[side] is None else read_document(row[side]) for side in IMAGES)
+    told = dict(row)
+    if missing != "before" and after is not None:
+        new = {name: value.text for name, value in after.items() if before is None or before.get(name) != value}
+        kept = "values" if missing in ("images", "all") else choose(("values", "values", "names", "nothing"))
+        lists = {"values": text_of(new) if new or before is None else None, "names": json_text(list(new))}
+        told["changed_fields"] = lists.get(kept)
+    gone = {"before": IMAGES[:1], "after": IMAGES[1:], "images": IMAGES, "all": IMAGES}.get(missing, ())
+    if missing == "images" and row["operation"] == "INSERT":
+        gone = ()
+    if missing == "some":
+        gone = tuple(side for side in IMAGES if choose((True, False, False)))
+    return told | dict.fromkeys(gone)
+
+
+IMAGES = ("before_snapshot", "after_snapshot")
 
 
 def text_of(document: Document) -> str:

@@ -92,6 +92,7 @@ class Walk:
         self.settled: list[Settings] = []
         self.presences: list[tuple[datetime | None, str, int | None]] = []
         self.state: Known = UNKNOWN
+        self.there = False
         self.life = 0
         self.effective: datetime | None = None
 
@@ -102,8 +103,9 @@ class Walk:
             change: The change.
             source: Of one that goes on from another entity, what the row had there.
         """
-        row, operation, alive = change.row, change.row["operation"], isinstance(self.state, dict)
-        if operation == "TRUNCATE" and not alive:
+        row, operation = change.row, change.row["operation"]
+        there, self.there = self.there, operation not in ENDS and not change.ends
+        if operation == "TRUNCATE" and not there:
             self.state = ABSENT
             return NOTHING
         comes = change.link is not None and not change.ends
@@ -124,17 +126,20 @@ class Walk:
         elif operation != "INSERT":
             self.settings = settings_found(self.settings, self.state, before, after, row)
         left = Left(before, self.settings, self.effective)
-        if operation == "INSERT" or comes or (not alive and (isinstance(before, dict) or isinstance(after, dict))):
-            self.life += 1
-        if not alive and not comes and isinstance(before, dict):
+        self.life += operation == "INSERT" or comes or not there
+        known = isinstance(self.state, dict)
+        if not there and not comes and isinstance(before, dict):
             since = None if self.state == UNKNOWN else self.effective
             self._begin(before, {"valid_from": since, "origin": "unknown"})
-            alive = True
-        if alive:
+            known = True
+        if known:
             self.versions[-1] = replace(self.versions[-1], valid_to=self.effective, ended_by=row["id"])
-        self.settings = settings_after(self.settings, before, after, row)
+        carried = image == UNKNOWN and isinstance(before, dict)
+        told = "derived" if change.derived or carried else "observed"
+        self.settings = settings_after(self.settings, before, after, row, told)
         if isinstance(after, dict):
-            self._begin(after, {"valid_from": self.effective, "origin": "observed", **row})
+            origin = "derived" if change.derived else "observed"
+            self._begin(after, {"valid_from": self.effective, "origin": origin, **row})
         if operation != "SNAPSHOT" and not change.ends:
             self._compare(row, before, after)
         self.state = after
@@ -165,7 +170,7 @@ class Walk:
         )
 
     def _compare(self, row: Mapping[str, Any], before: Known, after: Known) -> None:
-        if before == UNKNOWN or self.effective is None:
+        if UNKNOWN in (before, after) or self.effective is None:
             return
         old = before if isinstance(before, dict) else {}
         new = after if isinstance(after, dict) else {}

@@ -265,9 +265,13 @@ MALFORMED = {
     "no entity id": {"entity_id": [None, "x", "y"]},
     "after_snapshot is no JSON object": {"after_snapshot": ["[1]", "{}", "{}"]},
     "before_snapshot is no JSON object": {"operation": ["UPDATE", "c", "u"], "before_snapshot": ["null", None, "{}"]},
-    "INSERT without an after image": {"after_snapshot": [None, "{}", "{}"]},
+    "INSERT without an after image": {"after_snapshot": [None, "{}", "{}"], "before_snapshot": [None] * 3},
     "INSERT with a before image": {"before_snapshot": ["{}", None, "{}"]},
-    "UPDATE without an after image": {"operation": ["u", "c", "u"], "after_snapshot": [None, "{}", "{}"]},
+    "UPDATE without an after image": {
+        "operation": ["u", "c", "u"],
+        "after_snapshot": [None, "{}", "{}"],
+        "before_snapshot": [None] * 3,
+    },
     "DELETE with an after image": {"operation": ["d", "c", "u"]},
     "SNAPSHOT without an after image": {"operation": ["r", "c", "u"], "after_snapshot": [None, "{}", "{}"]},
     "transaction id below 0": {"transaction_id": pa.array([-1, 1, 1])},
@@ -278,6 +282,19 @@ MALFORMED = {
 def test_rows_that_are_no_changes_are_refused_by_kind_with_their_ids(kind: str):
     with pytest.raises(MalformedChange, match=rf"{kind} in 1 rows \(row id 1\)"):
         from_arrow(a_log(**MALFORMED[kind]))
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"after_snapshot": [None, "{}", "{}"]},  # its next change has a before image
+        {"after_snapshot": [None, "{}", "{}"], "before_snapshot": [None] * 3, "changed_fields": ["{}", None, None]},
+        {"after_snapshot": [None] * 3},  # a log that never records them
+        {"after_snapshot": [None] * 3, "before_snapshot": [None] * 3},
+    ],
+)
+def test_an_after_image_may_be_missing_where_others_tell_it_or_the_log_has_none(columns: dict[str, object]):
+    assert from_arrow(a_log(**columns)).changes["id"].to_list() == [1, 2, 3]
 
 
 @pytest.mark.parametrize("kind", MALFORMED)

@@ -1,0 +1,264 @@
+"""Completion: the after images that a log did not record, where what it did record determines them.
+
+A change without an after image left what its changed fields make of the state before it, where it says which fields it
+set and to what; else what the entity's next change found. The state before it is its own before image or what the
+change before it left, under whatever key. Before images that are missing need no document of their own: they are what
+the change before left, and :class:`auditlab.shape.Shape` says so. What nothing tells is not known, and stays so.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import polars as pl
+
+from auditlab.documents import assembled, raw_fields
+from auditlab.lineage import lineage
+from auditlab.spans import came
+
+if TYPE_CHECKING:
+    from auditlab.documents import Documents, Split
+
+__all__ = ["Completed", "completed", "passed_on", "told_fields", "with_images"]
+
+_SHOWN = ("UPDATE", "DELETE", "SNAPSHOT")
+"""Changes that show what was there: by their before image, a SNAPSHOT by what it read."""
+
+_PAIRS = ({"old", "new"}, {"from", "to"}, {"before", "after"})
+_SAMPLE = 100
+
+
+class Completed(NamedTuple):
+    """Documents with those that follow from others.
+
+    Args:
+        parts: The documents. Those that only told changed fields are gone, and ``told`` is null.
+        derived: Boolean by row: the after image was not recorded, but follows from what was.
+        merged: Boolean by row: it was put together from a state and changed fields.
+    """
+
+    parts: Split
+    derived: pl.Series
+    merged: pl.Series
+
+
+def told_fields(changes: pl.DataFrame) -> pl.Series | None:
+    """The fields that changes without an after image say they set, as JSON text by row; None where none says so.
+
+    Taken is an object of new values, as the reference schema's ``changed_fields`` is. In a log that lists them so, an
+    UPDATE without a list changed nothing. Names alone, and old and new values together, tell no state.
+
+    Args:
+        changes: One entity type's changes.
+    """
+    silent = pl.col("operation").is_in(["INSERT", "UPDATE"]) & pl.col("after_snapshot").is_null()
+    listed = silent & pl.col("changed_fields").str.contains(r"^\s*\{").fill_null(value=False)
+    given = changes.filter(listed)["changed_fields"]
+    if given.is_empty() or all(_old_and_new(text) for text in given.head(_SAMPLE)):
+        return None
+    empty = pl.col("changed_fields").fill_null("null").str.contains(r"^\s*(null|\[\s*\])\s*$")
+    idle = silent & (pl.col("operation") == "UPDATE") & empty
+    told = pl.when(listed).then("changed_fields").when(idle).then(pl.lit("{}"))
+    return changes.select(told=told).to_series()
+
+
+def _old_and_new(text: str) -> bool:
+    """Whether all values of a list of changed fields may be an old and a new value together."""
+    try:
+        values = [json.loads(raw, strict=False) for raw in raw_fields(text).values()]
+    except (ValueError, RecursionError):
+        return False  # the split refuses it by name
+    return bool(values) and all(
+        (isinstance(value, list) and len(value) == 2) or (isinstance(value, dict) and set(value) in _PAIRS)  # noqa: PLR2004
+        for value in values
+    )
+
+
+def completed(parts: Split, own: pl.DataFrame, steps: pl.DataFrame) -> Completed:
+    """The documents with every after image that is determined.
+
+    Args:
+        parts: One entity type's documents.
+        own: The type's changes by row, with ``position``.
+        steps: The type's steps, by entity and turn.
+    """
+    none = pl.repeat(value=False, n=len(own), eager=True)
+    missing = own["operation"].is_in(["INSERT", "UPDATE"]) & parts.after.is_null()
+    if not missing.any():
+        return Completed(parts, none, none)
+    placed = _placed(parts, own, steps)
+    merged = none
+    if parts.told.null_count() < len(own):
+        parts, filled = _merged(parts, placed)
+        merged = none.scatter(filled["row"], values=True)
+        parts = _compact(parts)
+        placed = _placed(parts, own, steps)
+    filled = _found_next(placed)
+    after = parts.after.scatter(filled["row"], filled["image"])
+    return Completed(replace(parts, after=after), missing & after.is_not_null(), merged)
+
+
+def _placed(parts: Split, own: pl.DataFrame, steps: pl.DataFrame) -> pl.DataFrame:
+    """The steps with ``row``, ``came`` and the numbers of their documents: ``found``, ``left`` and ``told``."""
+    rows = own.select("position").with_row_index("row")
+    placed = steps.select(
+        "entity", "life", "link", "ends", "operation", "position", image=pl.coalesce("before_at", "position"),
+        came=came(),
+    )  # fmt: skip
+    for at, name in (("position", "row"), ("image", "shown")):
+        places = rows.select(pl.col("position").alias(at), pl.col("row").alias(name))
+        placed = placed.join(places, on=at, how="left", maintain_order="left")
+    sides = {"found": parts.before.gather(placed["shown"])}
+    sides |= {"left": parts.after.gather(placed["row"]), "told": parts.told.gather(placed["row"])}
+    stays = ~pl.col("ends")
+    return placed.with_columns(**sides).with_columns(
+        left=pl.when(stays).then("left"), told=pl.when(stays & pl.col("left").is_null()).then("told")
+    )
+
+
+def _found_next(placed: pl.DataFrame) -> pl.DataFrame:
+    """``row`` and ``image`` of the steps that left no image, and whose entity's next step shows what was there."""
+    image = pl.when(pl.col("operation") == "SNAPSHOT").then("left").otherwise("found")
+    shows = pl.col("operation").is_in(_SHOWN) & ~pl.col("came")
+    same = pl.col("entity") == pl.col("entity").shift(-1)
+    told = placed.select(
+        "row",
+        image=pl.when(same & shows.shift(-1)).then(image.shift(-1)),
+        open=~pl.col("ends") & pl.col("left").is_null() & (pl.col("operation") != "SNAPSHOT"),
+    )
+    return told.filter(pl.col("open") & pl.col("image").is_not_null()).select("row", "image")
+
+
+def _merged(parts: Split, placed: pl.DataFrame) -> tuple[Split, pl.DataFrame]:
+    """The documents with those that changed fields make of the states before them; and where they are after images.
+
+    The second is ``row`` and ``image``. Each life is a chain of events, and so are lives that a change of key links:
+    one that is full sets the state, changed fields set some of its fields, what is not known sets nothing known.
+    """
+    events = _events(placed)
+    full = pl.col("full")
+    events = events.with_columns(
+        known=pl.when(full).then("known").forward_fill(),
+        bare=pl.when(full).then(pl.col("doc").is_null()).forward_fill(),
+        says=pl.Series(_says_something(parts).gather(events["doc"])).fill_null(value=False),
+    )
+    new = ~full & pl.col("known") & (pl.col("says") | pl.col("bare"))
+    events = events.with_columns(new=new).with_row_index("event")
+    numbers = len(parts.texts) + (pl.col("new").cum_sum() - 1)
+    image = pl.when(full).then("doc").when("new").then(numbers).forward_fill().cast(pl.UInt32)
+    events = events.with_columns(image=image)
+    made = events["new"]
+    fields: dict[str, pl.Series] = {}
+    added: dict[str, pl.Series] = {}
+    for name, raw in parts.fields.items():
+        cell = raw.gather(events["doc"])
+        setting = pl.select(pl.when(pl.lit(events["full"]) | pl.lit(cell.is_not_null())).then(pl.lit(events["event"])))
+        added[name] = cell.gather(setting.to_series().forward_fill().filter(made))
+        fields[name] = pl.concat([raw, added[name].rename(raw.name)])
+    texts = pl.concat([parts.texts, assembled(added, int(made.sum())).rename(parts.texts.name)])
+    filled = events.filter(~full & pl.col("known")).select("row", "image")
+    after = parts.after.scatter(filled["row"], filled["image"])
+    return replace(parts, texts=texts, fields=fields, after=after), filled
+
+
+def _says_something(parts: Split) -> pl.Series:
+    """Boolean by document: whether it has any field."""
+    says = pl.repeat(value=False, n=len(parts.texts), eager=True)
+    for raw in parts.fields.values():
+        says |= raw.is_not_null()
+    return says
+
+
+def _events(placed: pl.DataFrame) -> pl.DataFrame:
+    """What sets the state of lives with changed fields, in order: ``full``, ``known``, ``doc`` and ``row``."""
+    lives = placed.select("entity", "life").unique(maintain_order=True).with_row_index("number")
+    lines = lineage(placed)
+    if lines is None:
+        lives = lives.with_columns(line=pl.col("number").cast(pl.Int64), place=pl.lit(0, dtype=pl.Int64))
+    else:
+        lives = lives.join(lines, on=["entity", "life"], how="left", maintain_order="left").with_columns(
+            line=pl.coalesce(pl.col("line").cast(pl.Int64), -1 - pl.col("number").cast(pl.Int64)),
+            place=pl.col("place").fill_null(0),
+        )
+    steps = placed.with_row_index("step").join(lives, on=["entity", "life"], how="left", maintain_order="left")
+    asked = steps.filter(pl.col("told").is_not_null())["line"].unique().implode()
+    steps = steps.filter(pl.col("line").is_in(asked)).sort("line", "place", "step")
+    first = (pl.col("line") != pl.col("line").shift()).fill_null(value=True)
+    begins = pl.col("operation") == "INSERT"
+    found = steps.filter(first | begins | pl.col("found").is_not_null()).select(
+        "line", "place", "step", pl.lit(0).alias("part"), "row", full=pl.lit(value=True),
+        known=begins | pl.col("found").is_not_null(), doc=pl.when(~begins).then("found"),
+    )  # fmt: skip
+    left = steps.filter(~pl.col("ends")).select(
+        "line", "place", "step", pl.lit(1).alias("part"), "row", full=pl.col("told").is_null(),
+        known=pl.col("left").is_not_null(), doc=pl.coalesce("left", "told"),
+    )  # fmt: skip
+    return pl.concat([found, left]).sort("line", "place", "step", "part")
+
+
+def _compact(parts: Split) -> Split:
+    """The documents that are an image of some change, without the fields that none of them has."""
+    used = pl.concat([parts.before, parts.after.rename(parts.before.name)]).drop_nulls().unique().sort()
+    numbers = pl.Series([None], dtype=pl.UInt32).new_from_index(0, len(parts.texts))
+    numbers = numbers.scatter(used, pl.int_range(len(used), dtype=pl.UInt32, eager=True))
+    fields = {name: raw.gather(used) for name, raw in parts.fields.items()}
+    flags = parts.flags.with_columns(numbers.gather(parts.flags["doc"]).alias("doc")).filter(
+        pl.col("doc").is_not_null()
+    )
+    return replace(
+        parts,
+        texts=parts.texts.gather(used),
+        fields={name: raw for name, raw in fields.items() if raw.null_count() < len(raw)},
+        flags=flags,
+        before=numbers.gather(parts.before),
+        after=numbers.gather(parts.after),
+        told=pl.Series([None], dtype=pl.UInt32).new_from_index(0, len(parts.told)),
+    )
+
+
+def passed_on() -> pl.Expr:
+    """Over steps: whether an UPDATE gave the row another key; the change itself stands in the entity that it began."""
+    return pl.col("ends") & (pl.col("operation") == "UPDATE")
+
+
+def with_images(changes: pl.DataFrame, steps: pl.DataFrame, documents: Documents) -> pl.DataFrame:
+    """The steps with their change's facts and the numbers of their documents: ``before`` and ``after``.
+
+    ``before_derived`` and ``after_derived`` say which of them were not recorded.
+
+    Args:
+        changes: One entity type's changes by position, with ``row`` (into the documents).
+        steps: The type's steps, by entity and turn.
+        documents: The type's documents.
+    """
+    facts = changes.select("position", "id", "changed_by", "changed_at", "transaction_id", "row")
+    joined = steps.join(facts, on="position", how="left", maintain_order="left")
+    rows = joined["row"]
+    if joined["before_at"].null_count() < len(joined):
+        places = facts.select(pl.col("position").alias("before_at"), pl.col("row").alias("image"))
+        rows = (
+            joined.join(places, on="before_at", how="left", maintain_order="left")
+            .select(pl.coalesce("image", "row"))
+            .to_series()
+        )
+    after, derived = documents.after.gather(joined["row"]), documents.derived.gather(joined["row"])
+    told = joined.with_columns(
+        before=documents.before.gather(rows).rename("before"), after=pl.when(~passed_on()).then(pl.lit(after))
+    )
+    return _carried(told.with_columns(after_derived=pl.lit(derived) & pl.col("after").is_not_null()).drop("row"))
+
+
+def _carried(steps: pl.DataFrame) -> pl.DataFrame:
+    """The steps with each before image that was not recorded: what the change before left, under whatever key."""
+    same = pl.col("entity") == pl.col("entity").shift()
+    left = pl.when(same & ~pl.col("ends").shift()).then(pl.col("after").shift())
+    open_ = pl.col("before").is_null() & pl.col("operation").is_in(["UPDATE", "DELETE", "TRUNCATE"])
+    steps = steps.with_columns(before=pl.when(open_ & ~came()).then(left).otherwise("before"), before_derived=open_)
+    if steps.select((open_ & came()).any()).item():
+        ended = steps.filter(pl.col("link").is_not_null() & pl.col("ends")).select("link", held="before")
+        steps = steps.join(ended, on="link", how="left", maintain_order="left")
+        steps = steps.with_columns(before=pl.when(came()).then(pl.coalesce("before", "held")).otherwise("before"))
+        steps = steps.drop("held")
+    return steps.with_columns(pl.col("before_derived") & pl.col("before").is_not_null())

@@ -1,0 +1,61 @@
+"""Undetermined: states that a log does not tell, because it has no image of them and nothing that one follows from."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from auditlab.errors import UndeterminedState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from auditlab.selection import Selected
+    from auditlab.shape import Shape
+
+__all__ = ["warn_untold"]
+
+
+def warn_untold(
+    selected: Selected,
+    shapes: Iterable[Shape],
+    moments: Sequence[datetime | None],
+    *,
+    inside: bool = True,
+    stacklevel: int = 4,
+) -> None:
+    """Warn where an answer leaves out entities because the log does not tell what they were at one of the moments.
+
+    Args:
+        selected: The log, or a part of it.
+        shapes: The derived tables of the types that the question is about.
+        moments: The instants that it is about; None is the end of the log.
+        inside: Whether only entities count whose own changes leave it open; else also those that may have been there
+            before their first change, of which ``Selected.warn_partial`` warns elsewhere.
+        stacklevel: As ``warnings.warn`` takes it.
+    """
+    told: dict[str, int] = {}
+    for shape in shapes:
+        rows = shape.untold.filter("inside") if inside else shape.untold
+        if selected.entity_id is not None:
+            rows = rows.filter(pl.col("entity_id") == selected.entity_id)
+        count = rows.filter(pl.any_horizontal(map(_holds, moments)))["entity_id"].n_unique()
+        told |= {shape.entity_type: count} if count else {}
+    if told:
+        listed = ", ".join(f"{count:,} of {name}" for name, count in told.items())
+        warnings.warn(
+            f"the log does not tell the state of some entities there: {listed}. No image of it was recorded, and none "
+            "follows from the changes around it. They are not in this answer; log.evidence() has the changes.",
+            UndeterminedState,
+            stacklevel=stacklevel,
+        )
+
+
+def _holds(at: datetime | None) -> pl.Expr:
+    if at is None:
+        return pl.col("valid_to").is_null()
+    begun = pl.col("valid_from").is_null() | (pl.col("valid_from") <= at)
+    return begun & (pl.col("valid_to").is_null() | (pl.col("valid_to") > at))
