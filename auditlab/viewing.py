@@ -61,10 +61,17 @@ class Viewing:
     __slots__ = ()
 
     def dashboard(
-        self, *, period: str | None = None, top: int = 6, rows: int = 25, documents: bool = True
+        self,
+        *,
+        period: str | None = None,
+        top: int = 6,
+        rows: int = 25,
+        documents: bool = True,
+        mask: Sequence[str] = (),
+        omit: Sequence[str] = (),
     ) -> MarkedView:
         """``auditlab.widgets.dashboard.dashboard``: activity and evidence as pictures; each mark leads to its rows."""
-        view = self._open("dashboard", period=period, top=top, rows=rows, documents=documents)
+        view = self._open("dashboard", period=period, top=top, rows=rows, documents=documents, mask=mask, omit=omit)
         return cast("MarkedView", view)
 
     def explore(
@@ -138,6 +145,28 @@ class Viewing:
             IncompleteLog: the log does not hold whole histories.
         """
         return self._open("aggregate_view", parent=parent, items=items, entity=entity, key=key, cursor=cursor)
+
+    def report(
+        self,
+        path: str | Path | None = None,
+        *,
+        include: Sequence[str] | None = None,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        by: str | None = None,
+        mask: Sequence[str] = (),
+        omit: Sequence[str] = (),
+        rows: int = 500,
+        documents: bool = True,
+        read_from: str | Path | None = None,
+        title: str = "Audit report",
+    ) -> str:
+        """``auditlab.report.report``: one HTML file to hand over, with what was asked, of what, with which digests."""
+        made: str = import_module("auditlab.report").report(
+            self, path, include=include, start=start, end=end, by=by, mask=mask, omit=omit, rows=rows,
+            documents=documents, read_from=read_from, title=title,
+        )  # fmt: skip
+        return made
 
     def _open(self, name: str, **options: object) -> View:
         """The view ``auditlab.widgets.<name>.<name>(log, **options)``."""

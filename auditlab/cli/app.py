@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from auditlab.cli import ask, capture, demo, evidence, join, keep, mark, reconcile, seal, summary
+from auditlab.cli import ask, capture, demo, evidence, join, keep, mark, reconcile, report, seal, summary
 from auditlab.cli.output import warn
 from auditlab.connection import redact
 from auditlab.errors import AuditlabError
@@ -41,6 +41,8 @@ ABOUT = """Exact answers from the change log of a database: states at any time, 
   auditlab evidence SOURCE                                    can this log be trusted?
 
   auditlab reconcile DSN                                      did anything bypass it?
+
+  auditlab report SOURCE -o report.html                       a file for the audit's folder
 
   auditlab archive DSN archive/ && auditlab verify archive/   keep the log, and prove that it is whole
 
@@ -113,7 +115,7 @@ def _flowing(text: str) -> str:
     return "\n\n".join(paragraph.replace("\n", " ") for paragraph in text.split("\n\n"))
 
 
-for group in (demo, capture, mark, summary, ask, join, evidence, reconcile, keep, seal):
+for group in (demo, capture, mark, summary, ask, join, evidence, reconcile, report, keep, seal):
     group.add_to(app)
 for command in app.registered_commands:
     command.help = _flowing(inspect.getdoc(command.callback) or "")

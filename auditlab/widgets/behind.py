@@ -9,6 +9,7 @@ import polars as pl
 
 from auditlab.analytics.activity import SIZES, dated
 from auditlab.cells import plain_text
+from auditlab.widgets.hidden import NOTHING
 from auditlab.widgets.overview import OTHERS
 from auditlab.widgets.picks import collected
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from auditlab.changelog import ChangeLog
+    from auditlab.widgets.hidden import Hidden
     from auditlab.widgets.overview import Overview
 
 __all__ = ["behind", "cells", "deeds"]
@@ -47,7 +49,7 @@ _KEYS = {
 FEW, LONG = 3, 60
 
 
-def behind(log: ChangeLog[Any], shown: Overview, *, limit: int) -> dict[str, Any]:
+def behind(log: ChangeLog[Any], shown: Overview, *, limit: int, hiding: Hidden = NOTHING) -> dict[str, Any]:
     """The first rows behind each mark.
 
     Returns:
@@ -64,7 +66,7 @@ def behind(log: ChangeLog[Any], shown: Overview, *, limit: int) -> dict[str, Any
         places |= {name: found[mark.key] for name, mark in own.items()}
     wanted = sorted({row for rows in places.values() for row in rows})
     rows = done.filter(pl.col("row").is_in(wanted))
-    told = rows.with_columns(deed=pl.Series(deeds(log, rows), dtype=pl.String))
+    told = rows.with_columns(deed=pl.Series(deeds(log, rows, hiding), dtype=pl.String))
     at = {row: place for place, row in enumerate(wanted)}
     marks = {
         name: {"table": "changes", "rows": [at[row] for row in rows], "of": shown.marks[name].changes}
@@ -75,7 +77,7 @@ def behind(log: ChangeLog[Any], shown: Overview, *, limit: int) -> dict[str, Any
         gathered: list[list[str | None]] = []
         for name, frame in _others(log, shown, family):
             first = len(gathered)
-            gathered += cells(frame.head(limit), columns, zone)
+            gathered += cells(hiding.finding(frame.head(limit)), columns, zone)
             marks[name] = {"table": table, "rows": list(range(first, len(gathered))), "of": frame.height}
         tables[table] = {"heads": list(columns.values()), "rows": gathered}
     return {"tables": tables, "marks": marks}
@@ -110,12 +112,13 @@ def _others(log: ChangeLog[Any], shown: Overview, family: str) -> Iterable[tuple
         yield name, edits.filter(pl.col("entity_type") == mark.key[0], pl.col("field") == mark.key[1])
 
 
-def deeds(log: ChangeLog[Any], rows: pl.DataFrame) -> list[str]:
+def deeds(log: ChangeLog[Any], rows: pl.DataFrame, hiding: Hidden = NOTHING) -> list[str]:
     """In words what each change did: its first fields, from what to what; long values are cut, and say so."""
     ids = rows["id"].unique().to_list()
     fields: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
     diffs = collected(log.where(pl.col("id").is_in(ids)).diffs()) if ids else pl.DataFrame()
-    for row in diffs.select("id", "entity_type", "entity_id", "field", "kind", "old", "new").iter_rows() if ids else ():
+    told_of = ("id", "entity_type", "entity_id", "field", "kind", "old", "new")
+    for row in hiding.rows(diffs).select(told_of).iter_rows() if ids else ():
         fields.setdefault(row[:3], []).append(row[3:])
     told = []
     for operation, *key in rows.select("operation", "id", "entity_type", "entity_id").iter_rows():
@@ -125,7 +128,7 @@ def deeds(log: ChangeLog[Any], rows: pl.DataFrame) -> list[str]:
         elif operation == "TRUNCATE":
             told.append("every row of the type was removed")
         else:
-            told.append(_fields(changed) or "no value changed")
+            told.append(_fields(changed) or ("nothing that is shown" if hiding.omitted else "no value changed"))
     return told
 
 

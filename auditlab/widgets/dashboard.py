@@ -8,6 +8,7 @@ import polars as pl
 
 from auditlab.errors import BadOption
 from auditlab.widgets.behind import behind
+from auditlab.widgets.hidden import NOTHING, hidden
 from auditlab.widgets.overview import overview
 from auditlab.widgets.picks import Pick
 from auditlab.widgets.pictures import sheet
@@ -15,7 +16,10 @@ from auditlab.widgets.tables import table
 from auditlab.widgets.view import WidgetView
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from auditlab.changelog import ChangeLog
+    from auditlab.widgets.hidden import Hidden
     from auditlab.widgets.overview import Overview
 
 __all__ = ["Dashboard", "dashboard"]
@@ -32,7 +36,14 @@ FRAME = {
 
 
 def dashboard(
-    log: ChangeLog[Any], *, period: str | None = None, top: int = 6, rows: int = 25, documents: bool = True
+    log: ChangeLog[Any],
+    *,
+    period: str | None = None,
+    top: int = 6,
+    rows: int = 25,
+    documents: bool = True,
+    mask: Sequence[str] = (),
+    omit: Sequence[str] = (),
 ) -> Dashboard:
     """What happened in a log, and what was found about it, as pictures.
 
@@ -45,15 +56,26 @@ def dashboard(
         top: How many entities, fields and users are shown, the most changed and busiest first.
         rows: How many of the rows behind each mark the page holds; ``Dashboard.rows`` has all of them.
         documents: Whether evidence looks into every document.
+        mask: Fields whose values the page does not show.
+        omit: Fields that the page does not tell of.
 
     Raises:
+        UnknownField: ``mask`` or ``omit`` names a field that the log does not have.
         BadOption: no such period, or a number that cannot be.
     """
     if top < 1 or rows < 1:
         raise BadOption(f"top and rows count from 1: {top} and {rows} cannot be.")
-    return Dashboard(log, overview(log, period=period, top=top, documents=documents), rows=rows, options={
-        "period": (period, None), "top": (top, 6), "rows": (rows, 25), "documents": (documents, True),
-    })  # fmt: skip
+    hiding = hidden(log, mask=mask, omit=omit)
+    shown = overview(log, period=period, top=top, documents=documents, hiding=hiding)
+    options: dict[str, tuple[object, object]] = {
+        "period": (period, None),
+        "top": (top, 6),
+        "rows": (rows, 25),
+        "documents": (documents, True),
+        "mask": (tuple(mask), ()),
+        "omit": (tuple(omit), ()),
+    }
+    return Dashboard(log, shown, rows=rows, options=options, hiding=hiding)
 
 
 class Dashboard(WidgetView):
@@ -64,13 +86,20 @@ class Dashboard(WidgetView):
         shown: Its pictures and their marks.
         rows: How many rows behind each mark the page holds.
         options: What it was made with, each with what it is otherwise.
+        hiding: Fields that its page does not show; ``rows`` has them all the same.
     """
 
     scripts = ("pictures", "dashboard")
     styles = ("dashboard",)
 
     def __init__(
-        self, log: ChangeLog[Any], shown: Overview, *, rows: int, options: dict[str, tuple[object, object]]
+        self,
+        log: ChangeLog[Any],
+        shown: Overview,
+        *,
+        rows: int,
+        options: dict[str, tuple[object, object]],
+        hiding: Hidden = NOTHING,
     ) -> None:
         self._log = log
         self._shown = shown
@@ -81,7 +110,8 @@ class Dashboard(WidgetView):
         self._totals = {name: f"{totals[name]:,}" for name in ("changes", "transactions", "entities", "users")}
         self._notes = [
             f"{facts.source}; {facts.coverage}; by {facts.clock}, times are {facts.zone}",
-            *(["No evidence: " + shown.why] if shown.why else []),
+            *(["Findings are not shown here: " + shown.why] if shown.why else []),
+            *hiding.words,
         ]
         data = {
             "totals": self._totals,
@@ -92,7 +122,7 @@ class Dashboard(WidgetView):
                 for one in shown.pictures
             ],
             "marks": {name: {"words": mark.words, "code": mark.pick.code} for name, mark in shown.marks.items()},
-            "behind": behind(log, shown, limit=rows),
+            "behind": behind(log, shown, limit=rows, hiding=hiding),
         }
         types = log.entity_types
         about = ", ".join(types) if len(types) <= 3 else f"{len(types)} entity types"  # noqa: PLR2004 - what fits

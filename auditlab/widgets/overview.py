@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -10,6 +10,7 @@ import polars as pl
 from auditlab.analytics.activity import SIZES, period_ends
 from auditlab.analytics.findings import FINDINGS
 from auditlab.errors import IncompleteLog
+from auditlab.widgets.hidden import NOTHING
 from auditlab.widgets.palette import OPERATIONS
 from auditlab.widgets.picks import Pick
 from auditlab.widgets.pictures import BLUE, Bar, Cell, Lane, Picture, Span, bars, lanes, week
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from auditlab.analytics.activity import Activity
     from auditlab.analytics.evidence import Evidence
     from auditlab.changelog import ChangeLog
+    from auditlab.widgets.hidden import Hidden
 
 __all__ = ["OTHERS", "Mark", "Overview", "overview"]
 
@@ -77,7 +79,9 @@ class Overview:
     why: str
 
 
-def overview(log: ChangeLog[Any], *, period: str | None, top: int, documents: bool) -> Overview:
+def overview(
+    log: ChangeLog[Any], *, period: str | None, top: int, documents: bool, hiding: Hidden = NOTHING
+) -> Overview:
     """The pictures of a log, and the rows behind each mark of them.
 
     Args:
@@ -85,8 +89,11 @@ def overview(log: ChangeLog[Any], *, period: str | None, top: int, documents: bo
         period: hour, day, week, month or year; None for what suits the log's length.
         top: How many entities, fields and users have a bar or a lane of their own.
         documents: Whether evidence looks into every document.
+        hiding: Fields that have no bar.
     """
     activity = log.activity(period=period)
+    shown = ~pl.col("field").is_in(list(hiding.omitted))
+    activity = replace(activity, by_field=activity.by_field.filter(shown))
     evidence, why = None, ""
     try:
         evidence = log.evidence(documents=documents)

@@ -37,6 +37,7 @@ COMMANDS = {
     "partitions",
     "pit-join",
     "reconcile",
+    "report",
     "seal",
     "summary",
     "timeline",

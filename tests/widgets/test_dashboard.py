@@ -112,7 +112,7 @@ def test_users_beyond_the_lanes_share_one_and_no_user_has_its_own(shown):
 
 def test_picked_changes_have_no_evidence_and_the_dashboard_says_why(log):
     view = log.by("ann").dashboard()
-    assert "No evidence: evidence() needs whole histories" in view.to_html()
+    assert "Findings are not shown here: evidence() needs whole histories" in view.to_html()
     assert not any(view.frame["picture"].str.starts_with("Evidence"))
     assert view.frame["changes"].max() <= log.by("ann").changes().lazy().collect().height
 
