@@ -10,6 +10,8 @@ import polars as pl
 
 from auditlab import selectors
 from auditlab.archive import keep
+from auditlab.buckets.answers import asked
+from auditlab.buckets.bucketed import Bucketed
 from auditlab.description import description
 from auditlab.engines import engine as engine_named
 from auditlab.load import reconcile as reconcile_
@@ -17,6 +19,7 @@ from auditlab.reading import renames
 from auditlab.reading import upcasters as upcasters_
 from auditlab.records import records
 from auditlab.schema import CHANGES, EntityChange, LogFacts
+from auditlab.selection import Selected
 from auditlab.temporal import diff
 from auditlab.verbs import Verbs
 from auditlab.viewing import Viewing
@@ -30,7 +33,6 @@ if TYPE_CHECKING:
     from auditlab.clock import Moment
     from auditlab.reading.renames import Names
     from auditlab.reading.upcasters import Upcasters
-    from auditlab.selection import Selected
     from auditlab.selectors import Marks
     from auditlab.temporal.pit import Spine
 
@@ -78,13 +80,16 @@ class ChangeLog(Verbs[F], Viewing):
         """
         rows = [
             (shape.entity_type, column.name, str(column.typed.dtype), column.kind, column.note)
-            for shape in self._selected.shapes()
+            for shape in _some(self._selected).shapes()
             for column in shape.columns
         ]
         names = ("entity_type", "field", "dtype", "kind", "note")
         return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
 
     def __len__(self) -> int:
+        recorded = self._selected.recorded
+        if isinstance(recorded, Bucketed):
+            return sum(len(rows) for _, rows in asked(recorded, self._selected, Selected.changes))
         return self._selected.changes().height
 
     def __iter__(self) -> Iterator[EntityChange]:
@@ -161,6 +166,12 @@ class ChangeLog(Verbs[F], Viewing):
 
     def _of(self, selected: Selected) -> ChangeLog[F]:
         return ChangeLog(selected, lazy=self._lazy)
+
+
+def _some(selected: Selected) -> Selected:
+    """The selection of a log, or of the first part of one that is dealt out: all have the same fields."""
+    recorded = selected.recorded
+    return replace(selected, recorded=next(recorded.parts())) if isinstance(recorded, Bucketed) else selected
 
 
 def pit_join(

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from auditlab.buckets.answers import asked
+from auditlab.buckets.bucketed import Bucketed
 from auditlab.printable import printable
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from auditlab.schema import LogFacts
     from auditlab.selection import Selected
 
@@ -16,17 +20,15 @@ __all__ = ["description"]
 def description(selected: Selected) -> list[tuple[str, str]]:
     """What is held, as pairs of a name and words: types, coverage, clock, source, and what limits the answers."""
     recorded = selected.recorded
-    rows, facts = selected.changes(), recorded.facts
-    per_type = {name: group for (name,), group in rows.group_by("entity_type")}
-    entities = {name: group["entity_id"].drop_nulls().n_unique() for name, group in per_type.items()}
+    facts, (per_type, users) = recorded.facts, _tally(selected)
     types = [
-        f"{name} ({_counted(len(per_type[name]), 'change')}, {_counted(entities[name], 'entity', 'entities')})"
+        f"{name} ({_counted(per_type[name][0], 'change')}, {_counted(per_type[name][1], 'entity', 'entities')})"
         for name in selected.entity_types
         if name in per_type
     ]
-    users = rows["changed_by"].drop_nulls().n_unique()
+    changes = sum(count for count, _ in per_type.values())
     shown = [
-        ("ChangeLog", f"{_counted(len(rows), 'change')} by {_counted(users, 'user')}"),
+        ("ChangeLog", f"{_counted(changes, 'change')} by {_counted(len(users), 'user')}"),
         ("types", ", ".join(types) or "none"),
         ("coverage", str(facts.coverage)),
         ("clock", f"{_clock(facts)}naive times are {facts.zone}"),
@@ -49,6 +51,28 @@ def description(selected: Selected) -> list[tuple[str, str]]:
     if recorded.malformed is not None and len(recorded.malformed):
         shown.append(("malformed", f"{_counted(len(recorded.malformed), 'row')} set apart"))
     return [(name, printable(words)) for name, words in shown]
+
+
+def _tally(selected: Selected) -> tuple[dict[str, tuple[int, int]], set[str]]:
+    """The selected changes and their entities by type, and the users; a log that is dealt out is counted by part."""
+    recorded = selected.recorded
+    if isinstance(recorded, Bucketed):
+        frames = (rows for _, rows in asked(recorded, selected, _narrow))
+    else:
+        frames = (rows for rows in (_narrow(selected),))
+    per_type: dict[str, tuple[int, int]] = {}
+    users: set[str] = set()
+    for rows in frames:
+        for (name,), group in rows.group_by("entity_type"):
+            known = per_type.get(str(name), (0, 0))
+            entities = group["entity_id"].drop_nulls().n_unique()  # each is in one part alone
+            per_type[str(name)] = known[0] + len(group), known[1] + entities
+        users.update(rows["changed_by"].drop_nulls().unique())
+    return per_type, users
+
+
+def _narrow(selected: Selected) -> pl.DataFrame:
+    return selected.changes().select("entity_type", "entity_id", "changed_by")
 
 
 def _clock(facts: LogFacts) -> str:

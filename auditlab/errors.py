@@ -16,7 +16,8 @@ Each is also the built-in that fits it, so ``except LookupError`` works too::
     │   └── UpcastError                     documents that the upcasters cannot bring to the current version
     ├── NoData (LookupError)                outside the log's coverage
     ├── IncompleteLog (ValueError)          the log does not hold what the question needs
-    ├── LogTooLarge (MemoryError)           a load that would not fit in memory
+    ├── LogTooLarge (MemoryError)           a load or a question that would not fit in memory
+    ├── SpillFailed (OSError)               the temporary folder refuses what does not fit in memory
     ├── BadOption (ValueError)              options that do not go together
     ├── BadMark (ValueError)                no mark, or no transaction snapshot of a primary
     │   └── MarkMismatch                    a mark of another system or timeline than the log's
@@ -45,8 +46,9 @@ and warnings, for answers that are not the whole truth::
 
     IncompletePopulation (UserWarning)      rows may be that the log never saw
     UnlinkedKeys (UserWarning)              keys were changed, and how the log does not tell
-    UncertainTime (UserWarning)             what was committed by then is not known of every change
-    UndeterminedState (UserWarning)         images are missing, and nothing tells what they showed
+    EntitiesInDoubt (UserWarning)           an answer leaves something open of some entities
+    ├── UncertainTime                       what was committed by then is not known of every change
+    └── UndeterminedState                   images are missing, and nothing tells what they showed
 """
 
 from __future__ import annotations
@@ -65,6 +67,7 @@ __all__ = [
     "ConnectionFailed",
     "CursorMismatch",
     "DatabaseError",
+    "EntitiesInDoubt",
     "IncompleteLog",
     "IncompletePopulation",
     "IncompleteRead",
@@ -82,6 +85,7 @@ __all__ = [
     "SchemaMismatch",
     "SnapshotTooDeep",
     "SnapshotTooLarge",
+    "SpillFailed",
     "SystemMismatch",
     "UncertainTime",
     "UndeterminedState",
@@ -154,7 +158,11 @@ class IncompleteLog(AuditlabError, ValueError):
 
 
 class LogTooLarge(AuditlabError, MemoryError):
-    """A load would take more memory than there is; the message says how much and what to do instead."""
+    """A load or a question would take more memory than it may; the message says how much and what to do instead."""
+
+
+class SpillFailed(AuditlabError, OSError):
+    """The temporary folder, in which a log larger than memory is dealt out, cannot be used, or is full."""
 
 
 class BadOption(AuditlabError, ValueError):
@@ -257,9 +265,30 @@ class UnlinkedKeys(UserWarning):
     """Primary keys were changed, and the log does not tell for certain which row had which key from then on."""
 
 
-class UncertainTime(UserWarning):
+class EntitiesInDoubt(UserWarning):
+    """How many entities an answer leaves something open of.
+
+    Args:
+        before: The words before the counts.
+        counts: How many entities, by type.
+        after: The words behind them.
+    """
+
+    def __init__(self, before: str, counts: dict[str, int], after: str) -> None:
+        self.before, self.counts, self.after = before, counts, after
+        listed = ", ".join(f"{count:,} of {name}" for name, count in counts.items())
+        super().__init__(f"{before}: {listed}. {after}")
+
+    def and_also(self, other: EntitiesInDoubt) -> EntitiesInDoubt:
+        """The same of other entities, too."""
+        names = sorted({*self.counts, *other.counts})
+        both = {name: self.counts.get(name, 0) + other.counts.get(name, 0) for name in names}
+        return type(self)(self.before, both, self.after)
+
+
+class UncertainTime(EntitiesInDoubt):
     """At that time transactions may have been at work whose changes the answer has, or lacks, without a flag."""
 
 
-class UndeterminedState(UserWarning):
+class UndeterminedState(EntitiesInDoubt):
     """Images are missing from the log, and neither the changes around them nor lists of changed fields tell them."""

@@ -14,9 +14,9 @@ from auditlab.keys import entity_uuid
 from auditlab.values import recorded_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["Image", "KeyFields", "OldKey", "shows_key"]
+__all__ = ["Image", "KeyFields", "OldKey", "key_sample", "shows_key"]
 
 USUAL = "id"
 """The column that a log's trigger takes for the key where nothing else says which it is."""
@@ -42,23 +42,29 @@ class KeyFields:
 
     Args:
         entity_type: Its name.
-        own: The type's changes: entity_id and after_snapshot.
+        sample: Some of its after images, as :func:`key_sample` gives them.
+        own: Gives the type's changes, in one frame or in several: id, entity_id and after_snapshot.
         primary: The columns of its primary key, where the source's catalog told them.
     """
 
-    def __init__(self, entity_type: str, own: pl.DataFrame, primary: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        entity_type: str,
+        sample: pl.DataFrame,
+        own: Callable[[], Iterable[pl.DataFrame]],
+        primary: tuple[str, ...] = (),
+    ) -> None:
         self.entity_type = entity_type
         self.primary = primary
+        self._sample = sample
         self._own = own
-        self._ids: set[str] | None = None
         self._holds: dict[str, bool] = {}
 
     def usual(self) -> str | None:
         """The field whose unchanged value alone shows that the key did not change; None where there is no such one."""
         if len(self.primary) == 1:
             return self.primary[0]
-        sample = self._own.filter(pl.col("after_snapshot").is_not_null())
-        sample = sample.gather_every(max(1, len(sample) // SAMPLE)).select("entity_id", "after_snapshot")
+        sample = self._sample.select("entity_id", "after_snapshot")
         held: set[str] | None = None
         for entity_id, text in sample.iter_rows():
             fields = holding(_fields(text), entity_id)
@@ -111,18 +117,37 @@ class KeyFields:
     def _supported(self, name: str) -> bool:
         """Whether no after image that has the field holds anything but the entity's id in it."""
         if name not in self._holds:
-            images = self._own.filter(pl.col("after_snapshot").is_not_null())
-            rest = images.filter(~shows_key("after_snapshot", name))
-            others = rest.select("entity_id", "after_snapshot").iter_rows()
-            texts = ((entity_id, _fields(text).get(name)) for entity_id, text in others)
-            self._holds[name] = all(raw is None or recorded_text(raw) == entity_id for entity_id, raw in texts)
+            self._holds[name] = all(_holds(own, name) for own in self._own())
         return self._holds[name]
 
     def _several(self, old: str) -> bool:
         """Whether the log has more than one entity to tell the key from, or has the old one itself."""
-        if self._ids is None:
-            self._ids = set(self._own["entity_id"].drop_nulls().unique())
-        return len(self._ids) > 1 or old in self._ids
+        first: str | None = None
+        for own in self._own():
+            ids = own["entity_id"].drop_nulls()
+            if len(ids):
+                first = ids[0] if first is None else first
+                if (ids != first).any() or first == old:
+                    return True
+        return False
+
+
+def key_sample(own: pl.DataFrame) -> pl.DataFrame:
+    """Some after images of a type's changes (id, entity_id and after_snapshot).
+
+    They are those whose ids have the least hashes: the sample of samples is the sample of the whole.
+    """
+    images = own.lazy().filter(pl.col("after_snapshot").is_not_null())
+    return images.select("id", "entity_id", "after_snapshot").bottom_k(SAMPLE, by=pl.col("id").hash()).collect()
+
+
+def _holds(own: pl.DataFrame, name: str) -> bool:
+    """Whether no after image that has the field holds anything but the entity's id in it."""
+    images = own.filter(pl.col("after_snapshot").is_not_null())
+    rest = images.filter(~shows_key("after_snapshot", name))
+    others = rest.select("entity_id", "after_snapshot").iter_rows()
+    texts = ((entity_id, _fields(text).get(name)) for entity_id, text in others)
+    return all(raw is None or recorded_text(raw) == entity_id for entity_id, raw in texts)
 
 
 def shows_key(image: str, name: str) -> pl.Expr:

@@ -6,8 +6,9 @@ import polars as pl
 
 from auditlab.completion import told_fields
 from auditlab.errors import MalformedChange
+from auditlab.schema import CHANGES
 
-__all__ = ["KINDS", "split"]
+__all__ = ["COPY", "KINDS", "refuse", "split"]
 
 _SHOWN = 5
 
@@ -62,7 +63,7 @@ def split(changes: pl.DataFrame, *, strict: bool, whole: bool = True) -> tuple[p
     if aside.is_empty():
         return changes, pl.concat([aside, copies])
     if strict:
-        raise MalformedChange(_told(aside))
+        refuse(aside)
     return judged.filter(pl.col("kind").is_null()).drop("kind"), pl.concat([aside, copies])
 
 
@@ -89,6 +90,13 @@ def _untold(changes: pl.DataFrame) -> pl.Series | pl.Expr:
     return pl.int_range(len(changes), dtype=pl.UInt32, eager=True).is_in(left["row"].implode())
 
 
+def refuse(aside: pl.DataFrame) -> None:
+    """Raise ``MalformedChange`` for rows with their ``kind``, unless there are none but copies."""
+    faults = aside.filter(pl.col("kind") != COPY)
+    if len(faults):
+        raise MalformedChange(_told(faults))
+
+
 def _without_copies(changes: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The rows without those that say once more, in every column, what another row of the same id says; and those.
 
@@ -96,7 +104,7 @@ def _without_copies(changes: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """
     numbered = changes.with_row_index("__row")
     repeated = numbered.filter(pl.col("id").is_duplicated())
-    copies = repeated.filter(~pl.struct(changes.columns).is_first_distinct())
+    copies = repeated.filter(~pl.struct(*CHANGES).is_first_distinct())
     told = copies.select(pl.lit(COPY).alias("kind"), *changes.columns)
     if copies.is_empty():
         return changes, told

@@ -20,7 +20,7 @@ from auditlab.rekeys import LINKS, rekeys
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Sequence", "sequence"]
+__all__ = ["Sequence", "numbered", "sequence"]
 
 SLOTS = 2**32
 """More than the rows of any frame: two numbers below it go into one UInt64."""
@@ -65,7 +65,7 @@ def sequence(
             the column ``row`` of ``changes``. Without it, they are looked for.
     """
     by_id = changes.sort("id", maintain_order=True)
-    rows = _rows(by_id, clock)
+    rows = numbered(by_id, clock)
     links = rekeys(by_id, rows, keys or {}) if links is None else _within(links, by_id)
     told = links.with_row_index("link").filter("linked")
     if told.is_empty():
@@ -114,7 +114,7 @@ def _within(links: pl.DataFrame, by_id: pl.DataFrame) -> pl.DataFrame:
     return links.rename({"left_slot": "left", "came_slot": "came"}).select(*LINKS)
 
 
-def _rows(by_id: pl.DataFrame, clock: str) -> pl.DataFrame:
+def numbered(by_id: pl.DataFrame, clock: str) -> pl.DataFrame:
     """The narrow columns that order needs, by entity and id; ``epoch`` counts the TRUNCATEs up to a row."""
     truncates = (pl.col("operation") == "TRUNCATE").cast(pl.UInt32).cum_sum().over("entity_type")
     truncated = (by_id["operation"] == "TRUNCATE").any()

@@ -16,6 +16,7 @@ from auditlab.schema import CHANGES, LogFacts, check_columns
 from auditlab.shape import Shape
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from auditlab.documents import Documents, Split
@@ -146,6 +147,22 @@ class Recorded:
         return self.sequence.changes.with_row_index("position")
 
     @cached_property
+    def echoes(self) -> pl.Series:
+        """Positions (UInt32) of rows of which another part of the log tells: of a part, the TRUNCATEs that all have."""
+        return pl.Series("position", [], dtype=pl.UInt32)
+
+    @cached_property
+    def struck(self) -> pl.Series:
+        """Positions (UInt32) of TRUNCATEs that are known to have ended an entity, be it in another part of the log."""
+        return self.echoes
+
+    @cached_property
+    def id_span(self) -> tuple[int, int] | None:
+        """The least and the largest id; None of a log without changes."""
+        ids = self._rows["id"]
+        return (ids[0], ids[-1]) if len(ids) else None
+
+    @cached_property
     def begun(self) -> dict[str, datetime]:
         """Of entity types whose log begins with a baseline: when. What was there before is not in the log."""
         steps = self.sequence.steps
@@ -207,6 +224,12 @@ class Recorded:
         told = self._keys_changed.filter(~pl.col("linked") | ~pl.col("certain")).drop("linked", "certain")
         whole = pl.col("how") == "images" if self.facts.filters else pl.lit(value=True)
         return told.filter(whole & ~self.changes["baseline"].gather(told["position"]))
+
+    def known_id(self, entity_type: str, candidates: Iterable[str]) -> str | None:
+        """The first of the candidates that is, or once was, the id of an entity of the type."""
+        own = pl.col("entity_type") == entity_type
+        ids = pl.concat([self.changes.filter(own)["entity_id"], self.key_changes.filter(own)["old"]])
+        return next((candidate for candidate in candidates if (ids == candidate).any()), None)
 
     @cached_property
     def _keys_changed(self) -> pl.DataFrame:
@@ -289,7 +312,7 @@ class Recorded:
         )
         own = own.join(local, on="row", how="left", maintain_order="left").drop("row").rename({"at": "row"})
         steps = sequence.steps.filter(pl.col("entity_type") == entity_type)
-        return Shape(entity_type, own, steps, documents_, sequence.unordered)
+        return Shape(entity_type, own, steps, documents_, sequence.unordered, self.struck)
 
     def _split(self, entity_type: str) -> Documents:
         if entity_type not in self.entity_types:

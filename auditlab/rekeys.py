@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from auditlab.keyfields import KeyFields, shows_key
+from auditlab.keyfields import KeyFields, key_sample, shows_key
 from auditlab.values import recorded_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-__all__ = ["LINKS", "partition", "rekeys"]
+__all__ = ["LINKS", "TOLD", "by_images", "image_suspects", "key_images", "links_of", "partition", "rekeys", "told_rows"]
 
 LINKS: dict[str, pl.DataType] = {
     "left": pl.UInt32(),
@@ -58,14 +58,43 @@ def rekeys(by_id: pl.DataFrame, rows: pl.DataFrame, keys: Mapping[str, tuple[str
         rows: entity, slot and operation of each, by entity and slot.
         keys: entity type -> the columns of its primary key, where the source's catalog told them.
     """
-    ours = by_id.lazy().select("operation", "metadata").with_row_index("slot")
-    told = ours.filter(pl.col("operation").is_in(["INSERT", "DELETE"]) & pl.col("metadata").is_not_null()).collect()
-    parts = [_by_images(by_id, rows, keys), _by_metadata(by_id, told), _by_partition(by_id, told)]
-    return pl.concat([pl.DataFrame(schema=LINKS), *(part for part in parts if part is not None)]).sort("came", "left")
+
+    def fields(entity_type: str) -> KeyFields:
+        own = key_images(by_id, entity_type)
+        return KeyFields(entity_type, key_sample(own), lambda: [own], keys.get(entity_type, ()))
+
+    return links_of(by_images(image_suspects(by_id, rows), fields), told_rows(by_id))
 
 
-def _by_images(by_id: pl.DataFrame, rows: pl.DataFrame, keys: Mapping[str, tuple[str, ...]]) -> pl.DataFrame | None:
-    """UPDATEs whose before image has another key: none of them begins where the change before it in its entity ends."""
+def links_of(told_by_images: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
+    """``LINKS``' columns, by ``came``: those that images tell, and those that ``TOLD`` rows do."""
+    parts = [told_by_images, _by_metadata(told), _by_partition(told)]
+    return pl.concat([part for part in parts if part is not None]).sort("came", "left")
+
+
+TOLD = ("slot", "operation", "metadata", "entity_type", "entity_id", "transaction_id", "partition")
+"""What is looked at of the INSERTs and DELETEs whose metadata may tell a change of a key, by ``slot``."""
+
+
+def told_rows(by_id: pl.DataFrame) -> pl.DataFrame:
+    """``TOLD``'s columns of the rows whose metadata may tell a change of a key."""
+    halves = pl.col("operation").is_in(["INSERT", "DELETE"]) & pl.col("metadata").is_not_null()
+    return by_id.lazy().select(*TOLD[1:]).with_row_index("slot").filter(halves).collect()
+
+
+def key_images(by_id: pl.DataFrame, entity_type: str) -> pl.DataFrame:
+    """What tells the key's fields of a type: id, entity_id and after_snapshot of its changes."""
+    own = by_id.lazy().filter(pl.col("entity_type") == entity_type)
+    return own.select("id", "entity_id", "after_snapshot").collect()
+
+
+def image_suspects(by_id: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    """UPDATEs that do not begin where the change before them in their entity ends: slot and what their images tell.
+
+    Args:
+        by_id: The canonical columns by id; a row's number is its slot.
+        rows: entity, slot and operation of each, by entity and slot.
+    """
     same = pl.col("entity") == pl.col("entity").shift()
     updates = rows.select("slot", "operation", previous=pl.when(same).then(pl.col("slot").shift())).filter(
         pl.col("operation") == "UPDATE"
@@ -75,34 +104,35 @@ def _by_images(by_id: pl.DataFrame, rows: pl.DataFrame, keys: Mapping[str, tuple
     slots = updates["slot"].filter(differs).sort()
     columns = ("entity_type", "entity_id", "before_snapshot", "after_snapshot", "metadata")
     suspects = by_id.select(columns)[slots].with_columns(slots.alias("slot"))
-    suspects = suspects.filter(pl.col("before_snapshot").is_not_null() & pl.col("after_snapshot").is_not_null())
+    return suspects.filter(pl.col("before_snapshot").is_not_null() & pl.col("after_snapshot").is_not_null())
+
+
+def by_images(suspects: pl.DataFrame, fields_of: Callable[[str], KeyFields]) -> pl.DataFrame:
+    """``LINKS``' columns of the suspects whose before image has another key, in their order."""
     found = []
     for (name,), group in suspects.group_by("entity_type", maintain_order=True):
         entity_type = str(name)
-        own = by_id.lazy().filter(pl.col("entity_type") == entity_type)
-        fields = KeyFields(entity_type, own.select("entity_id", "after_snapshot").collect(), keys.get(entity_type, ()))
+        fields = fields_of(entity_type)
         usual = fields.usual()
         if usual is not None:
             group = group.filter(~shows_key("before_snapshot", usual))  # noqa: PLW2901 - fewer of the same
-        for slot, new, *images in group.select("slot", *columns[1:]).iter_rows():
-            old = fields.before(new, *images)
+        images = ("slot", "entity_id", "before_snapshot", "after_snapshot", "metadata")
+        for slot, new, *told in group.select(images).iter_rows():
+            old = fields.before(new, *told)
             if old is not None:
                 found.append((slot, slot, entity_type, old.entity_id, new, "images", old.told))
-    return pl.DataFrame(found, schema=LINKS, orient="row") if found else None
+    return pl.DataFrame(found, schema=LINKS, orient="row")
 
 
-def _by_metadata(by_id: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame | None:
+def _by_metadata(told: pl.DataFrame) -> pl.DataFrame | None:
     """DELETEs and INSERTs that our capture linked; of several alike in a transaction the first goes with the first."""
     told = told.filter(pl.col("metadata").str.contains('"rekeyed_', literal=True))
     if told.is_empty():
         return None
-    facts = by_id.select("entity_type", "entity_id", "transaction_id")[told["slot"]]
     sides = []
     for operation, word in (("DELETE", "rekeyed_to"), ("INSERT", "rekeyed_from")):
-        side = (
-            told.hstack(facts)
-            .with_columns(other=_word(word))
-            .filter((pl.col("operation") == operation) & pl.col("other").is_not_null())
+        side = told.with_columns(other=_word(word)).filter(
+            (pl.col("operation") == operation) & pl.col("other").is_not_null()
         )
         ids = ("entity_id", "other") if operation == "DELETE" else ("other", "entity_id")
         sides.append(side.select("slot", "entity_type", "transaction_id", old=ids[0], new=ids[1]))
@@ -120,18 +150,15 @@ def _by_metadata(by_id: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame | None
     )
 
 
-def _by_partition(by_id: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame | None:
+def _by_partition(told: pl.DataFrame) -> pl.DataFrame | None:
     """Rows that left a partition and came to another under a key that differs in one column, as such moves do.
 
     PostgreSQL fires the DELETE and the INSERT of a row that moves one right after the other.
     """
     if not told["metadata"].str.contains('"partition"', literal=True).any():
         return None
-    facts = by_id.select("entity_type", "entity_id", "transaction_id", "partition")
-    placed = (
-        told.hstack(facts[told["slot"]])
-        .with_columns(place=partition())
-        .filter(pl.col("place").is_not_null() & pl.col("transaction_id").is_not_null())
+    placed = told.with_columns(place=partition()).filter(
+        pl.col("place").is_not_null() & pl.col("transaction_id").is_not_null()
     )
     placed = placed.sort("entity_type", "transaction_id", "slot")
     same = pl.all_horizontal(pl.col(name) == pl.col(name).shift() for name in ("entity_type", "transaction_id"))

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from auditlab.recorded import Recorded
     from auditlab.shape import Shape
 
-__all__ = ["Selected", "whole_number"]
+__all__ = ["PLACE", "Selected", "whole_number"]
+
+PLACE = "\x00place"
+"""The column in which a ``placed`` answer says where its rows stand; no field is called so."""
 
 
 def whole_number(option: str, value: object) -> None:
@@ -40,6 +43,8 @@ class Selected:
         words: The picks in words, for messages.
         code: The picks as the calls that make them again (``...`` where a call cannot be told).
         engine: What computes the answers.
+        placed: Whether answers in the log's order say in ``PLACE`` at which position each row stands, for one who
+            puts together the answers of several parts of a log.
     """
 
     recorded: Recorded
@@ -49,6 +54,7 @@ class Selected:
     words: tuple[str, ...] = ()
     code: tuple[str, ...] = ()
     engine: Engine = field(default_factory=PolarsEngine)
+    placed: bool = False
 
     def as_recorded(self) -> Selected:
         """The same selection of the log as it was recorded, without renames and upcasters."""
@@ -60,6 +66,10 @@ class Selected:
 
     def changes(self) -> pl.DataFrame:
         """The selected changes: canonical columns and ``position``, in the log's order; no baseline rows."""
+        rows, echoes = self._picked(), self.recorded.echoes
+        return rows.filter(~pl.col("position").is_in(echoes.implode())) if len(echoes) else rows
+
+    def _picked(self) -> pl.DataFrame:
         rows = self.recorded.changes.filter(~pl.col("baseline")).drop("baseline", "row")
         if self.entity_types != self.recorded.entity_types:
             rows = rows.filter(pl.col("entity_type").is_in(self.entity_types))
@@ -68,11 +78,15 @@ class Selected:
             rows = rows.filter((pl.col("entity_id") == self.entity_id) | truncated)
         return rows.filter(*self.picks) if self.picks else rows
 
+    def in_order(self, rows: pl.DataFrame, position: pl.Series) -> pl.DataFrame:
+        """An answer in the log's order, from its rows and the positions that they stand at (UInt32, sorted)."""
+        return rows.with_columns(position.alias(PLACE)) if self.placed else rows
+
     def of_picked(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Rows of ``frame`` (with ``position``) that belong to selected changes."""
         if not self.picks and not self.recorded.changes["baseline"].any():
             return frame
-        return frame.join(self.changes().select("position"), on="position", how="semi", maintain_order="left")
+        return frame.join(self._picked().select("position"), on="position", how="semi", maintain_order="left")
 
     def require_states(self, verb: str) -> None:
         """Raise ``IncompleteLog`` where states cannot be told from what is selected or loaded."""

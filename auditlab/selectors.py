@@ -87,11 +87,8 @@ def known(selected: Selected, entity_types: Iterable[str], key: object) -> list[
 
 def entity_id(selected: Selected, entity_type: str, key: object) -> str | None:
     """The entity id that an id or a primary key names in one type; None where the log has no change of it."""
-    recorded, own = selected.recorded, pl.col("entity_type") == entity_type
-    ids = pl.concat([recorded.changes.filter(own)["entity_id"], recorded.key_changes.filter(own)["old"]])
     candidates = [] if isinstance(key, dict) else [str(key)]
-    candidates.append(str(entity_uuid(entity_type, key)))
-    return next((candidate for candidate in candidates if (ids == candidate).any()), None)
+    return selected.recorded.known_id(entity_type, [*candidates, str(entity_uuid(entity_type, key))])
 
 
 def with_marks(selected: Selected, marks: Marks, *, visible_within: float | None = None) -> Selected:

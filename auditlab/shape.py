@@ -51,10 +51,17 @@ class Shape:
         steps: The type's part of :class:`auditlab.order.Sequence` ``.steps``.
         documents: The type's distinct documents.
         unordered: Positions whose order is ambiguous.
+        struck: Positions of TRUNCATEs that ended an entity, if not one of these.
     """
 
     def __init__(
-        self, entity_type: str, changes: pl.DataFrame, steps: pl.DataFrame, documents: Documents, unordered: pl.Series
+        self,
+        entity_type: str,
+        changes: pl.DataFrame,
+        steps: pl.DataFrame,
+        documents: Documents,
+        unordered: pl.Series,
+        struck: pl.Series,
     ) -> None:
         self.entity_type = entity_type
         self.documents = documents
@@ -63,6 +70,7 @@ class Shape:
         self._truncates = changes.filter(pl.col("operation") == "TRUNCATE")
         self._truncated: int | None = self._truncates["position"].min()  # type: ignore[assignment]  # whole numbers
         self._unordered = unordered
+        self._struck = struck
         self._knowledge: dict[tuple[int | None, str], Knowledge] = {}
 
     @cached_property
@@ -172,8 +180,10 @@ class Shape:
             "position", "changed_at", "changed_by", "operation", pl.lit(self.entity_type).alias("entity_type"),
             "entity_id", "id", "transaction_id", "effective", "ends", "turn", "link",
         ]  # fmt: skip
-        idle = self._truncates.with_columns(effective=pl.col("changed_at"), ends=pl.lit(value=True)).join(
-            self._steps, on="position", how="anti"
+        idle = (
+            self._truncates.filter(~pl.col("position").is_in(self._struck.implode()))
+            .with_columns(effective=pl.col("changed_at"), ends=pl.lit(value=True))
+            .join(self._steps, on="position", how="anti")
         )
         idle = idle.with_columns(turn="position", link=pl.lit(None, dtype=pl.UInt32))
         return pl.concat([self._steps.select(seen), idle.select(seen)]).sort("position", maintain_order=True)

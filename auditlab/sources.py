@@ -7,9 +7,12 @@ from inspect import signature
 from typing import TYPE_CHECKING, ParamSpec
 
 from auditlab.archive import read as archive_read
+from auditlab.buckets.bucketed import AMPLIFIED, Bucketed, Rows
+from auditlab.buckets.room import memory_bytes
 from auditlab.changelog import ChangeLog
 from auditlab.engines import DuckDBEngine
 from auditlab.load import arrow, postgres, text
+from auditlab.load.estimate import available_memory
 from auditlab.recorded import Recorded
 from auditlab.selection import Selected
 
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["from_arrow", "read_csv", "read_jsonl", "read_parquet", "read_postgres", "scan_archive"]
 
 P = ParamSpec("P")
+
+LEAST = 1_000
+"""Bytes that a change takes at the least while it is asked about: where all of them fit, nothing is to be measured."""
 
 
 def _opens(load: Callable[P, Loaded]) -> Callable[P, ChangeLog[pl.DataFrame]]:
@@ -48,7 +54,11 @@ read_postgres = _opens(postgres.read_postgres)
 
 
 def scan_archive(
-    folder: str | Path, *, entity_types: str | Sequence[str] | None = None, strict: bool = True
+    folder: str | Path,
+    *,
+    entity_types: str | Sequence[str] | None = None,
+    strict: bool = True,
+    memory: str | int | None = None,
 ) -> ChangeLog[pl.LazyFrame]:
     """The log in an archive: proven whole now, read at the first question, answered by DuckDB as lazy frames.
 
@@ -59,8 +69,13 @@ def scan_archive(
         entity_types: One or several entity types, to prove and read only the files that hold those; None for all.
         strict: Whether rows that are no changes are an error when they are read; else they are set apart in
             ``malformed``.
+        memory: How much a question may take: bytes, or e.g. ``"1GB"``; half of what is free if None. A log that takes
+            more is dealt out by entity, once, into a private folder under the system's temporary one (``TMPDIR``), and
+            asked bucket by bucket; the answers are the same. What can only be answered from all changes at once raises
+            ``LogTooLarge`` then.
 
     Raises:
+        BadOption: ``memory`` is no size.
         NotAnArchive: the folder holds no archive.
         ArchiveCorrupt: a file or manifest differs from what was written, is short or missing; nothing is read.
         ArchiveError: a newer auditlab wrote it, or it cannot be read.
@@ -68,5 +83,13 @@ def scan_archive(
     """
     scanned = archive_read.scan_archive(folder, entity_types=entity_types)
     types = tuple(sorted([entity_types] if isinstance(entity_types, str) else entity_types or scanned.entity_types))
-    recorded = Recorded(scanned.changes, scanned.facts, baseline=scanned.baseline, entity_types=types, strict=strict)
+    room = memory_bytes(memory, free=available_memory())
+    recorded: Recorded
+    if scanned.rows * LEAST > room and scanned.size() * AMPLIFIED > room:
+        rows = Rows(scanned.batches, scanned.rows, scanned.size())
+        recorded = Bucketed(rows, scanned.facts, entity_types=types, room=room, strict=strict)
+    else:
+        recorded = Recorded(
+            scanned.changes, scanned.facts, baseline=scanned.baseline, entity_types=types, strict=strict
+        )
     return ChangeLog(Selected(recorded, recorded.entity_types, engine=DuckDBEngine()), lazy=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, Literal, TypeVar, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
 import polars as pl
 
@@ -12,6 +13,8 @@ from auditlab.analytics import activity as activity_
 from auditlab.analytics import drift as drift_
 from auditlab.analytics import evidence as evidence_
 from auditlab.analytics import summary as summary_
+from auditlab.buckets.answers import Order, answered, joined
+from auditlab.buckets.bucketed import Bucketed
 from auditlab.errors import BadOption, UnknownEntity
 from auditlab.lazy import lazy
 from auditlab.load import reconcile as reconcile_
@@ -24,9 +27,10 @@ from auditlab.temporal import key_changes as key_changes_
 from auditlab.temporal import replay as replay_
 from auditlab.temporal import timeline as timeline_
 from auditlab.temporal import why_not as why_not_
+from auditlab.temporal.spine import spine_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from auditlab.analytics.reconciliation import Reconciliation
     from auditlab.clock import Moment
@@ -92,7 +96,7 @@ class Verbs(Generic[F]):
 
     def changes(self) -> F:
         """:func:`auditlab.temporal.diff.changes`: the selected changes as recorded."""
-        return self._out(diff.changes(self._selected))
+        return self._told(diff.changes, self._selected, Order.LOG)
 
     def as_of(
         self,
@@ -104,11 +108,12 @@ class Verbs(Generic[F]):
         snapshot: str | None = None,
     ) -> F:
         """:func:`auditlab.temporal.asof.as_of`: the state of every live entity at an instant; else the latest."""
-        return self._out(asof.as_of(self._selected, at, id=id, transaction=transaction, mark=mark, snapshot=snapshot))
+        verb = partial(asof.as_of, at=at, id=id, transaction=transaction, mark=mark, snapshot=snapshot)
+        return self._told(verb, self._selected, Order.ENTITY)
 
     def doubtful(self, at: Moment) -> F:
         """:func:`auditlab.temporal.doubt.doubtful`: the changes that may not have been visible at an instant."""
-        return self._out(doubt.doubtful(self._selected, at))
+        return self._told(partial(doubt.doubtful, at=at), self._selected, Order.ENTITY)
 
     def marks(self) -> F:
         """:func:`auditlab.marks.frame`: the saved moments beside the log, in their order."""
@@ -116,7 +121,7 @@ class Verbs(Generic[F]):
 
     def history(self, entity: object = None) -> F:
         """:func:`auditlab.temporal.history.history`: every version, with the time that it held."""
-        return self._out(history_.history(self._about(entity)))
+        return self._told(history_.history, self._about(entity), Order.ENTITY)
 
     def diffs(
         self,
@@ -128,9 +133,8 @@ class Verbs(Generic[F]):
         list_keys: Mapping[str, str] | None = None,
     ) -> F:
         """:func:`auditlab.temporal.diff.diffs`: what each change did, one row a changed field, or part of one."""
-        return self._out(
-            diff.diffs(self._about(entity), paths=paths, ignore=ignore, tolerance=tolerance, list_keys=list_keys)
-        )
+        verb = partial(diff.diffs, paths=paths, ignore=ignore, tolerance=tolerance, list_keys=list_keys)
+        return self._told(verb, self._about(entity), Order.LOG)
 
     def compare(
         self,
@@ -144,15 +148,15 @@ class Verbs(Generic[F]):
         list_keys: Mapping[str, str] | None = None,
     ) -> F:
         """:func:`auditlab.temporal.compare.compare`: what differs between two instants."""
-        found = compare_.compare(
-            self._selected, start, end, steps=steps, paths=paths, ignore=ignore, tolerance=tolerance,
+        verb = partial(
+            compare_.compare, start=start, end=end, steps=steps, paths=paths, ignore=ignore, tolerance=tolerance,
             list_keys=list_keys,
         )  # fmt: skip
-        return self._out(found)
+        return self._told(verb, self._selected, Order.LOG if steps else Order.ENTITY)
 
     def blame(self, entity: object = None, at: Moment | None = None) -> F:
         """:func:`auditlab.temporal.blame.blame`: who last set each field of each live entity, when, from what."""
-        return self._out(blame_.blame(self._about(entity), at))
+        return self._told(partial(blame_.blame, at=at), self._about(entity), Order.ENTITY)
 
     def pit_join(
         self,
@@ -166,10 +170,14 @@ class Verbs(Generic[F]):
         outside: Literal["raise", "flag"] = "raise",
     ) -> F:
         """:func:`auditlab.temporal.pit.pit_join`: each row of a spine with its entity's state as of its time."""
-        joined = pit.pit_join(
-            self._selected, spine, entity=entity, at=at, known=known, valid=valid, fields=fields, outside=outside
+        recorded = self._selected.recorded
+        rows = spine_frame(spine) if isinstance(recorded, Bucketed) else spine
+        verb = partial(
+            pit.pit_join, spine=rows, entity=entity, at=at, known=known, valid=valid, fields=fields, outside=outside
         )
-        return self._out(joined)
+        if isinstance(recorded, Bucketed) and isinstance(rows, pl.DataFrame):
+            return self._out(joined(recorded, self._selected, verb, own=rows.width))
+        return self._out(verb(self._selected))
 
     def why_not(self, entity: object, at: Moment | None = None, *, entity_type: str | None = None) -> str:
         """:func:`auditlab.temporal.why_not.why_not`: in words, why an entity is absent at an instant."""
@@ -182,15 +190,16 @@ class Verbs(Generic[F]):
 
     def timeline(self, entity: object = None) -> F:
         """:func:`auditlab.temporal.timeline.timeline`: who did what when, field by field."""
-        return self._out(timeline_.timeline(self._about(entity)))
+        return self._told(timeline_.timeline, self._about(entity), Order.LOG)
 
     def key_changes(self) -> F:
         """:func:`auditlab.temporal.key_changes.key_changes`: which rows got another primary key, when, by whom."""
-        return self._out(key_changes_.key_changes(self._selected))
+        return self._told(key_changes_.key_changes, self._selected, Order.LOG)
 
     def replay(self, at: Moment | None = None, *, steps: bool = False) -> F:
         """:func:`auditlab.temporal.replay.replay`: the changes folded into a state, at once or step by step."""
-        return self._out(replay_.replay(self._selected, at, steps=steps))
+        verb = partial(replay_.replay, at=at, steps=steps)
+        return self._told(verb, self._selected, Order.LOG if steps else Order.ENTITY)
 
     def aggregate(
         self,
@@ -240,6 +249,13 @@ class Verbs(Generic[F]):
 
     def _about(self, entity: object) -> Selected:
         return self._selected if entity is None else selectors.entity(self._selected, entity)
+
+    def _told(self, verb: Callable[[Selected], pl.DataFrame], selected: Selected, order: Order) -> F:
+        """What a verb answers; of a log larger than memory, what it answers bucket by bucket."""
+        if isinstance(selected.recorded, Bucketed):
+            told: F = cast("Any", answered(selected.recorded, selected, verb, order))  # its log answers lazily
+            return told
+        return self._out(verb(selected))
 
     def _out(self, frame: pl.DataFrame) -> F:
         return cast("F", lazy(frame) if self._lazy else frame)

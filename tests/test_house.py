@@ -46,6 +46,7 @@ LAYERS = (
         "lineage",
     }
     | {
+        "buckets",
         "linked",
         "links",
         "literals",

@@ -8,20 +8,16 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from auditlab import queries
+from auditlab.analytics.counted import PERIODS, counted, last_changes, summed, tables_of
+from auditlab.buckets.bucketed import Bucketed
 from auditlab.errors import BadOption
 from auditlab.printable import printable_lines
-from auditlab.schema import CHANGES, TIME
+from auditlab.schema import CHANGES
 
 if TYPE_CHECKING:
     from auditlab.selection import Selected
 
 __all__ = ["PERIODS", "Summary", "summary"]
-
-PERIODS = {"second": "1s", "minute": "1m", "hour": "1h", "day": "1d", "week": "1w", "month": "1mo", "year": "1y"}
-"""The periods by which a summary counts: name -> Polars' duration."""
-
-DTYPES = {name: pl.Int64() for name in ("changes", "transactions", "entities", "users")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,26 +76,11 @@ def summary(selected: Selected, *, users: int = 10, recent: int = 50, period: st
         raise BadOption(f"no period {period!r}. There are {', '.join(map(repr, PERIODS))}.")
     if users < 0 or recent < 0:
         raise BadOption(f"users and recent count rows: {users} and {recent} cannot be.")
-    rows = selected.changes()
+    if isinstance(selected.recorded, Bucketed):
+        tables, latest = summed(selected.recorded, selected, period=period, recent=recent)
+    else:
+        tables, latest = tables_of(selected, counted(selected, period)), last_changes(selected, recent)
     zone = selected.recorded.facts.zone
-    entity = pl.concat_str(
-        pl.col("entity_type").str.len_bytes(),
-        pl.lit(":"),
-        pl.col("entity_type"),
-        pl.col("entity_id"),
-        ignore_nulls=False,
-    )
-    counted = rows.with_columns(
-        entity=entity,
-        period=pl.col("changed_at").dt.convert_time_zone(zone).dt.truncate(PERIODS[period]).dt.convert_time_zone("UTC"),
-    ).select("operation", "changed_by", "entity_type", "entity", "transaction_id", "changed_at", "period")
-    dtypes = {**DTYPES, "first_change": TIME, "last_change": TIME}
-    names = ("totals", "by_operation", "by_user", "by_type", "by_period")
-    tables = {
-        name: selected.engine.run(queries.text("analysis", f"summary_{name}"), {"changes": counted}, dtypes)
-        for name in names
-    }
     tables["by_user"] = tables["by_user"].head(users)
     tables["by_period"] = tables["by_period"].with_columns(pl.col("period").dt.convert_time_zone(zone))
-    latest = rows.filter(pl.col("operation") != "SNAPSHOT").tail(recent).reverse().select(*CHANGES)
-    return Summary(**tables, recent=latest)
+    return Summary(**tables, recent=latest.select(*CHANGES))

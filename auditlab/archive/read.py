@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
+import pyarrow.parquet as pq
 
 from auditlab.archive.files import digest
 from auditlab.archive.held import held_parts
@@ -15,7 +16,7 @@ from auditlab.errors import ArchiveCorrupt, UnknownEntityType
 from auditlab.schema import CHANGES, LogFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 __all__ = ["Scanned", "check_part", "scan_archive"]
 
@@ -30,6 +31,8 @@ class Scanned:
         baseline: The states before the coverage begins, same columns; None where the log has no beginning.
         files: The data files behind ``changes``, for engines that read Parquet themselves.
         entity_types: All entity types of the archive, sorted.
+        rows: How many changes and baseline rows there are, of the asked types.
+        early: The data files behind ``baseline``.
     """
 
     changes: pl.LazyFrame
@@ -37,6 +40,26 @@ class Scanned:
     baseline: pl.LazyFrame | None
     files: tuple[Path, ...]
     entity_types: tuple[str, ...]
+    rows: int = 0
+    early: tuple[Path, ...] = ()
+
+    def batches(self, entity_types: tuple[str, ...]) -> Iterator[tuple[pl.DataFrame, bool]]:
+        """The rows of some types as frames of the canonical columns, and of each whether it is of the baseline."""
+        own = pl.col("entity_type").is_in(entity_types)
+        for files, early in ((self.early, True), (self.files, False)):
+            for path in files:
+                for frame in frames(path):
+                    rows = frame.filter(own)
+                    if len(rows):
+                        yield rows, early
+
+    def size(self) -> int:
+        """About how many bytes the rows take in memory, from the first of some files."""
+        files = [*self.early, *self.files]
+        sample = [next(frames(path), None) for path in files[:: max(1, len(files) // _LOOKED_AT)]]
+        known = [frame for frame in sample if frame is not None and len(frame)]
+        rows = sum(len(frame) for frame in known)
+        return int(sum(frame.estimated_size() for frame in known) / rows * self.rows) if rows else 0
 
 
 def scan_archive(folder: str | Path, *, entity_types: str | Sequence[str] | None = None) -> Scanned:
@@ -70,10 +93,25 @@ def scan_archive(folder: str | Path, *, entity_types: str | Sequence[str] | None
         baseline=_rows(files["baseline"], only) if files["baseline"] else None,
         files=files["changes"],
         entity_types=held,
+        rows=sum(part.rows for part in parts),
+        early=files["baseline"],
     )
 
 
 _ROLES = ("changes", "baseline")
+
+_BATCH = 16_384
+_LOOKED_AT = 8
+"""Files of which the width of rows is taken."""
+
+
+def frames(path: Path) -> Iterator[pl.DataFrame]:
+    """The canonical columns of one data file, some rows at a time."""
+    with pq.ParquetFile(path) as parquet:
+        for batch in parquet.iter_batches(_BATCH):
+            rows = pl.DataFrame(pl.from_arrow(batch, rechunk=False))
+            missing = [pl.lit(None, dtype=dtype).alias(name) for name, dtype in CHANGES.items() if name not in rows]
+            yield rows.with_columns(missing).select(*CHANGES)
 
 
 def check_part(folder: Path, part: Part) -> None:

@@ -15,6 +15,7 @@ from uuid import uuid4
 import polars as pl
 
 from auditlab import documents
+from auditlab.buckets.bucketed import Bucketed
 from auditlab.completion import completed
 from auditlab.documents import Split, assembled
 from auditlab.recorded import Recorded
@@ -138,6 +139,8 @@ class Read(Recorded):
     """
 
     def __init__(self, original: Recorded, through: tuple[Reading, ...]) -> None:
+        if isinstance(original, Bucketed):
+            original.refuse()
         vars(self).update(vars(original))
         self._original = original
         self._through = through

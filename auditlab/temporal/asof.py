@@ -127,13 +127,11 @@ def _live_versions(versions: pl.DataFrame, at: datetime | None, entity_id: str |
 
 def _check_id(selected: Selected, id: int) -> None:  # noqa: A002
     _refuse(selected, [name for name, (last, _) in selected.recorded.whole.items() if id < last], f"change {id}")
-    ids = selected.recorded.changes["id"]
     if not selected.recorded.spans_its_ids:
         return  # the log goes on before and after what was loaded of it
-    if ids.is_empty() or not ids.min() <= id <= ids.max():  # type: ignore[operator]
-        raise NoData(
-            f"the log holds the changes {ids.min()!r} to {ids.max()!r}; asked for the state as of change {id}."
-        )
+    least, most = selected.recorded.id_span or (None, None)
+    if least is None or most is None or not least <= id <= most:
+        raise NoData(f"the log holds the changes {least!r} to {most!r}; asked for the state as of change {id}.")
 
 
 def _check_transaction(selected: Selected, transaction: int) -> None:

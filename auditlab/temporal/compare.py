@@ -92,7 +92,8 @@ def compare(
             tables = {"field_changes": shape.field_changes, "params": params}
             rows = selected.engine.run(queries.text("analysis", "compare_steps"), tables, {})
             frames.append(shown.of(rows, shape).select(*columns, "position"))
-        return pl.concat(frames).sort("position", maintain_order=True).drop("position")
+        ordered = pl.concat(frames).sort("position", maintain_order=True)
+        return selected.in_order(ordered.drop("position"), ordered["position"])
     warn_untold(selected, selected.shapes(), (start_at, end_at), inside=False)
     frames = [pl.DataFrame(schema=columns)]
     for shape in selected.shapes():

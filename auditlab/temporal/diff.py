@@ -23,7 +23,8 @@ __all__ = ["changes", "diffs"]
 
 def changes(selected: Selected) -> pl.DataFrame:
     """The selected changes as recorded: ``auditlab.schema.CHANGES``' columns, one row a change, in the log's order."""
-    return selected.changes().select(*CHANGES)
+    rows = selected.changes()
+    return selected.in_order(rows.select(*CHANGES), rows["position"])
 
 
 def diffs(
@@ -74,4 +75,5 @@ def diffs(
         tables = {"field_changes": selected.of_picked(shape.field_changes), "params": params}
         rows = selected.engine.run(queries.text("analysis", "diffs"), tables, {})
         frames.append(shown.of(rows, shape).select(*columns, "position"))
-    return pl.concat(frames).sort("position", maintain_order=True).drop("position")
+    rows = pl.concat(frames).sort("position", maintain_order=True)
+    return selected.in_order(rows.drop("position"), rows["position"])

@@ -149,13 +149,11 @@ def warn_unflagged(
 
 def _warn(told: dict[str, int], at: datetime, words: str, stacklevel: int) -> None:
     if told:
-        listed = ", ".join(f"{count:,} of {name}" for name, count in told.items())
-        warnings.warn(
-            f"as of {at.isoformat(sep=' ')}, entities {words}: {listed}. Transactions were, or may have been, at work: "
-            "log.doubtful(at) lists them; as of a mark there is no doubt.",
-            UncertainTime,
-            stacklevel=stacklevel,
+        listed = (
+            "Transactions were, or may have been, at work: log.doubtful(at) lists them; as of a mark there is no doubt."
         )
+        message = UncertainTime(f"as of {at.isoformat(sep=' ')}, entities {words}", told, listed)
+        warnings.warn(message, stacklevel=stacklevel)
 
 
 def _at(recorded: Recorded, entity_type: str, at: datetime) -> pl.Series:

@@ -50,9 +50,11 @@ def key_changes(selected: Selected) -> pl.DataFrame:
         links = links.filter((pl.col("old") == selected.entity_id) | (pl.col("new") == selected.entity_id))
     facts = recorded.changes.filter(~pl.col("baseline"), *selected.picks)
     facts = facts.select("position", "transaction_id", "changed_at", "changed_by")
-    return links.join(facts, on="position", how="inner", maintain_order="left").select(
+    rows = links.join(facts, on="position", how="inner", maintain_order="left")
+    answer = rows.select(
         "entity_type",
         pl.col("old").alias("old_entity_id"),
         pl.col("new").alias("new_entity_id"),
         *list(KEY_CHANGES)[3:],
     )
+    return selected.in_order(answer, rows["position"])

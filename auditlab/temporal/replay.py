@@ -61,10 +61,14 @@ def replay(selected: Selected, at: Moment | None = None, *, steps: bool = False)
         rows = selected.engine.run(query, {"steps": shape.steps, "params": params}, {})
         if len(selected.entity_types) == 1:
             fields = (f"f{place}" for place in range(len(shape.columns)))
-            return shape.public(rows.select(*columns, *fields), columns)
+            answer = shape.public(rows.select(*columns, *fields), columns)
+            return selected.in_order(answer, rows["position"]) if steps else answer
         kept = rows.select(pl.lit(shape.entity_type).alias("entity_type"), *columns, "state", "position")
         frames.append(kept)
     if not frames:
         return pl.DataFrame(schema={"entity_type": pl.String(), "entity_id": pl.String(), "state": pl.String()})
     every = pl.concat(frames)
-    return (every.sort("position", maintain_order=True) if steps else every).drop("position")
+    if not steps:
+        return every.drop("position")
+    every = every.sort("position", maintain_order=True)
+    return selected.in_order(every.drop("position"), every["position"])

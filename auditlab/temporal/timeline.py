@@ -49,4 +49,5 @@ def timeline(selected: Selected) -> pl.DataFrame:
         }
         rows = selected.engine.run(queries.text("analysis", "timeline"), tables, {})
         frames.append(rows.select(*TIMELINE, "position"))
-    return pl.concat(frames).sort("position", maintain_order=True).drop("position")
+    ordered = pl.concat(frames).sort("position", maintain_order=True)
+    return selected.in_order(ordered.drop("position"), ordered["position"])

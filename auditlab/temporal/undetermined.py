@@ -45,13 +45,13 @@ def warn_untold(
         count = rows.filter(pl.any_horizontal(map(_holds, moments)))["entity_id"].n_unique()
         told |= {shape.entity_type: count} if count else {}
     if told:
-        listed = ", ".join(f"{count:,} of {name}" for name, count in told.items())
-        warnings.warn(
-            f"the log does not tell the state of some entities there: {listed}. No image of it was recorded, and none "
-            "follows from the changes around it. They are not in this answer; log.evidence() has the changes.",
-            UndeterminedState,
-            stacklevel=stacklevel,
+        message = UndeterminedState(
+            "the log does not tell the state of some entities there",
+            told,
+            "No image of it was recorded, and none follows from the changes around it. They are not in this answer; "
+            "log.evidence() has the changes.",
         )
+        warnings.warn(message, stacklevel=stacklevel)
 
 
 def _holds(at: datetime | None) -> pl.Expr:

@@ -1,0 +1,264 @@
+"""A log larger than memory: dealt out into buckets once, and then read bucket by bucket."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, NoReturn
+
+import polars as pl
+
+from auditlab import malformed
+from auditlab.buckets.compartments import Compartments
+from auditlab.buckets.links import Links, linked
+from auditlab.buckets.part import ARRIVAL, ROWS, Part, Whole
+from auditlab.buckets.survey import Survey
+from auditlab.buckets.types import Types
+from auditlab.errors import LogTooLarge
+from auditlab.recorded import Recorded
+from auditlab.schema import CHANGES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from datetime import datetime
+
+    from auditlab.schema import LogFacts
+
+__all__ = ["Bucketed", "Rows"]
+
+AMPLIFIED = 14
+"""How many times the bytes of its rows a bucket takes while it is asked."""
+
+ALWAYS = 64 << 20
+"""Bytes that a bucket may take however little memory was allowed: entities are not of one size."""
+
+GATHERED = 4
+"""The part (1 in ...) of a bucket's room that rows may take while they are dealt out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of a log that are read when they are asked for.
+
+    Args:
+        batches: Gives frames of the canonical columns, and of each whether it is of the baseline; that comes first.
+        count: How many rows there are.
+        size: How many bytes they take in memory, about.
+    """
+
+    batches: Callable[[tuple[str, ...]], Iterator[tuple[pl.DataFrame, bool]]]
+    count: int
+    size: int
+
+
+class Bucketed(Recorded):
+    """A log that is asked bucket by bucket. What needs all of its rows at once raises ``LogTooLarge``.
+
+    Args:
+        rows: The rows.
+        facts: What stands beside them.
+        entity_types: The entity types that they are of.
+        room: Bytes of memory that a question may take.
+        strict: Whether rows that are no changes are an error when they are read; else they are set apart.
+    """
+
+    def __init__(
+        self, rows: Rows, facts: LogFacts, *, entity_types: tuple[str, ...], room: int, strict: bool = True
+    ) -> None:
+        super().__init__(pl.LazyFrame(schema=CHANGES), facts, entity_types=entity_types, strict=strict)
+        self._source = rows
+        self.room = room
+
+    @property
+    def needed(self) -> int:
+        """Bytes of memory that a question takes which needs all rows at once."""
+        return self._source.size * AMPLIFIED
+
+    @cached_property
+    def _read(self) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+        self.refuse()
+
+    def refuse(self) -> NoReturn:
+        """Raise ``LogTooLarge``: what is asked for needs all rows at once."""
+        raise LogTooLarge(
+            f"this question needs all {self._source.count:,} changes in memory at once, about "
+            f"{self.needed / 1e9:,.1f} GB, and may take {self.room / 1e9:,.1f} GB. Ask it of fewer entity types "
+            '(log.of(...)) or of one entity, or allow more: scan_archive(folder, memory="64GB").'
+        )
+
+    @property
+    def malformed(self) -> pl.DataFrame | None:
+        """See ``Recorded.malformed``."""
+        return self.whole_log.malformed
+
+    def part(self, entity_types: tuple[str, ...]) -> Recorded:
+        """The log of some entity types."""
+        if entity_types == self.entity_types:
+            return self
+        if entity_types not in self._parts:
+            part = Bucketed(self._source, self.facts, entity_types=entity_types, room=self.room, strict=self._strict)
+            part.spans_its_ids = False
+            self._parts[entity_types] = part
+        return self._parts[entity_types]
+
+    def with_facts(self, facts: LogFacts) -> Recorded:
+        """The same rows with other facts beside them."""
+        other = Bucketed(self._source, facts, entity_types=self.entity_types, room=self.room, strict=self._strict)
+        other.spans_its_ids = self.spans_its_ids
+        if "_dealt" in vars(self):
+            vars(other)["_dealt"] = self._dealt
+        return other
+
+    def parts(self) -> Iterator[Part]:
+        """The buckets, one after the other."""
+        whole = self.whole_log
+        for number in range(self.count):
+            yield self._part(number, whole)
+
+    def holding(self, entity_id: str) -> Part:
+        """The bucket with the entities of that id, of whichever type."""
+        number = pl.Series([entity_id]).hash()[0] % self.count
+        moves = self._dealt.moves
+        if moves is not None:
+            to = moves.filter(pl.col("entity_id") == entity_id)["to"]
+            number = to[0] if len(to) else number
+        return self._part(number, self.whole_log)
+
+    def known_id(self, entity_type: str, candidates: Iterable[str]) -> str | None:
+        """See ``Recorded.known_id``."""
+        if entity_type not in self.entity_types:
+            return None
+        asked = (self.holding(candidate).known_id(entity_type, [candidate]) for candidate in candidates)
+        return next((found for found in asked if found is not None), None)
+
+    @property
+    def count(self) -> int:
+        """How many buckets there are."""
+        return len(self._dealt.rows)
+
+    @cached_property
+    def whole_log(self) -> Whole:
+        """What the whole log tells, found out bucket by bucket."""
+        survey = Survey()
+        for number in range(self.count):
+            part = self._part(number, None)
+            survey.add(part)
+        whole = survey.whole()
+        if self._strict and whole.malformed is not None:
+            malformed.refuse(whole.malformed)
+        return whole
+
+    @cached_property
+    def begun(self) -> dict[str, datetime]:
+        """See ``Recorded.begun``."""
+        return self.whole_log.begun
+
+    @cached_property
+    def unseen(self) -> dict[str, int]:
+        """See ``Recorded.unseen``."""
+        return self.whole_log.unseen
+
+    @cached_property
+    def unlinked_keys(self) -> pl.DataFrame:
+        """See ``Recorded.unlinked_keys``."""
+        return self.whole_log.unlinked_keys
+
+    @cached_property
+    def _types(self) -> Types:
+        return Types(self.facts.kinds)
+
+    def _part(self, number: int, whole: Whole | None) -> Part:
+        dealt = self._dealt
+        rows = dealt.rows.read(number)
+        if dealt.moves is not None and dealt.moved is not None:
+            rows = pl.concat(
+                [
+                    rows.join(dealt.moves, on="entity_id", how="anti", maintain_order="left"),
+                    dealt.moved.read(number),
+                ]
+            )
+        return Part(
+            number,
+            rows,
+            self.facts,
+            entity_types=self.entity_types,
+            types=self._types,
+            links=dealt.links,
+            whole=whole,
+        )
+
+    @cached_property
+    def _dealt(self) -> _Dealt:
+        """The rows by bucket: an entity's are all in one, a TRUNCATE is in each."""
+        count = max(1, -(-self.needed // max(1, self.room)))
+        rows = Compartments(count)
+        links = Links(self.facts.keys)
+        for frame in self._gathered(max(1, self.room // AMPLIFIED // GATHERED)):
+            self._whole_images(frame)
+            links.sample(frame)
+            dealt, numbers = _to_all(frame, count)
+            rows.deal(dealt, numbers)
+        largest = max(rows.sizes)
+        if largest * AMPLIFIED > max(2 * self.room, ALWAYS):
+            raise LogTooLarge(
+                f"single entities of this log have histories that take about {largest * AMPLIFIED / 1e9:,.1f} GB, and "
+                f"a question may take {self.room / 1e9:,.1f} GB. Allow more: scan_archive(folder, memory=...)."
+            )
+        found = links.found(rows, self.facts.clock)
+        moves = linked(found, count)
+        if moves is None:
+            return _Dealt(rows, found, None, None)
+        moved = Compartments(count)
+        for number in range(count):
+            goes = rows.read(number).join(moves, on="entity_id", how="inner", maintain_order="left")
+            moved.deal(goes.drop("to"), goes["to"])
+        return _Dealt(rows, found, moves, moved)
+
+    def _whole_images(self, frame: pl.DataFrame) -> None:
+        """Refuse changes without the state that they left: all changes of the type decide what follows of it."""
+        silent = pl.col("operation").is_in(["INSERT", "UPDATE"]) & pl.col("after_snapshot").is_null()
+        without = frame.filter(silent)
+        if len(without):
+            raise LogTooLarge(
+                f"changes of {without['entity_type'][0]} (id {without['id'][0]}) have no after image. What they left "
+                f"is told by all changes together, which take about {self.needed / 1e9:,.1f} GB; a question may take "
+                f"{self.room / 1e9:,.1f} GB. Allow more: scan_archive(folder, memory=...)."
+            )
+
+    def _gathered(self, size: int) -> Iterator[pl.DataFrame]:
+        """``ROWS`` as they come, about so many bytes at a time."""
+        waiting: list[pl.DataFrame] = []
+        held = arrival = 0
+        for batch, early in self._source.batches(self.entity_types):
+            frame = batch.select(*CHANGES, pl.lit(early).alias("baseline")).with_row_index(ARRIVAL, offset=arrival)
+            waiting.append(frame.with_columns(pl.col(ARRIVAL).cast(pl.Int64)).select(*ROWS))
+            arrival += len(frame)
+            held += int(frame.estimated_size())
+            if held >= size:
+                yield pl.concat(waiting)
+                waiting, held = [], 0
+        if waiting:
+            yield pl.concat(waiting)
+
+
+@dataclass(frozen=True, slots=True)
+class _Dealt:
+    """The rows by bucket, those that left theirs, and the changes of keys (``LINKED``)."""
+
+    rows: Compartments
+    links: pl.DataFrame
+    moves: pl.DataFrame | None
+    moved: Compartments | None
+
+
+def _to_all(frame: pl.DataFrame, count: int) -> tuple[pl.DataFrame, pl.Series]:
+    """The rows with each TRUNCATE once for every bucket, and the numbers of the buckets."""
+    numbers = frame["entity_id"].hash().rename("number") % count
+    numbers = numbers.zip_with(frame["entity_id"].is_not_null(), numbers.clear().extend_constant(0, len(frame)))
+    truncates = frame.filter(pl.col("operation") == "TRUNCATE")
+    if truncates.is_empty():
+        return frame, numbers
+    own = frame["operation"] != "TRUNCATE"
+    everywhere = pl.concat([truncates] * count)
+    each = pl.Series("number", [number for number in range(count) for _ in range(len(truncates))], dtype=numbers.dtype)
+    return pl.concat([frame.filter(own), everywhere]), pl.concat([numbers.filter(own), each])

@@ -1,0 +1,105 @@
+"""Rows dealt out into compartments on disk: a private folder that is removed with the last that uses it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pyarrow as pa
+
+from auditlab.errors import SpillFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = ["Compartments"]
+
+_WRITTEN = pa.ipc.IpcWriteOptions(compression="lz4")
+
+
+class Compartments:
+    """Compartments of rows of one schema, in a new folder under the system's temporary one (``TMPDIR`` names it).
+
+    The folder is readable by its owner alone, and removed when this is no longer used, or when the process ends.
+
+    Args:
+        count: How many; they are numbered from 0.
+    """
+
+    def __init__(self, count: int) -> None:
+        with _reported(Path(tempfile.gettempdir())):
+            self._folder = Path(tempfile.mkdtemp(prefix="auditlab-"))
+        self._remove = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        self.sizes = [0] * count
+        """Bytes in memory of each compartment's rows."""
+        self._schema: pl.Schema | None = None
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def deal(self, rows: pl.DataFrame, numbers: pl.Series) -> None:
+        """Put each row into the compartment of its number (an integer by row), in the order in which rows come."""
+        self.add(0, rows.clear())
+        placed = rows.with_columns(numbers.alias(_NUMBER)).sort(_NUMBER, maintain_order=True)
+        start = 0
+        for number, length in placed.select(pl.col(_NUMBER).rle()).unnest(_NUMBER).select("value", "len").iter_rows():
+            self.add(number, placed[start : start + length].drop(_NUMBER))
+            start += length
+
+    def add(self, number: int, rows: pl.DataFrame) -> None:
+        """Put rows into one compartment, behind those that it has."""
+        if self._schema is None:
+            self._schema = rows.schema
+        if not len(rows):
+            return
+        self.sizes[number] += int(rows.estimated_size())
+        numbered = pl.DataFrame([column.alias(str(place)) for place, column in enumerate(rows)])  # a name may hold NUL
+        table = numbered.to_arrow(compat_level=pl.CompatLevel.oldest())
+        with (
+            _reported(self._folder),
+            self._path(number).open("ab") as file,
+            pa.ipc.new_stream(file, table.schema, options=_WRITTEN) as stream,
+        ):
+            stream.write_table(table)
+
+    def read(self, number: int, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """The rows of one compartment in the order in which they came, or some of their columns."""
+        if self._schema is None:
+            return pl.DataFrame()
+        every = list(self._schema)
+        places = sorted(every.index(name) for name in (every if columns is None else set(columns)))
+        names = [every[place] for place in places]
+        frames = [pl.DataFrame(schema={name: self._schema[name] for name in names})]
+        path = self._path(number)
+        if path.exists():
+            options = pa.ipc.IpcReadOptions(included_fields=places)
+            with _reported(self._folder), pa.OSFile(str(path)) as file:
+                while file.tell() < file.size():
+                    rows = pl.DataFrame(pl.from_arrow(pa.ipc.open_stream(file, options=options).read_all()))
+                    rows.columns = names
+                    frames.append(rows)
+        rows = pl.concat(frames)
+        return rows if columns is None else rows[list(columns)]  # a column may be called "*"
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"{number}.arrows"
+
+
+_NUMBER = "\x00number"
+
+
+@contextmanager
+def _reported(folder: Path) -> Iterator[None]:
+    """Turn what the file system refuses into ``SpillFailed``."""
+    try:
+        yield
+    except OSError as exc:
+        raise SpillFailed(
+            f"cannot use the temporary folder {folder}: {exc.strerror or exc}. A log larger than memory is dealt out "
+            "there. TMPDIR names another folder; memory= more memory, so that less is needed on disk."
+        ) from exc

@@ -1,0 +1,132 @@
+"""Changes of keys in a log that is dealt out: found over all buckets, and each row brought to where it goes on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from auditlab import malformed, order, rekeys
+from auditlab.buckets.part import ARRIVAL, LINKED
+from auditlab.keyfields import KeyFields, key_sample, shows_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from auditlab.buckets.compartments import Compartments
+
+__all__ = ["Links", "linked"]
+
+_IMAGES = ("id", "entity_id", "after_snapshot")
+_SUSPECTS = ("id", ARRIVAL, "entity_type", "entity_id", "before_snapshot", "after_snapshot", "metadata")
+
+
+class Links:
+    """Finds the changes of keys.
+
+    Args:
+        keys: entity type -> the columns of its primary key, as the source's catalog declares them.
+    """
+
+    def __init__(self, keys: Mapping[str, tuple[str, ...]]) -> None:
+        self._keys = keys
+        self._samples: dict[str, pl.DataFrame] = {}
+
+    def sample(self, rows: pl.DataFrame) -> None:
+        """Take in some rows of the log, to know by what field a key is told."""
+        for (name,), own in rows.group_by("entity_type"):
+            entity_type = str(name)
+            sound, _ = malformed.split(rows[0:0].vstack(_least(own)), strict=False)
+            known = self._samples.get(entity_type)
+            parts = [key_sample(sound)] if known is None else [known, key_sample(sound)]
+            self._samples[entity_type] = key_sample(pl.concat(parts))
+
+    def found(self, dealt: Compartments, clock: str) -> pl.DataFrame:
+        """``LINKED``'s columns, from rows that are dealt out by entity."""
+        fields = {name: self._fields(name, sample, dealt) for name, sample in self._samples.items()}
+        usual = {name: each.usual() for name, each in fields.items()}
+        suspects, told = [], []
+        for number in range(len(dealt)):
+            rows = dealt.read(number).sort("id", ARRIVAL)
+            rows, _ = malformed.split(rows.filter("baseline").vstack(rows.filter(~pl.col("baseline"))), strict=False)
+            rows = rows.sort("id", ARRIVAL)
+            images = rekeys.image_suspects(rows, order.numbered(rows, clock))
+            images = images.with_columns(rows.select("id", ARRIVAL)[images["slot"]])
+            suspects += [_unusual(own, usual.get(str(name))) for (name,), own in images.group_by("entity_type")]
+            halves = rekeys.told_rows(rows)
+            halves = halves.with_columns(rows.select("id", ARRIVAL)[halves["slot"]])
+            moved = pl.any_horizontal(
+                pl.col("metadata").str.contains('"rekeyed_', literal=True),
+                pl.col("metadata").str.contains('"partition"', literal=True),
+                pl.col("partition").is_not_null(),
+            )
+            told.append(halves.filter(moved & (pl.col("operation") != "TRUNCATE")))
+        return _links(_together(suspects, _SUSPECTS), _together(told, ("id", ARRIVAL, *rekeys.TOLD[1:])), fields)
+
+    def _fields(self, entity_type: str, sample: pl.DataFrame, dealt: Compartments) -> KeyFields:
+        def own() -> Iterator[pl.DataFrame]:
+            for number in range(len(dealt)):
+                rows = dealt.read(number, [*_IMAGES, "entity_type"])
+                yield rows.filter(pl.col("entity_type") == entity_type)
+
+        return KeyFields(entity_type, sample, own, self._keys.get(entity_type, ()))
+
+
+def _least(own: pl.DataFrame) -> pl.DataFrame:
+    """More rows than a sample needs, those whose ids have the least hashes."""
+    return own.bottom_k(200, by=pl.col("id").hash())
+
+
+def _unusual(suspects: pl.DataFrame, usual: str | None) -> pl.DataFrame:
+    return suspects if usual is None else suspects.filter(~shows_key("before_snapshot", usual))
+
+
+def _together(frames: list[pl.DataFrame], columns: tuple[str, ...]) -> pl.DataFrame:
+    """The rows of all buckets in the order of their ids."""
+    rows = pl.concat([frame.select(columns) for frame in frames]) if frames else pl.DataFrame(schema=columns)
+    return rows.sort("id", ARRIVAL) if frames else rows
+
+
+def _links(suspects: pl.DataFrame, told: pl.DataFrame, fields: Mapping[str, KeyFields]) -> pl.DataFrame:
+    """``LINKED``'s columns, from the rows that may tell a change of a key."""
+    known = [frame.select("id", ARRIVAL) for frame in (suspects, told) if frame.height]
+    if not known:
+        return pl.DataFrame(schema=LINKED)
+    places = pl.concat(known).unique().sort("id", ARRIVAL).with_row_index("slot").select("slot", ARRIVAL)
+    if suspects.height:
+        suspects = suspects.join(places, on=ARRIVAL, how="left", maintain_order="left")
+        by_images = rekeys.by_images(suspects, fields.__getitem__)
+    else:
+        by_images = pl.DataFrame(schema=rekeys.LINKS)
+    if told.height:
+        told = told.join(places, on=ARRIVAL, how="left", maintain_order="left").select(rekeys.TOLD)
+        links = rekeys.links_of(by_images, told)
+    else:
+        links = by_images.sort("came", "left")
+    arrivals = places[ARRIVAL]
+    return links.with_columns(pl.lit(arrivals.gather(links[side])).alias(side) for side in ("left", "came")).select(
+        *LINKED
+    )
+
+
+def linked(links: pl.DataFrame, count: int) -> pl.DataFrame | None:
+    """Where the entities go whose rows got another key: entity_id and ``to``, the number of a bucket.
+
+    Those between which rows went on are all brought to one.
+    """
+    if links.is_empty():
+        return None
+    root: dict[str, str] = {}  # by id alone: types that share ids stay together
+
+    def top(name: str) -> str:
+        while root.setdefault(name, name) != name:
+            root[name] = root[root[name]]
+            name = root[name]
+        return name
+
+    for old, new in links.select("old", "new").iter_rows():
+        one, other = top(old), top(new)
+        root[max(one, other)] = min(one, other)
+    names = [(name, top(name)) for name in list(root)]
+    frame = pl.DataFrame(names, schema=dict.fromkeys(("entity_id", "root"), pl.String), orient="row")
+    return frame.select("entity_id", to=pl.col("root").hash() % count)
