@@ -5,12 +5,14 @@ A change log goes in (:func:`read_postgres`, :func:`scan_archive`, :func:`read_p
 that says why they cannot.
 :func:`reconcile` holds a log against the live tables.
 :func:`install` and :func:`track` make a PostgreSQL database keep such a log; :func:`archive_postgres` and
-:func:`verify` keep it as Parquet; :func:`head` is what to keep elsewhere.
+:func:`verify` keep it as Parquet; :func:`head` is what to keep elsewhere, :func:`compact` merges
+small files.
 """
 
 from __future__ import annotations
 
 from auditlab import errors
+from auditlab.archive.compact import compact
 from auditlab.archive.export import archive_postgres
 from auditlab.archive.head import head
 from auditlab.archive.verify import prove, verify
@@ -33,6 +35,7 @@ __all__ = [
     "Upcasters",
     "archive_postgres",
     "check",
+    "compact",
     "create_partitions",
     "entity_uuid",
     "errors",

@@ -89,6 +89,7 @@ PUBLIC = {
     "Upcasters",
     "archive_postgres",
     "check",
+    "compact",
     "create_partitions",
     "entity_uuid",
     "errors",

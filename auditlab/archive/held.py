@@ -66,7 +66,12 @@ def held_rows(chain: Sequence[tuple[Manifest, str]]) -> int:
 
 
 def _must_be_the_same(manifest: Manifest, old: list[Segment]) -> None:
-    """New segments name as their sources exactly the parts of the old ones, and count their rows."""
+    """New segments hold the parts of the old ones, or name exactly them as their sources, and count their rows."""
+    there = {part for segment in old for part in segment.parts}
+    names = {part.name for part in there}
+    for part in (part for segment in manifest.segments for part in segment.parts):
+        if part not in there and (part.name in names or not part.sources):
+            raise ArchiveCorrupt(f"manifest {manifest.number} lists {part.name} as another file than it was.")
     if _sources(manifest.segments) != _sources(old):
         raise ArchiveCorrupt(f"manifest {manifest.number} replaces segments by parts of other rows. Nothing was read.")
     if sum(segment.rows for segment in manifest.segments) != sum(segment.rows for segment in old):

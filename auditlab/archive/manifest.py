@@ -245,6 +245,8 @@ def _manifest(body: dict[str, Any]) -> Manifest:
         "cursor": None if cursor is None else Cursor(**cursor),
         "replaces": tuple((number, place) for number, place in body.get("replaces", ())),
     }
+    if datetime.fromisoformat(body["written_at"]).tzinfo is None:
+        raise ValueError("a time without its zone")
     if body["format"] >= _DIGESTS and not all(part.digest for one in segments for part in one.parts):
         raise ValueError("a part without a digest of its rows")
     return Manifest(**{**body, **read})

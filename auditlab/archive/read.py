@@ -83,8 +83,13 @@ def scan_archive(folder: str | Path, *, entity_types: str | Sequence[str] | None
     held = tuple(sorted({name for part in parts for name in part.entity_types}))
     wanted = _wanted(entity_types, held, place)
     parts = [part for part in parts if not wanted.isdisjoint(part.entity_types)]
-    for part in parts:
-        check_part(place, part)
+    try:
+        for part in parts:
+            check_part(place, part)
+    except ArchiveCorrupt:
+        if len(read_chain(place)) == len(chain):
+            raise
+        return scan_archive(folder, entity_types=entity_types)  # compacted meanwhile: its files are others now
     files = {role: tuple(place / DATA / part.name for part in parts if part.role == role) for role in _ROLES}
     only = None if entity_types is None else sorted(wanted)
     return Scanned(

@@ -93,7 +93,8 @@ def prove(
     faults += _counted(place, held)
     parts = list({part.name: part for segment in held.values() for part in segment.parts}.values())
     drawn = parts if sample is None else SystemRandom().sample(parts, ceil(sample * len(parts)))
-    written = {part.name: part for manifest, _ in chain for segment in manifest.segments for part in segment.parts}
+    every = [part for manifest, _ in chain for segment in manifest.segments for part in segment.parts]
+    written = {part.name: part for part in reversed(every)}  # as it was first written
     for part in drawn:
         faults += _part_faults(place, part, written)
     return replace(

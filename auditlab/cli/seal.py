@@ -1,4 +1,4 @@
-"""The commands that seal and prove an archive: verify, head, seal."""
+"""The commands for an archive that is there: verify, head, seal, compact."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 
 import auditlab as al
 from auditlab.archive.seal import PublicKey, new_key
-from auditlab.cli.options import Archive
+from auditlab.cli.options import Archive, Sign
 from auditlab.cli.output import say, warn
 from auditlab.errors import BadOption
 
@@ -32,7 +32,7 @@ class Action(StrEnum):
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this group."""
-    for command in (verify, head, seal):
+    for command in (verify, head, seal, compact):
         app.command(rich_help_panel=PANEL)(command)
 
 
@@ -151,3 +151,36 @@ def seal(
     if action is Action.KEYGEN:
         private, public = new_key(file)
         say(f"private key: {private}\npublic key:  {public}, {PublicKey.read(public)}")
+
+
+def compact(
+    folder: Archive,
+    *,
+    sign: Sign = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Never remove the files that were replaced.")] = False,
+    grace: Annotated[
+        float,
+        typer.Option(
+            "--grace",
+            metavar="SECONDS",
+            min=0,
+            help="How long replaced files stay for those who may be reading them; a later run removes them. "
+            "0 removes them now.",
+        ),
+    ] = 3600.0,
+    as_json: Annotated[bool, typer.Option("--json", help="The result as JSON, for machines.")] = False,
+) -> None:
+    """Merge the small files of an archive into larger ones; its rows, its proofs and the heads that were kept stay.
+
+    Many small pulls leave many small files, which make every question slower. A new manifest lists larger files and
+    names the segments that they take the place of; verify goes on to prove the rows by the digests of the first
+    manifests. A kill at any step leaves the archive as it was, or compacted, and others may archive at the same time.
+
+    [bold]Examples[/bold]
+
+      auditlab compact archive/
+
+      0 3 * * 0  auditlab compact /var/lib/audit/archive --sign /etc/auditlab/seal.key --json
+    """
+    found = al.compact(folder, sign=sign, keep=keep, grace=grace)
+    say(json.dumps(found.as_dict()) if as_json else str(found))

@@ -25,6 +25,7 @@ COMMANDS = {
     "as-of",
     "blame",
     "check",
+    "compact",
     "compare",
     "demo",
     "diffs",
