@@ -60,6 +60,10 @@ class Viewing:
 
     __slots__ = ()
 
+    def compare_view(self, start: Moment, end: Moment, *, entities: int = 200) -> MarkedView:
+        """``auditlab.widgets.compare_view.compare_view``: two times side by side; ``compare()`` gives the frame."""
+        return cast("MarkedView", self._open("compare_view", start=start, end=end, entities=entities))
+
     def dashboard(
         self,
         *,

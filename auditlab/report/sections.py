@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from auditlab.printable import printable
 from auditlab.schema import HISTORY
 from auditlab.widgets.dashboard import Dashboard, dashboard
 from auditlab.widgets.picks import collected
+from auditlab.widgets.sides import warned
 from auditlab.widgets.tables import table
 
 if TYPE_CHECKING:
@@ -66,10 +66,8 @@ def answered(name: str, question: Question) -> Section:
         raise BadOption(f"a report has no section {name!r}. There are {', '.join(SECTIONS)}.")
     title, write = SECTIONS[name]
     section = Section(title)
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
-        write(question, section)
-    for words in dict.fromkeys(str(one.message) for one in told if issubclass(one.category, UserWarning)):
+    _, notes = warned(lambda: write(question, section))
+    for words in notes:
         section.parts.insert(0, f'<p class="al-warning" role="note">{escape(printable(words))}</p>')
     return section
 
