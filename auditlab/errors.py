@@ -38,6 +38,7 @@ Each is also the built-in that fits it, so ``except LookupError`` works too::
     │   ├── NotAnArchive (LookupError)
     │   ├── ArchiveExists (FileExistsError)
     │   ├── CursorMismatch                  the archive goes on from another database, timeline or table
+    │   ├── StorageFailed (ConnectionError) object storage refuses, or cannot be reached
     │   ├── BadKey                          a key file that cannot be used, or must not be written over
     │   └── ArchiveCorrupt                  nothing of the damaged file is returned
     └── MissingExtra (ImportError)          the exact ``pip install`` that brings the part
@@ -86,6 +87,7 @@ __all__ = [
     "SnapshotTooDeep",
     "SnapshotTooLarge",
     "SpillFailed",
+    "StorageFailed",
     "SystemMismatch",
     "UncertainTime",
     "UndeterminedState",
@@ -243,6 +245,10 @@ class ArchiveExists(ArchiveError, FileExistsError):
 
 class ArchiveCorrupt(ArchiveError):
     """A file differs from what the manifest says; none of its rows are returned."""
+
+
+class StorageFailed(ArchiveError, ConnectionError):
+    """Object storage refuses, or cannot be reached; the message keeps its words, and no secret."""
 
 
 class BadKey(ArchiveError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import wraps
 from inspect import signature
-from typing import TYPE_CHECKING, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from auditlab.archive import read as archive_read
 from auditlab.buckets.bucketed import AMPLIFIED, Bucketed, Rows
@@ -17,7 +17,7 @@ from auditlab.recorded import Recorded
 from auditlab.selection import Selected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     import polars as pl
@@ -59,13 +59,16 @@ def scan_archive(
     entity_types: str | Sequence[str] | None = None,
     strict: bool = True,
     memory: str | int | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+    cache: str | Path | None = None,
 ) -> ChangeLog[pl.LazyFrame]:
     """The log in an archive: proven whole now, read at the first question, answered by DuckDB as lazy frames.
 
     A question about some entity types (``of``) reads those alone.
 
     Args:
-        folder: The archive.
+        folder: The archive, or where it is in object storage: ``s3://bucket/path``. Its files are brought to a folder
+            here, those that are needed, and proven before they are used.
         entity_types: One or several entity types, to prove and read only the files that hold those; None for all.
         strict: Whether rows that are no changes are an error when they are read; else they are set apart in
             ``malformed``.
@@ -73,15 +76,21 @@ def scan_archive(
             more is dealt out by entity, once, into a private folder under the system's temporary one (``TMPDIR``), and
             asked bucket by bucket; the answers are the same. What can only be answered from all changes at once raises
             ``LogTooLarge`` then.
+        storage_options: How to reach the storage, by the names that Polars has for it: ``aws_access_key_id``,
+            ``aws_secret_access_key``, ``aws_session_token``, ``aws_region``, ``aws_endpoint_url``,
+            ``aws_skip_signature``. What is left out comes from the environment, as AWS's own programs take it.
+        cache: A folder that keeps what was brought from storage, for the next time; None takes one that is removed
+            when the program ends.
 
     Raises:
-        BadOption: ``memory`` is no size.
+        BadOption: ``memory`` is no size, or the storage, or an option of it, is none that is known.
+        StorageFailed: the storage refuses, or cannot be reached.
         NotAnArchive: the folder holds no archive.
         ArchiveCorrupt: a file or manifest differs from what was written, is short or missing; nothing is read.
         ArchiveError: a newer auditlab wrote it, or it cannot be read.
         UnknownEntityType: the archive has no such entity type; the message names those it has.
     """
-    scanned = archive_read.scan_archive(folder, entity_types=entity_types)
+    scanned = archive_read.scan_archive(folder, entity_types=entity_types, storage_options=storage_options, cache=cache)
     types = tuple(sorted([entity_types] if isinstance(entity_types, str) else entity_types or scanned.entity_types))
     room = memory_bytes(memory, free=available_memory())
     recorded: Recorded

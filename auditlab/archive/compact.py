@@ -5,11 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from auditlab.archive.digest import RowDigest, read_rows
-from auditlab.archive.files import reported, settle, sync_folder
+from auditlab.archive.files import reported, settle, sync_folder, to_write
 from auditlab.archive.held import held_parts, placed_segments
 from auditlab.archive.manifest import DATA, Manifest, Segment, publish, read_chain
 from auditlab.archive.read import check_part
@@ -19,6 +18,7 @@ from auditlab.errors import ArchiveCorrupt, ArchiveExists, BadOption
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from auditlab.archive.manifest import Part
 
@@ -110,7 +110,7 @@ def compact(
         BadOption: the archive is signed, and there is no key.
         ArchiveError: the file system refuses; the archive is as it was.
     """
-    place, key = Path(folder), None if sign is None else SigningKey(sign)
+    place, key = to_write(folder), None if sign is None else SigningKey(sign)
     if grace < 0:
         raise BadOption(f"a grace is a number of seconds from 0, got {grace}.")
     while True:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from auditlab import malformed
+from auditlab.archive.files import to_write
 from auditlab.archive.held import held_rows
 from auditlab.archive.manifest import read_chain
 from auditlab.archive.seal import SigningKey
@@ -22,6 +22,7 @@ from auditlab.schema import Coverage, LogFacts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     import pyarrow as pa
 
@@ -96,7 +97,7 @@ def archive_postgres(
         ArchiveError: the folder cannot be written to, the disk is full; nothing is left.
         AuditlabError: all that ``read_postgres`` raises but for ``LogTooLarge``; nothing is left.
     """
-    place, key = Path(folder), None if sign is None else SigningKey(sign)
+    place, key = to_write(folder), None if sign is None else SigningKey(sign)
     while True:
         chain = _chain(place)
         window = once or start is not None or end is not None

@@ -8,20 +8,32 @@ import os
 import re
 import secrets
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from auditlab.errors import ArchiveError, AuditlabError
+from auditlab.errors import ArchiveError, AuditlabError, BadOption
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-__all__ = ["TEMPORARY", "HashingFile", "digest", "is_safe_name", "make_folder", "reported", "settle", "sync_folder"]
+__all__ = [
+    "TEMPORARY",
+    "HashingFile",
+    "digest",
+    "is_safe_name",
+    "is_url",
+    "make_folder",
+    "reported",
+    "settle",
+    "sync_folder",
+    "to_write",
+]
 
 TEMPORARY = ".unfinished-"
 """What the name of a file that is still being written begins with."""
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9._-]+")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _BLOCK = 1 << 20
 
 _WORDS = {
@@ -42,6 +54,30 @@ def is_safe_name(name: object) -> bool:
     [True, False, False, False, False, False, False]
     """
     return isinstance(name, str) and _SAFE_NAME.fullmatch(name) is not None and not name.startswith(".")
+
+
+def is_url(place: str | Path) -> bool:
+    """Whether a place is one in object storage.
+
+    >>> is_url("s3://bucket/audit"), is_url("/var/lib/audit"), is_url("C:/audit")
+    (True, False, False)
+    """
+    return isinstance(place, str) and _URL.match(place) is not None
+
+
+def to_write(place: str | Path) -> Path:
+    """The folder that an archive is written to.
+
+    Raises:
+        BadOption: it is in object storage, where two writers could not be kept from losing each other's work.
+    """
+    if is_url(place):
+        raise BadOption(
+            "archives are written to folders, not to object storage: a put that fails where the object is there "
+            "already cannot be had, so two writers could lose each other's work. Archive into a folder and copy it, "
+            "the data files first, then the manifests; scan_archive and verify read it there."
+        )
+    return Path(place)
 
 
 @contextmanager

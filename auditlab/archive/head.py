@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from auditlab.archive.manifest import manifest_path, read_chain
+from auditlab.archive.remote import remote
 from auditlab.errors import BadOption
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from auditlab.archive.manifest import Manifest
 
@@ -72,15 +73,26 @@ class Head:
         return ""
 
 
-def head(folder: str | Path) -> Head:
+def head(folder: str | Path, *, storage_options: Mapping[str, Any] | None = None) -> Head:
     """The head of an archive as it is now: keep it elsewhere, and ``verify(heads=...)`` proves that it only grew.
 
     The chain of manifests is proven on the way; the data files are not read.
+
+    Args:
+        folder: The archive, or where it is in object storage.
+        storage_options: How to reach the storage.
 
     Raises:
         NotAnArchive: the folder holds no archive.
         ArchiveCorrupt: the chain of manifests is broken.
         ArchiveError: a newer auditlab wrote it, or it cannot be read.
+        StorageFailed: the storage refuses, or cannot be reached.
     """
-    chain = read_chain(Path(folder))
+    afar = remote(folder, storage_options=storage_options)
+    if afar is None:
+        chain = read_chain(Path(folder))
+    else:
+        with afar.named():
+            afar.bring_manifests()
+            chain = read_chain(afar.folder)
     return Head(len(chain), chain[-1][1])

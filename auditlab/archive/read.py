@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -12,11 +12,14 @@ import pyarrow.parquet as pq
 from auditlab.archive.files import digest
 from auditlab.archive.held import held_parts
 from auditlab.archive.manifest import DATA, Part, read_chain
+from auditlab.archive.remote import remote
 from auditlab.errors import ArchiveCorrupt, UnknownEntityType
 from auditlab.schema import CHANGES, LogFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from auditlab.archive.remote import Remote
 
 __all__ = ["Scanned", "check_part", "scan_archive"]
 
@@ -62,34 +65,57 @@ class Scanned:
         return int(sum(frame.estimated_size() for frame in known) / rows * self.rows) if rows else 0
 
 
-def scan_archive(folder: str | Path, *, entity_types: str | Sequence[str] | None = None) -> Scanned:
+def scan_archive(
+    folder: str | Path,
+    *,
+    entity_types: str | Sequence[str] | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+    cache: str | Path | None = None,
+) -> Scanned:
     """The log in an archive, verified and read lazily; with ``entity_types``, only the files that hold those.
 
     Every file that will be read is hashed here, and compared with the manifest, before any row is used.
 
     Args:
-        folder: The archive.
+        folder: The archive, or where it is in object storage: ``s3://bucket/path``.
         entity_types: One or several entity types; None for all.
+        storage_options: How to reach the storage (``archive.remote.OPTIONS``).
+        cache: Of an archive in storage, a folder that keeps the files that were brought.
 
     Raises:
+        BadOption: a URL or an option of storage that is none.
+        StorageFailed: the storage refuses, or cannot be reached.
         NotAnArchive: the folder holds no archive.
         ArchiveCorrupt: a file or manifest differs from what was written, is short or missing; nothing is read.
         ArchiveError: a newer auditlab wrote it, or it cannot be read.
         UnknownEntityType: the archive has no such entity type; the message names those it has.
     """
-    place = Path(folder)
+    afar = remote(folder, storage_options=storage_options, cache=cache)
+    if afar is None:
+        return _scanned(Path(folder), entity_types, None)
+    with afar.named():
+        return _scanned(afar.folder, entity_types, afar)
+
+
+def _scanned(place: Path, entity_types: str | Sequence[str] | None, afar: Remote | None) -> Scanned:
+    if afar is not None:
+        afar.bring_manifests()
     chain = read_chain(place)
     parts = held_parts(chain)
     held = tuple(sorted({name for part in parts for name in part.entity_types}))
     wanted = _wanted(entity_types, held, place)
     parts = [part for part in parts if not wanted.isdisjoint(part.entity_types)]
     try:
+        if afar is not None:
+            afar.bring(parts)
         for part in parts:
             check_part(place, part)
     except ArchiveCorrupt:
+        if afar is not None:
+            afar.bring_manifests()
         if len(read_chain(place)) == len(chain):
             raise
-        return scan_archive(folder, entity_types=entity_types)  # compacted meanwhile: its files are others now
+        return _scanned(place, entity_types, afar)  # compacted meanwhile: its files are others now
     files = {role: tuple(place / DATA / part.name for part in parts if part.role == role) for role in _ROLES}
     only = None if entity_types is None else sorted(wanted)
     return Scanned(

@@ -54,7 +54,7 @@ class Verification:
         share: The share of the files that was asked for; None for all.
     """
 
-    folder: Path
+    folder: Path | str
     faults: tuple[Fault, ...]
     head: Head | None = None
     files: int = 0

@@ -7,7 +7,7 @@ from itertools import accumulate
 from math import ceil
 from pathlib import Path
 from random import SystemRandom
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,6 +18,7 @@ from auditlab.archive.head import Head
 from auditlab.archive.held import placed_segments
 from auditlab.archive.manifest import DATA, MANIFESTS, Part, manifest_path, read_chain
 from auditlab.archive.read import check_part
+from auditlab.archive.remote import remote
 from auditlab.archive.seal import PublicKey, signature_problem
 from auditlab.archive.verification import Fault, Verification
 from auditlab.errors import ArchiveCorrupt, BadOption
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from auditlab.archive.manifest import Manifest, Segment
+    from auditlab.archive.remote import Remote
 
 __all__ = ["Fault", "leftovers", "prove", "verify"]
 
@@ -40,12 +42,13 @@ def verify(
     heads: Sequence[Head | str] = (),
     keys: Sequence[PublicKey | str | Path] = (),
     sample: float | None = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> list[Fault]:
     """All that is wrong with an archive, nothing left out; empty where it is whole.
 
     As :func:`prove`, which also tells what was looked at.
     """
-    return list(prove(folder, heads=heads, keys=keys, sample=sample).faults)
+    return list(prove(folder, heads=heads, keys=keys, sample=sample, storage_options=storage_options).faults)
 
 
 def prove(
@@ -54,6 +57,7 @@ def prove(
     heads: Sequence[Head | str] = (),
     keys: Sequence[PublicKey | str | Path] = (),
     sample: float | None = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Verification:
     """Prove an archive; returns every fault, and what was looked at.
 
@@ -67,36 +71,51 @@ def prove(
     last one. Nothing here tells whether the log was true when it was archived.
 
     Args:
-        folder: The archive.
+        folder: The archive, or where it is in object storage: its data files are brought here one at a time.
         heads: Heads that were kept elsewhere (``head``): the chain must have grown from each of them.
         keys: Public keys, or the files that hold them: every manifest must be signed by one of them.
         sample: The share of the data files to read, drawn at random, above 0 and up to 1; None reads all. All
             manifests are always read.
+        storage_options: How to reach the storage (``archive.remote.OPTIONS``).
 
     Raises:
+        StorageFailed: the storage refuses, or cannot be reached.
         NotAnArchive: the folder holds no archive.
         ArchiveError: a newer auditlab wrote it, or it cannot be read.
         BadKey: a key file that holds none.
         BadOption: a head or a share that is none.
     """
-    place, kept = Path(folder), [Head.of(one) for one in heads]
+    kept = [Head.of(one) for one in heads]
     trusted = [key if isinstance(key, PublicKey) else PublicKey.read(key) for key in keys]
     if sample is not None and not 0 < sample <= 1:
         raise BadOption(f"a sample is a share of the files above 0 and up to 1, got {sample}.")
-    found = Verification(place, (), keys=len(trusted), heads=len(kept), share=sample)
+    afar = remote(folder, storage_options=storage_options)
+    if afar is None:
+        return _proven(Path(folder), kept, trusted, sample, None)
+    with afar.named():
+        afar.bring_manifests()
+        found = _proven(afar.folder, kept, trusted, sample, afar)
+    faults = [Fault(Path(afar.told(str(one.path))), afar.told(one.problem), one.rows) for one in found.faults]
+    return replace(found, folder=afar.url, faults=tuple(faults))
+
+
+def _proven(
+    place: Path, heads: list[Head], keys: list[PublicKey], sample: float | None, afar: Remote | None
+) -> Verification:
+    found = Verification(place, (), keys=len(keys), heads=len(heads), share=sample)
     try:
         chain = read_chain(place)
         held = placed_segments(chain)
     except ArchiveCorrupt as exc:
         return replace(found, faults=(Fault(path=place / MANIFESTS, problem=str(exc)),))
-    faults = _chain_faults(place, chain, kept, trusted)
+    faults = _chain_faults(place, chain, heads, keys)
     faults += _counted(place, held)
     parts = list({part.name: part for segment in held.values() for part in segment.parts}.values())
     drawn = parts if sample is None else SystemRandom().sample(parts, ceil(sample * len(parts)))
     every = [part for manifest, _ in chain for segment in manifest.segments for part in segment.parts]
     written = {part.name: part for part in reversed(every)}  # as it was first written
     for part in drawn:
-        faults += _part_faults(place, part, written)
+        faults += _part_faults(place, part, written) if afar is None else _faults_afar(afar, part, written)
     return replace(
         found,
         faults=tuple(faults),
@@ -107,6 +126,17 @@ def prove(
         bytes=sum(part.bytes for part in drawn),
         signed_by=tuple(sorted({manifest.signature.key for manifest, _ in chain if manifest.signature})),
     )
+
+
+def _faults_afar(afar: Remote, part: Part, written: dict[str, Part]) -> list[Fault]:
+    """The faults of one data file in storage, which is here only while it is read."""
+    try:
+        afar.bring([part])
+        return _part_faults(afar.folder, part, written)
+    except ArchiveCorrupt as exc:
+        return [Fault(path=afar.folder / DATA / part.name, problem=str(exc), rows=part.rows)]
+    finally:
+        afar.forget(part)
 
 
 def _chain_faults(

@@ -6,13 +6,12 @@ from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from auditlab.archive.files import make_folder, reported, settle, sync_folder
+from auditlab.archive.files import make_folder, reported, settle, sync_folder, to_write
 from auditlab.archive.held import held_rows
 from auditlab.archive.manifest import DATA, MANIFESTS, Manifest, Segment, publish, read_chain
 from auditlab.archive.segment import PartFile, Written
@@ -21,6 +20,7 @@ from auditlab.load.source import ARROW_CHANGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
     from types import TracebackType
 
     from auditlab.archive.manifest import Signer
@@ -120,7 +120,7 @@ class ArchiveWriter:
     def __init__(
         self, folder: str | Path, *, chain: Sequence[tuple[Manifest, str]] = (), sign: Signer | None = None
     ) -> None:
-        self.folder = Path(folder)
+        self.folder = to_write(folder)
         self._chain, self._sign = chain, sign
         if sign is None and chain and chain[-1][0].signature is not None:
             raise BadOption(f"{self.folder} is signed, so what is added to it must be. Give the key (--sign KEY).")

@@ -13,6 +13,7 @@ from auditlab.cli.output import Format
 __all__ = [
     "AfterChange",
     "AfterTransaction",
+    "AnyArchive",
     "Archive",
     "AsOfMark",
     "AsOfSnapshot",
@@ -271,7 +272,11 @@ Sql = Annotated[
     bool, typer.Option("--sql", rich_help_panel=_WRITE, help="Print the query that answers, instead of the answer.")
 ]
 
-Archive = Annotated[Path, typer.Argument(metavar="FOLDER", help="The archive's folder.", show_default=False)]
+Archive = Annotated[str, typer.Argument(metavar="FOLDER", help="The archive's folder.", show_default=False)]
+AnyArchive = Annotated[
+    str,
+    typer.Argument(metavar="FOLDER", help="The archive's folder, or its URL: s3://bucket/path.", show_default=False),
+]
 Sign = Annotated[
     Path | None,
     typer.Option("--sign", metavar="KEY", help="Sign what is added with this private key (auditlab seal keygen)."),

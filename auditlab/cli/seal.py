@@ -11,7 +11,7 @@ import typer
 
 import auditlab as al
 from auditlab.archive.seal import PublicKey, new_key
-from auditlab.cli.options import Archive, Sign
+from auditlab.cli.options import AnyArchive, Archive, Sign
 from auditlab.cli.output import say, warn
 from auditlab.errors import BadOption
 
@@ -37,7 +37,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def verify(
-    folder: Archive,
+    folder: AnyArchive,
     *,
     heads: Annotated[
         list[str] | None,
@@ -78,7 +78,7 @@ def verify(
 
       auditlab verify archive/ --head "$(tail -1 /mnt/elsewhere/heads)" --key seal.key.pub
 
-      auditlab verify archive/ --sample 5% --json
+      auditlab verify s3://bucket/audit --sample 5% --json       credentials come from the environment, as for aws
     """
     found = al.prove(folder, heads=heads or (), keys=keys or (), sample=None if sample is None else share(sample))
     if as_json:
@@ -105,7 +105,7 @@ def share(text: str) -> float:
 
 
 def head(
-    folder: Archive,
+    folder: AnyArchive,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="The head as JSON, for machines.")] = False,
 ) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import auditlab as al
+from auditlab.archive.files import is_url
 from auditlab.connection import redact
 from auditlab.errors import BadOption
 
@@ -53,10 +54,10 @@ def open_log(
             source, table=table, entity_types=list(types) if types else None, columns=names, zone=zone, strict=strict
         ).on(engine)
     path = Path(source)
-    if path.is_dir():
+    if is_url(source) or path.is_dir():
         if names:
             raise BadOption("--column is for databases and files; an archive has our column names already.")
-        return al.scan_archive(path, entity_types=list(types) if types else None).on(engine)
+        return al.scan_archive(source, entity_types=list(types) if types else None).on(engine)
     if path.is_file():
         read = next((reader for endings, reader in _READERS.items() if path.name.lower().endswith(endings)), None)
         log = (read or al.read_parquet)(path, columns=names, zone=zone, strict=strict).on(engine)

@@ -1,0 +1,245 @@
+"""An archive in object storage: its files are brought here one by one, and each is proven before it is used.
+
+Object storage is read alone. Writing there would need a put that fails where the object is there already, which the
+libraries beneath do not offer: two writers could publish the same manifest, and one of them would be lost.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from pyarrow import fs
+
+from auditlab.archive.files import HashingFile, is_safe_name, is_url, make_folder, reported, settle
+from auditlab.archive.manifest import DATA, MANIFESTS
+from auditlab.errors import ArchiveCorrupt, ArchiveError, BadOption, NotAnArchive, StorageFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from auditlab.archive.manifest import Part
+
+__all__ = ["OPTIONS", "Remote", "remote"]
+
+_BLOCK = 4 << 20
+_SECONDS = 30.0
+
+OPTIONS = (
+    "aws_access_key_id",
+    "aws_secret_access_key",
+    "aws_session_token",
+    "aws_region",
+    "aws_endpoint_url",
+    "aws_skip_signature",
+)
+"""The options of storage that are known, by the names that Polars has for them; ``aws_`` may be left out."""
+
+_VARIABLES = {
+    "aws_region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
+    "aws_endpoint_url": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+}
+_SECRET = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+
+_CAUSES = (
+    (("NO_SUCH_BUCKET",), "there is no such bucket"),
+    (
+        ("ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "INVALID_CLIENT_TOKEN_ID", "HTTP 403"),
+        "access denied. Give credentials that may read it: storage_options, or AWS_ACCESS_KEY_ID and its like",
+    ),
+    (("NETWORK_CONNECTION", "curlCode"), "the storage cannot be reached"),
+    (("HTTP 301", "PERMANENT_REDIRECT"), "the bucket is in another region: give aws_region"),
+)
+
+
+def remote(
+    place: str | Path, *, storage_options: Mapping[str, Any] | None = None, cache: str | Path | None = None
+) -> Remote | None:
+    """The archive in object storage that a place names; None where it is a folder here.
+
+    Raises:
+        BadOption: as :class:`Remote`, or options of storage for a folder.
+    """
+    if is_url(place):
+        return Remote(str(place), storage_options=storage_options, cache=cache)
+    if storage_options or cache:
+        raise BadOption(f"storage_options and cache are for archives in object storage (s3://...), not for {place}.")
+    return None
+
+
+class Remote:
+    """An archive in object storage, and the folder here that its files are brought to.
+
+    Args:
+        url: ``s3://bucket/path``.
+        storage_options: How to reach it (``OPTIONS``); what is left out comes from the environment, as AWS's own
+            programs take it.
+        cache: A folder that keeps what was brought; None takes one that is removed when the program ends.
+
+    Raises:
+        BadOption: another kind of storage, an unknown option, credentials inside the URL.
+    """
+
+    def __init__(
+        self, url: str, *, storage_options: Mapping[str, Any] | None = None, cache: str | Path | None = None
+    ) -> None:
+        parts = urlsplit(url)
+        if "@" in parts.netloc or parts.query or parts.fragment:
+            raise BadOption("a URL of storage is s3://bucket/path and holds no credentials: give storage_options.")
+        if parts.scheme != "s3" or not parts.netloc:
+            raise BadOption(f"archives are read from folders and from s3://bucket/path, not from {url}.")
+        self.url = url.rstrip("/")
+        self._root = f"{parts.netloc}{parts.path}".rstrip("/")
+        self._options = _options(storage_options or {})
+        self.folder = _cache(cache)
+        self._storage: fs.FileSystem | None = None
+
+    def __repr__(self) -> str:
+        return f"Remote({self.url})"
+
+    def bring_manifests(self) -> None:
+        """Bring the manifests here, each that is not here as it is there.
+
+        Raises:
+            NotAnArchive: there is none.
+            StorageFailed: the storage refuses, or cannot be reached.
+        """
+        with self._told():
+            place = f"{self._root}/{MANIFESTS}"
+            try:
+                there = self._opened().get_file_info(fs.FileSelector(place))
+            except FileNotFoundError as exc:
+                raise NotAnArchive(
+                    f"{self.url} holds no archive. An archive has a folder '{MANIFESTS}' with its manifests."
+                ) from exc
+            found = {info.base_name: info for info in there if info.type == fs.FileType.File}
+            here = self.folder / MANIFESTS
+            make_folder(here)
+            make_folder(self.folder / DATA)
+            for path in here.iterdir():
+                if path.name not in found:
+                    path.unlink()
+            for name, info in found.items():
+                if is_safe_name(name) and not _is_same(here / name, info):
+                    self._bring(f"{MANIFESTS}/{name}", here, name)
+                    os.utime(here / name, ns=(info.mtime_ns or 0, info.mtime_ns or 0))
+
+    def bring(self, parts: Iterable[Part]) -> None:
+        """Bring data files here that are not here yet; each is what its manifest says, or nothing of it is kept.
+
+        Raises:
+            ArchiveCorrupt: it is missing, short, or has other bytes.
+            StorageFailed: the storage refuses, or cannot be reached.
+        """
+        for part in parts:
+            if (self.folder / DATA / part.name).exists():
+                continue  # and its bytes are held against the manifest once more before they are used
+            with self._told():
+                try:
+                    self._bring(f"{DATA}/{part.name}", self.folder / DATA, part.name, part)
+                except FileNotFoundError as exc:
+                    where = f"{self.url}/{DATA}/{part.name}"
+                    raise ArchiveCorrupt(
+                        f"{where}: is missing; the manifest lists it with {part.rows:,} rows."
+                    ) from exc
+
+    @contextmanager
+    def named(self) -> Iterator[None]:
+        """Let errors name the storage, not the folder here that its files were brought to."""
+        try:
+            yield
+        except ArchiveError as exc:
+            raise type(exc)(self.told(str(exc))) from exc
+
+    def told(self, text: str) -> str:
+        """The text with the storage's names in place of the folder's."""
+        return text.replace(str(self.folder), self.url)
+
+    def forget(self, part: Part) -> None:
+        """Remove a data file from here."""
+        (self.folder / DATA / part.name).unlink(missing_ok=True)
+
+    def _bring(self, path: str, folder: Path, name: str, part: Part | None = None) -> None:
+        with self._opened().open_input_stream(f"{self._root}/{path}") as stream:
+            file = HashingFile(folder)
+            try:
+                with reported(folder):
+                    while block := stream.read(_BLOCK):
+                        file.write(block)
+                        if part is not None and file.size > part.bytes:
+                            break
+                    sha256 = file.finish()
+                    if part is not None and (file.size, sha256) != (part.bytes, part.sha256):
+                        raise ArchiveCorrupt(
+                            f"{self.url}/{path}: SHA-256 differs (want {part.sha256} of {part.bytes} bytes, "
+                            f"got {sha256} of {file.size}). None of its rows were read."
+                        )
+                    settle(file.path, name)
+            finally:
+                file.discard()
+
+    def _opened(self) -> fs.FileSystem:
+        if self._storage is None:
+            endpoint = urlsplit(self._options.get("aws_endpoint_url") or "")
+            self._storage = fs.S3FileSystem(
+                access_key=self._options.get("aws_access_key_id"),
+                secret_key=self._options.get("aws_secret_access_key"),
+                session_token=self._options.get("aws_session_token"),
+                anonymous=str(self._options.get("aws_skip_signature", False)).lower() == "true",
+                region=self._options.get("aws_region"),
+                scheme=endpoint.scheme or None,
+                endpoint_override=endpoint.netloc or None,
+                connect_timeout=_SECONDS,
+                request_timeout=_SECONDS,
+            )
+        return self._storage
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Say in words what the storage refuses, and nothing of a secret."""
+        try:
+            yield
+        except (NotAnArchive, ArchiveCorrupt, StorageFailed, FileNotFoundError):
+            raise
+        except OSError as exc:
+            told = str(exc)
+            for name in _SECRET:
+                if secret := self._options.get(name):
+                    told = told.replace(str(secret), "***")
+            causes = [words for signs, words in _CAUSES if any(sign in told for sign in signs)]
+            raise StorageFailed(f"{self.url}: {causes[0] if causes else 'the storage refuses'}. ({told})") from None
+
+
+def _options(given: Mapping[str, Any]) -> dict[str, Any]:
+    known = {name.removeprefix("aws_"): name for name in OPTIONS}
+    unknown = [name for name in given if name.lower().removeprefix("aws_") not in known]
+    if unknown:
+        raise BadOption(f"storage_options has no {', '.join(map(repr, unknown))}. It has {', '.join(OPTIONS)}.")
+    options = {known[name.lower().removeprefix("aws_")]: value for name, value in given.items()}
+    for name, variables in _VARIABLES.items():
+        found = [os.environ[variable] for variable in variables if os.environ.get(variable)]
+        if name not in options and found:
+            options[name] = found[0]
+    return options
+
+
+def _cache(asked: str | Path | None) -> Path:
+    if asked is not None:
+        return Path(asked)
+    made = tempfile.mkdtemp(prefix="auditlab-")
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return Path(made)
+
+
+def _is_same(path: Path, info: fs.FileInfo) -> bool:
+    """Whether a manifest that was brought earlier is the one that is there: by its size and time of writing."""
+    if not path.exists():
+        return False
+    here = path.stat()
+    return here.st_size == info.size and here.st_mtime_ns == (info.mtime_ns or -1)
