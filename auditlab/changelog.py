@@ -195,7 +195,7 @@ def reconcile(
     *,
     entity_types: str | Sequence[str] | None = None,
     table: str = "audit.entity_change_log",
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[str, str | None] | None = None,
     progress: bool | None = None,
 ) -> Reconciliation:
     """:func:`auditlab.load.reconcile.reconcile`: a log against the live tables; None takes the live log itself."""

@@ -98,10 +98,9 @@ def spans(steps: pl.DataFrame, truncated: int | None) -> pl.DataFrame:
 
 
 def untold(steps: pl.DataFrame, truncated: int | None) -> pl.DataFrame:
-    """When the log does not tell what an entity was: entity_id, valid_from, valid_to (null without limit), ``inside``.
+    """When the log does not tell what an entity was: entity_id, position, valid_from and valid_to (null: no limit).
 
-    ``inside`` is false of the time before an entity's first change, and true after one that left a state without an
-    image that tells it.
+    ``position`` is of the change that left a state without an image that tells it; null before an entity's first.
 
     Args:
         steps: As in :func:`spans`.
@@ -111,16 +110,16 @@ def untold(steps: pl.DataFrame, truncated: int | None) -> pl.DataFrame:
     open_ = step_word() == WORDS.index(NOT_RECORDED)
     after = steps.select(
         "entity_id",
+        "position",
         valid_from="effective",
         valid_to=pl.when(same).then(pl.col("effective").shift(-1)),
-        inside=pl.lit(value=True),
         open=open_,
     )
     first = before_first(steps, truncated).select(
         "entity_id",
+        position=pl.lit(None, dtype=pl.UInt32),
         valid_from=pl.lit(None, dtype=TIME),
         valid_to="effective",
-        inside=pl.lit(value=False),
         open=pl.col("word") == WORDS.index(NOT_RECORDED),
     )
     return pl.concat([after.filter("open"), first.filter("open")]).drop("open")

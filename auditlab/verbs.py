@@ -233,7 +233,7 @@ class Verbs(Generic[F]):
         dsn: str,
         *,
         table: str = "audit.entity_change_log",
-        columns: Mapping[str, str] | None = None,
+        columns: Mapping[str, str | None] | None = None,
         progress: bool | None = None,
     ) -> Reconciliation:
         """:func:`auditlab.load.reconcile.reconcile`: the log against the live tables, in one snapshot of them."""

@@ -12,7 +12,7 @@ from auditlab.analytics import records
 from auditlab.analytics.breaks import classified
 from auditlab.analytics.chain import chain, chain_faults
 from auditlab.analytics.findings import KINDS, ROWS, as_html, as_text, findings_frame, not_found, tally, worst
-from auditlab.analytics.images import idle_by_text, image_faults
+from auditlab.analytics.images import idle_by_text, image_faults, missing_images
 from auditlab.analytics.moves import half_logged, key_changes, partition_moves, replaced
 from auditlab.errors import IncompleteLog
 
@@ -139,6 +139,7 @@ def _faults(selected: Selected, *, documents: bool) -> dict[str, pl.DataFrame]:
     faults["partition move"] = partition_moves(*pairs)
     faults["time inversions"] = records.inversions(selected, links)
     faults["no-op updates"] = idle_by_text(selected)
+    faults |= missing_images(selected)
     faults |= records.id_faults(selected)
     faults |= records.order_faults(selected)
     faults |= records.transaction_faults(selected)

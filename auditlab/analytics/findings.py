@@ -102,6 +102,10 @@ KINDS: dict[str, tuple[str, str]] = {
         "warning",
         "A row got another key, and the log does not tell it for certain: it may seem to be there under the old one.",
     ),
+    "undetermined states": (
+        "warning",
+        "No image tells what a change left, and nothing that it follows from: answers leave the row out for that time.",
+    ),
     "changes only": (
         "warning",
         "The log was loaded without what came before: states cannot be told from it, only what its changes did.",
@@ -119,6 +123,10 @@ KINDS: dict[str, tuple[str, str]] = {
         "A document holds half a character, which no text column can hold: it is shown as its escape.",
     ),
     "filtered load": ("hint", "The source was asked for a part of its log: what was left out cannot be judged here."),
+    "missing images": (
+        "hint",
+        "Changes lack an image: what others determine is derived, and whether chains hold there cannot be judged.",
+    ),
     "session rendering": (
         "hint",
         "Two sessions wrote the same value in other words, as in another time zone: nothing was changed.",

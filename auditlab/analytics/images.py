@@ -13,13 +13,41 @@ from auditlab.analytics.listed import disagreeing
 if TYPE_CHECKING:
     from auditlab.selection import Selected
 
-__all__ = ["idle_by_text", "image_faults"]
+__all__ = ["idle_by_text", "image_faults", "missing_images"]
 
 
 def idle_by_text(selected: Selected) -> pl.DataFrame:
     """UPDATEs whose two images are the same text: ``position``."""
     same = (pl.col("operation") == "UPDATE") & (pl.col("before_snapshot") == pl.col("after_snapshot"))
     return selected.recorded.changes.lazy().filter(same & ~pl.col("baseline")).select("position").collect()
+
+
+def missing_images(selected: Selected) -> dict[str, pl.DataFrame]:
+    """Changes without an image that they should have, and those of which no image tells what they left: position, note.
+
+    Only of types without some after images the documents are looked into.
+    """
+    operation = pl.col("operation")
+    before = operation.is_in(["UPDATE", "DELETE"]) & pl.col("before_snapshot").is_null()
+    after = operation.is_in(["INSERT", "UPDATE"]) & pl.col("after_snapshot").is_null()
+    which = (
+        pl.when(before & after)
+        .then(pl.lit("neither image"))
+        .when(after)
+        .then(pl.lit("no after image"))
+        .otherwise(pl.lit("no before image"))
+    )
+    rows = selected.recorded.changes.lazy().filter((before | after) & ~pl.col("baseline"))
+    lacking = rows.select("position", "entity_type", after=after, note=which).collect()
+    types = lacking.filter("after")["entity_type"].unique().to_list()
+    untold = [pl.DataFrame(schema={"position": pl.UInt32})]
+    for entity_type in selected.entity_types:
+        if entity_type in types:
+            try:
+                untold.append(selected.recorded.shape(entity_type).untold.select("position").drop_nulls())
+            except UNREADABLE:
+                continue  # image_faults says so
+    return {"missing images": lacking.drop("after", "entity_type"), "undetermined states": pl.concat(untold)}
 
 
 def image_faults(selected: Selected) -> dict[str, pl.DataFrame]:

@@ -47,7 +47,7 @@ def archive_postgres(
     start: Moment | None = None,
     end: Moment | None = None,
     once: bool = False,
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[str, str | None] | None = None,
     zone: str = "UTC",
     connections: int = 1,
     progress: bool | None = None,
@@ -77,7 +77,7 @@ def archive_postgres(
         end: The instant after the last.
         once: Take all that is committed, for an archive that is closed then. For logs whose transaction ids are those
             of another server, as after a restore or a replication.
-        columns: Canonical name to the log's own.
+        columns: Canonical name to the log's own; None for an image that it has not.
         zone: The time zone in which times without one are read.
         connections: How many connections read at once, in one snapshot.
         progress: Whether to show progress on stderr; None shows it where that is a terminal.

@@ -223,7 +223,8 @@ Columns = Annotated[
         "--column",
         metavar="OURS=THEIRS",
         rich_help_panel=_READ,
-        help="A column of a log with other names, e.g. changed_by=actor. Repeatable.",
+        help="A column of a log with other names, e.g. changed_by=actor; before_snapshot= for one that it has not. "
+        "Repeatable.",
     ),
 ]
 Renames = Annotated[

@@ -78,13 +78,17 @@ def entity_key(text: str) -> Any:  # noqa: ANN401 - a key is a text or a mapping
         raise BadOption(f'cannot read the key {text!r}: {exc}. Write e.g. --entity \'{{"a": 1, "b": 2}}\'.') from exc
 
 
-def mapping(columns: Sequence[str] | None) -> dict[str, str] | None:
-    """What ``--column OURS=THEIRS`` says, by our names.
+def mapping(columns: Sequence[str] | None) -> dict[str, str | None] | None:
+    """What ``--column OURS=THEIRS`` says, by our names; ``OURS=`` says that the log has none.
 
     Raises:
         BadOption: one that is no such pair.
     """
-    return name_pairs("--column", columns, "OURS=THEIRS, e.g. --column changed_by=actor")
+    none = [text.removesuffix("=") for text in columns or () if text.endswith("=") and text.count("=") == 1]
+    named = [text for text in columns or () if text.removesuffix("=") not in none]
+    takes = "OURS=THEIRS, e.g. --column changed_by=actor, or OURS= for an image that the log never recorded"
+    pairs = name_pairs("--column", named, takes) or {}
+    return {**pairs, **dict.fromkeys(filter(None, none))} or None
 
 
 def name_pairs(option: str, given: Sequence[str] | None, takes: str) -> dict[str, str] | None:

@@ -38,7 +38,7 @@ class ArrowStream(Protocol):
 def from_arrow(
     data: ArrowStream,
     *,
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[str, str | None] | None = None,
     partitions: Mapping[str, str] | None = None,
     zone: str = "UTC",
     coverage: tuple[Moment, Moment] | None = None,
@@ -49,7 +49,8 @@ def from_arrow(
 
     Args:
         data: ArrowStreamthing with an Arrow stream (``__arrow_c_stream__``). Other columns than a log's are left out.
-        columns: Canonical name to the name there, for columns that are called otherwise.
+        columns: Canonical name to the name there, for columns that are called otherwise; None for an image that the log
+            never recorded: ``{"before_snapshot": None}``.
         partitions: Leaf to partitioned table, for a log whose trigger wrote down the leaves' names: their changes then
             count under the table, and a row that moved between leaves stays one row. A column ``partition`` tells, too.
         zone: The time zone in which times without one are read.
@@ -81,7 +82,7 @@ def from_arrow(
 def read_parquet(
     path: str | Path | Sequence[str | Path],
     *,
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[str, str | None] | None = None,
     partitions: Mapping[str, str] | None = None,
     zone: str = "UTC",
     coverage: tuple[Moment, Moment] | None = None,
@@ -109,7 +110,9 @@ def read_parquet(
     return loaded(batches, zone=zone, coverage=coverage, source=source, strict=strict)
 
 
-def _parquet_batches(paths: Iterable[Path], columns: Mapping[str, str] | None, zone: str) -> Iterator[pa.RecordBatch]:
+def _parquet_batches(
+    paths: Iterable[Path], columns: Mapping[str, str | None] | None, zone: str
+) -> Iterator[pa.RecordBatch]:
     for path in paths:
         try:
             with path.open("rb") as opened, pq.ParquetFile(opened) as parquet:

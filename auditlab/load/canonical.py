@@ -23,6 +23,8 @@ _EXACT_FLOAT = 2**53
 """Whole numbers up to here are exact in a float64; pandas makes floats of integers beside nulls."""
 
 _IDENTITIES = ("entity_id", "changed_by", "correlation_id")
+_NEEDED = [name for name in REQUIRED if not name.endswith("_snapshot")]
+"""Columns that no change log is without."""
 _DOCUMENTS = ("before_snapshot", "after_snapshot", "changed_fields", "metadata")
 
 
@@ -31,7 +33,8 @@ class Canonical:
 
     Args:
         schema: The source's Arrow schema.
-        columns: Canonical name to the source's name, for columns that are called otherwise there.
+        columns: Canonical name to the source's name, for columns that are called otherwise there; None for one that it
+            does not have.
         zone: The time zone in which times without one are read.
         what: What the source is, for messages.
 
@@ -41,7 +44,12 @@ class Canonical:
     """
 
     def __init__(
-        self, schema: pa.Schema, *, columns: Mapping[str, str] | None = None, zone: str = "UTC", what: str = "the data"
+        self,
+        schema: pa.Schema,
+        *,
+        columns: Mapping[str, str | None] | None = None,
+        zone: str = "UTC",
+        what: str = "the data",
     ) -> None:
         self.zone = zone
         names = source_names(columns)
@@ -62,7 +70,7 @@ class Canonical:
             raise SchemaMismatch(
                 f"{what} is not a change log: {'; '.join(faults)}. It has the columns: {', '.join(schema.names)}. "
                 "Columns with other names are given by columns={'canonical name': 'name there'}; one of another type "
-                "is cast first; a log that never recorded the row before (or after) has a column of nulls for it."
+                "is cast first; an image that this log never recorded is told by columns={'before_snapshot': None}."
             )
         self._places = present
 
@@ -109,24 +117,32 @@ class Canonical:
             raise SchemaMismatch(f"{name}: a value does not fit a whole number of 64 bits: {exc}") from exc
 
 
-def source_names(columns: Mapping[str, str] | None) -> dict[str, str]:
-    """Every canonical column and what it is called in the source.
+def source_names(columns: Mapping[str, str | None] | None) -> dict[str, str]:
+    """Every canonical column that the source has, and what it is called there; those given as None it has not.
 
     Raises:
-        BadOption: a name that is no column of a change log, or one column of the source given twice.
+        BadOption: a name that is no column of a change log, one column of the source given twice, or a column that a
+            change log must have given as None.
     """
     given = dict(columns or {})
+    needed = [name for name, theirs in given.items() if theirs is None and name in _NEEDED]
+    if needed:
+        raise BadOption(
+            f"columns= says that there is no {', '.join(map(repr, needed))}, which every change log has. Give None for "
+            "images and for what else this log never recorded."
+        )
     unknown = [name for name in given if name not in ARROW_CHANGES.names]
     if unknown:
         raise BadOption(
             f"columns= maps {', '.join(map(repr, unknown))}, which a change log does not have. "
             f"Its columns are: {', '.join(ARROW_CHANGES.names)}."
         )
-    twice = sorted({theirs for theirs in given.values() if list(given.values()).count(theirs) > 1})
+    named = [theirs for theirs in given.values() if theirs is not None]
+    twice = sorted({theirs for theirs in named if named.count(theirs) > 1})
     if twice:
         raise BadOption(f"columns= gives {', '.join(map(repr, twice))} to more than one column of the log.")
-    taken = set(given.values())
-    return {name: given.get(name, name) for name in ARROW_CHANGES.names if name in given or name not in taken}
+    found = {name: given.get(name, name) for name in ARROW_CHANGES.names if name in given or name not in named}
+    return {name: theirs for name, theirs in found.items() if theirs is not None}
 
 
 def _label(name: str, theirs: str) -> str:

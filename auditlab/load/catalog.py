@@ -162,6 +162,11 @@ class LogTable:
         return ", ".join(names)
 
     @property
+    def without(self) -> dict[str, None]:
+        """The images that the log never recorded."""
+        return {name: None for name in REQUIRED if self.column(name).theirs is None}
+
+    @property
     def stamped(self) -> bool:
         """Whether the server can tell when each row was committed, and the log itself does not."""
         known = {column.name: column.type for column in self.columns if column.theirs is not None}
@@ -194,7 +199,7 @@ def describe(
     connection: Connection,
     table: str,
     *,
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[str, str | None] | None = None,
     allow_unsafe_order: bool = False,
     commit_times: bool = False,
 ) -> LogTable:
@@ -203,7 +208,8 @@ def describe(
     Args:
         connection: Where.
         table: The name as SQL writes it (``audit.entity_change_log``, ``"My Schema"."Log"``).
-        columns: Canonical name to the log's own, for columns that are called otherwise.
+        columns: Canonical name to the log's own, for columns that are called otherwise; None for an image that it does
+            not have.
         allow_unsafe_order: Whether a log whose ids come from a sequence that hands them out in batches is taken.
         commit_times: Whether the server tracks when transactions commit.
 
@@ -300,7 +306,9 @@ def _relation(connection: Connection, table: str) -> dict[str, Any]:
     raise NoSuchTable(f"{connection.label}: no table {table}.{hint}")
 
 
-def _columns(connection: Connection, oid: int, label: str, mapping: Mapping[str, str] | None) -> tuple[Column, ...]:
+def _columns(
+    connection: Connection, oid: int, label: str, mapping: Mapping[str, str | None] | None
+) -> tuple[Column, ...]:
     there = {row["name"]: row for row in connection.rows(text("load", "columns"), (oid,))}
     columns, faults = [], []
     for name, theirs in source_names(mapping).items():
@@ -317,7 +325,8 @@ def _columns(connection: Connection, oid: int, label: str, mapping: Mapping[str,
     if faults:
         raise SchemaMismatch(
             f"{label} is not a change log: {'; '.join(faults)}. It has the columns: {', '.join(there) or 'none'}. "
-            "Columns with other names are given by columns={'canonical name': 'name there'}."
+            "Columns with other names are given by columns={'canonical name': 'name there'}; an image that this log "
+            "never recorded is told by columns={'before_snapshot': None}."
         )
     missing = [name for name in _ALL if name not in {column.name for column in columns}]
     return (*columns, *(Column(name=name, theirs=None, type="text", declared="text") for name in missing))

@@ -36,7 +36,7 @@ def read_postgres(
     user: str | UUID | int | None = None,
     entity: Entity | None = None,
     baseline: bool = True,
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[str, str | None] | None = None,
     zone: str = "UTC",
     connections: int = 1,
     progress: bool | None = None,
@@ -65,7 +65,8 @@ def read_postgres(
         user: Who made the changes; makes a log of changes only.
         entity: One entity: its id, its key's only value, or its key's columns and values.
         baseline: Whether to load what was there before ``start``; without it the log is of changes only.
-        columns: Canonical name to the log's own, for columns that are called otherwise.
+        columns: Canonical name to the log's own, for columns that are called otherwise; None for an image that it does
+            not have.
         zone: The time zone in which times without one are read.
         connections: How many connections read at once, all in the same snapshot.
         progress: Whether to show progress on stderr; None shows it where that is a terminal.

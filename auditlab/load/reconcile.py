@@ -43,7 +43,7 @@ def reconcile(
     *,
     entity_types: str | Sequence[str] | None = None,
     table: str = DEFAULT_TABLE,
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[str, str | None] | None = None,
     progress: bool | None = None,
     memory_limit: int | None = None,
     allow_unsafe_order: bool = False,

@@ -68,7 +68,7 @@ class ChangeStream:
         user: str | UUID | int | None = None,
         entity: Entity | None = None,
         baseline: bool = True,
-        columns: Mapping[str, str] | None = None,
+        columns: Mapping[str, str | None] | None = None,
         zone: str = "UTC",
         connections: int = 1,
         progress: bool | None = None,
@@ -293,7 +293,8 @@ class ChangeStream:
             raise
 
     def _prepare(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        batch = Canonical(batch.schema, zone=self._zone, what=self.log.label).batch(batch)
+        plan = Canonical(batch.schema, columns=self.log.without, zone=self._zone, what=self.log.label)
+        batch = plan.batch(batch)
         if self._overtaken is not None:
             batch = batch.filter(pc.invert(pc.is_in(batch.column("id"), value_set=self._overtaken)))
         return folded(batch, self._folds)

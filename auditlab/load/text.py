@@ -35,7 +35,7 @@ _OFFSET = r"(?i):\d\d.*(z|[+-]\d\d(:?\d\d)?)$"
 def read_csv(
     path: str | Path,
     *,
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[str, str | None] | None = None,
     partitions: Mapping[str, str] | None = None,
     zone: str = "UTC",
     coverage: tuple[Moment, Moment] | None = None,
@@ -68,7 +68,7 @@ def read_csv(
 def read_jsonl(
     path: str | Path,
     *,
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[str, str | None] | None = None,
     partitions: Mapping[str, str] | None = None,
     zone: str = "UTC",
     coverage: tuple[Moment, Moment] | None = None,
@@ -103,7 +103,7 @@ def _canonical(
     texts: Iterable[pa.RecordBatch],
     names: Mapping[str, str],
     *,
-    columns: Mapping[str, str] | None,
+    columns: Mapping[str, str | None] | None,
     zone: str,
     what: str,
 ) -> Iterator[pa.RecordBatch]:

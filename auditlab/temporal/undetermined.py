@@ -39,7 +39,7 @@ def warn_untold(
     """
     told: dict[str, int] = {}
     for shape in shapes:
-        rows = shape.untold.filter("inside") if inside else shape.untold
+        rows = shape.untold.filter(pl.col("position").is_not_null()) if inside else shape.untold
         if selected.entity_id is not None:
             rows = rows.filter(pl.col("entity_id") == selected.entity_id)
         count = rows.filter(pl.any_horizontal(map(_holds, moments)))["entity_id"].n_unique()

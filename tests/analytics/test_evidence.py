@@ -280,6 +280,11 @@ PLANTED: dict[str, tuple[Steps, str, list[int]]] = {
         [2],
     ),
     "an update of nothing": ([("INSERT", "a", A1), ("UPDATE", "a", A1)], "no-op updates", [2]),
+    "an update without its before image": (
+        [("INSERT", "a", A1), ("UPDATE", "a", A2, {"before_snapshot": None})],
+        "missing images",
+        [2],
+    ),
     "an update that only says it in other words": (
         [("INSERT", "a", '{"n": 1.50}'), ("UPDATE", "a", '{"n": 1.5}')],
         "no-op updates",
@@ -300,8 +305,24 @@ def test_a_planted_fault_is_found_and_nothing_else(fault: str):
 
 
 def test_every_kind_has_a_planted_fault():
-    elsewhere = {"malformed change", "unreadable documents", "changes only", "filtered load"}
+    elsewhere = {"malformed change", "unreadable documents", "changes only", "filtered load", "undetermined states"}
     assert {kind for _, kind, _ in PLANTED.values()} | elsewhere == set(KINDS)
+
+
+def test_a_derived_image_breaks_no_chain_and_an_unknown_state_is_told():
+    none = {"before_snapshot": None}
+    steps: Steps = [
+        ("INSERT", "a", None),
+        ("UPDATE", "a", None, {"before_snapshot": A1}),
+        ("UPDATE", "a", None, none),
+        ("DELETE", "a", none),
+    ]
+    found = log_of(steps).evidence()
+    assert dict(found.findings.select("kind", "count").iter_rows()) == {"undetermined states": 2, "missing images": 4}
+    assert found.worst == "warning"
+    assert found.rows("undetermined states")["id"].to_list() == [2, 3]
+    notes = ["no after image", "no after image", "neither image", "no before image"]
+    assert found.rows("missing images")["note"].to_list() == notes
 
 
 def test_malformed_rows_are_listed_by_kind():

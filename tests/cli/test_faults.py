@@ -72,6 +72,11 @@ def test_a_wrong_mapping(typed: Typed, log_file: Path):
     failed(typed("summary", log_file, "--column", "changed_by"), "OURS=THEIRS")
 
 
+def test_a_column_that_a_log_must_have_cannot_be_left_out(typed: Typed, log_file: Path):
+    failed(typed("summary", log_file, "--column", "id="), "there is no 'id'")
+    assert typed("summary", log_file, "--column", "before_snapshot=").exit_code == 0
+
+
 def test_csv_of_a_summary_needs_a_part(typed: Typed, log_file: Path):
     failed(typed("summary", log_file, "-f", "csv"), "--part")
 

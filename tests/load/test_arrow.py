@@ -297,6 +297,20 @@ def test_an_after_image_may_be_missing_where_others_tell_it_or_the_log_has_none(
     assert from_arrow(a_log(**columns)).changes["id"].to_list() == [1, 2, 3]
 
 
+def test_an_image_that_a_log_never_recorded_is_said_to_be_none():
+    log = a_log(before_snapshot=None)
+    with pytest.raises(SchemaMismatch, match=r"before_snapshot: missing.*columns=\{'before_snapshot': None\}"):
+        from_arrow(log)
+    loaded = from_arrow(log, columns={"before_snapshot": None}).changes
+    assert_frame_equal(loaded, the_changes().with_columns(before_snapshot=pl.lit(None, dtype=pl.String)))
+    assert from_arrow(a_log(), columns={"changed_fields": None}).changes["changed_fields"].null_count() == 3
+
+
+def test_what_every_log_has_cannot_be_said_to_be_none():
+    with pytest.raises(BadOption, match="there is no 'id', which every change log has"):
+        from_arrow(a_log(), columns={"id": None})
+
+
 @pytest.mark.parametrize("kind", MALFORMED)
 def test_without_strict_such_rows_are_set_aside_with_their_kind(kind: str):
     loaded = from_arrow(a_log(**MALFORMED[kind]), strict=False)

@@ -11,9 +11,10 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+import auditlab as al
 from auditlab.capture.track import track
 from auditlab.connection import connect
-from auditlab.errors import BadOption, UnknownEntity
+from auditlab.errors import BadOption, SchemaMismatch, UndeterminedState, UnknownEntity
 from auditlab.load.postgres import ChangeStream, read_postgres
 from auditlab.schema import CHANGES
 
@@ -285,6 +286,24 @@ def test_a_window_goes_by_effective_time(database: str, execute: Callable[[str, 
         assert loaded.baseline is not None
         last = {entity: n for n, entity, _ in rows if effective[n] < start}
         assert loaded.baseline["id"].to_list() == sorted(last.values())
+
+
+def test_a_log_of_changed_fields_loads_without_columns_for_images(database: str, execute: Callable[[str, str], None]):
+    execute(
+        database,
+        "CREATE TABLE log (id bigint, entity_type text, entity_id text, operation text, changed_at timestamptz,"
+        """ changed_fields jsonb); INSERT INTO log VALUES (1, 's.t', 'a', 'INSERT', '2024-01-01', '{"n": 1, "s": "x"}'),
+        (2, 's.t', 'a', 'UPDATE', '2024-01-02', '{"n": 2}'), (3, 's.t', 'a', 'UPDATE', '2024-01-03', NULL)""",
+    )
+    with pytest.raises(SchemaMismatch, match="before_snapshot: missing; after_snapshot: missing"):
+        al.read_postgres(database, table="log", progress=False)
+    none = {"before_snapshot": None, "after_snapshot": None}
+    log = al.read_postgres(database, table="log", columns=none, progress=False)
+    states = log.history().select("n", "s", "origin").rows()
+    assert states == [(1, "x", "derived"), (2, "x", "derived"), (2, "x", "derived")]
+    later = al.read_postgres(database, table="log", columns=none, start="2024-01-03", progress=False)
+    with pytest.warns(UndeterminedState):
+        assert later.as_of("2024-01-03").is_empty(), "from then on, nothing tells the whole state"
 
 
 def test_the_baseline_is_the_last_in_order_not_by_id(database: str, execute: Callable[[str, str], None]):
