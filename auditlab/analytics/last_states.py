@@ -22,8 +22,8 @@ LAST_STATES: dict[str, pl.DataType] = {
     "unsure": pl.Boolean(),
 }
 """One row an entity: its last change's position, that of its last life's first change (-1 where it was there before the
-log), whether it is live after it, its state as recorded (null where it is not), and whether the order of its last
-transaction's changes is ambiguous."""
+log), whether it is live after it, its state as recorded or derived (null where it is not live, or its state is not
+known), and whether the order of its last transaction's changes is ambiguous."""
 
 
 def last_states(recorded: Recorded, entity_type: str) -> pl.DataFrame:
@@ -50,8 +50,8 @@ def last_states(recorded: Recorded, entity_type: str) -> pl.DataFrame:
 
 
 def _derived(recorded: Recorded, entity_type: str, last: pl.DataFrame) -> pl.Series:
-    """The states of a log that does not have each in full: completed from what came before."""
+    """The states of a log that does not have each in full: completed from what came before; null where not known."""
     shape = recorded.shape(entity_type)
-    versions = shape.versions.unique("entity", keep="last", maintain_order=True).select("entity", "doc")
-    doc = last.join(versions, on="entity", how="left", maintain_order="left")["doc"]
+    left = shape.versions.filter(pl.col("origin") != "unknown").select("entity", "turn", "doc")
+    doc = last.join(left, on=["entity", "turn"], how="left", maintain_order="left")["doc"]
     return shape.documents.texts.gather(doc)

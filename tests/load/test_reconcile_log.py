@@ -282,3 +282,20 @@ def test_a_row_of_which_the_order_is_not_known_is_uncertain_and_no_alarm(publish
         connection.execute("TRUNCATE audit.entity_change_log")
     kinds = found(al.from_arrow(swapped), published)
     assert kinds == {"log row gone": 4, "uncertain order": 1}
+
+
+def test_states_that_changed_fields_tell_are_compared_and_unknown_ones_raise_no_alarm(
+    published: str, execute: Callable[..., None]
+):
+    execute(published, "INSERT INTO orders.orders (id) VALUES (md5('a')::uuid), (md5('b')::uuid)")
+    execute(published, "UPDATE orders.orders SET status = 'paid'")
+    execute(
+        published,
+        "ALTER TABLE audit.entity_change_log DROP CONSTRAINT valid_snapshots; "
+        "UPDATE audit.entity_change_log SET before_snapshot = NULL, after_snapshot = NULL WHERE operation = 'UPDATE'",
+    )
+    assert found(read(published), published) == {}
+    execute(published, "ALTER TABLE orders.orders DISABLE TRIGGER USER; UPDATE orders.orders SET status = 'ghost'")
+    assert found(read(published), published) == {"changed outside the log": 2}
+    execute(published, "UPDATE audit.entity_change_log SET after_snapshot = NULL, changed_fields = NULL")
+    assert set(found(read(published), published)) == {"not comparable"}, "no image tells the key, and no state"
