@@ -65,7 +65,7 @@ LAYERS = (
     {"analytics"},
     {"archive", "capture", "connection", "load"},
     {"changelog", "selectors", "sources", "verbs", "viewing"},
-    {"", "__main__", "cli", "demo", "report", "testing", "widgets"},
+    {"", "__main__", "charts", "cli", "demo", "doctor", "report", "testing", "widgets"},
 )
 """The rooms of the package, lower first; each imports from its own layer and below. "" is auditlab itself."""
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from auditlab.cli import ask, capture, demo, evidence, join, keep, mark, reconcile, report, seal, summary
+from auditlab.cli import ask, capture, demo, doctor, evidence, join, keep, mark, reconcile, report, seal, summary
 from auditlab.cli.output import warn
 from auditlab.connection import redact
 from auditlab.errors import AuditlabError
@@ -45,6 +45,8 @@ ABOUT = """Exact answers from the change log of a database: states at any time, 
   auditlab report SOURCE -o report.html                       a file for the audit's folder
 
   auditlab archive DSN archive/ && auditlab verify archive/   keep the log, and prove that it is whole
+
+  auditlab doctor                                             why does a view not show?
 
 [bold]Exit codes[/bold]
 
@@ -115,7 +117,7 @@ def _flowing(text: str) -> str:
     return "\n\n".join(paragraph.replace("\n", " ") for paragraph in text.split("\n\n"))
 
 
-for group in (demo, capture, mark, summary, ask, join, evidence, reconcile, report, keep, seal):
+for group in (demo, doctor, capture, mark, summary, ask, join, evidence, reconcile, report, keep, seal):
     group.add_to(app)
 for command in app.registered_commands:
     command.help = _flowing(inspect.getdoc(command.callback) or "")

@@ -29,6 +29,7 @@ COMMANDS = {
     "compare",
     "demo",
     "diffs",
+    "doctor",
     "drift",
     "evidence",
     "head",
