@@ -43,7 +43,13 @@ def test_the_demo_leaves_a_notebook_that_opens(tmp_path: Path):
 
 
 def test_the_notebooks_are_the_first_four_of_the_flow():
-    assert [path.stem for path in NOTEBOOKS] == ["01-load", "02-as-of-and-diff", "03-replay-and-blame", "04-evidence"]
+    assert [path.stem for path in NOTEBOOKS] == [
+        "01-load",
+        "02-as-of-and-diff",
+        "03-replay-and-blame",
+        "04-evidence",
+        "06-archive",
+    ]
 
 
 @pytest.mark.parametrize("path", [*NOTEBOOKS, SHIPPED], ids=lambda path: path.stem)
