@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["checked", "packed"]
+__all__ = ["checked", "closed", "packed"]
 
 EXACT = 2**53
 """Whole numbers beyond this are rounded by JavaScript: they travel as texts."""
@@ -38,7 +38,12 @@ def checked(value: Any, where: str = "data") -> Any:  # noqa: ANN401 - anything 
 
 
 def packed(value: Any) -> str:  # noqa: ANN401 - as in checked
-    """The value as one text of base64, no character of which means anything in HTML; ``unpacked`` of model.js reads it.
+    """The value as a text of base64, which ``unpacked`` of model.js reads; no character of it means anything in HTML."""
+    return base64.b64encode(closed(value)).decode("ascii")
+
+
+def closed(value: Any) -> bytes:  # noqa: ANN401 - as in checked
+    """The value as deflated bytes, which ``opened`` of model.js reads: for parts of data that are seldom looked at.
 
     Behind a four-byte length stands JSON: ``value``, with null in the places of bytes, and ``bytes``, which says for
     each of these places its path, and where its bytes begin and how many they are. These follow, each on a boundary of
@@ -64,4 +69,4 @@ def packed(value: Any) -> str:  # noqa: ANN401 - as in checked
     told = {"value": without_bytes(checked(value), []), "bytes": places}
     text = json.dumps(told, allow_nan=False).encode()
     text += b" " * (-(len(text) + 4) % ALIGNED)
-    return base64.b64encode(zlib.compress(struct.pack("<I", len(text)) + text + b"".join(buffers), 6)).decode("ascii")
+    return zlib.compress(struct.pack("<I", len(text)) + text + b"".join(buffers), 6)

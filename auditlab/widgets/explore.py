@@ -15,6 +15,7 @@ from auditlab.schema import OPERATIONS
 from auditlab.temporal.timeline import timeline
 from auditlab.widgets.code import call, log_code
 from auditlab.widgets.details import Details
+from auditlab.widgets.embedding import closed
 from auditlab.widgets.lane_picture import Shown, picture
 from auditlab.widgets.lanes import lanes as lanes_by
 from auditlab.widgets.points import points
@@ -267,7 +268,7 @@ class Explore(WidgetView):
         elif len(chosen) < self._points.rows.height:
             note = f"This file holds the details of the {len(chosen):,} changes that were selected when it was made."
         details = self._details.of(chosen.tail(EMBEDDED).to_list())
-        return {**self._data, "code": self.code, "details": {**details, "note": note}}
+        return {**self._data, "code": self.code, "details": {"closed": closed(details), "note": note}}
 
     def picture(self) -> str:
         """The timeline as SVG: its lanes, and marks or densities by operation."""

@@ -24,7 +24,12 @@ HOSTILE = "</script><img src=x onerror=alert(1)>\u2028<!--'\"&\u202e"
 
 def unpacked(text: str) -> Any:  # noqa: ANN401
     """As ``unpacked`` of model.js does it."""
-    raw = zlib.decompress(base64.b64decode(text))
+    return opened(base64.b64decode(text))
+
+
+def opened(closed: bytes) -> Any:  # noqa: ANN401
+    """As ``opened`` of model.js does it."""
+    raw = zlib.decompress(closed)
     (length,) = struct.unpack_from("<I", raw)
     told = json.loads(raw[4 : 4 + length])
     for path, at, size in told["bytes"]:

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 import polars as pl
 import pytest
-from test_embedding import unpacked
+from test_embedding import opened, unpacked
 
 import auditlab as al
 from auditlab.errors import BadOption, BadTime, UnknownChange, UnknownField
@@ -218,11 +218,11 @@ def test_an_export_holds_every_detail_and_says_so_where_it_does_not(
     assert (tmp_path / "view.html").read_text(encoding="utf-8") == made
     packed = made.split('id="model-1">')[1].split("</script>")[0]
     details = unpacked(packed)["data"]["details"]
-    assert len(details["changes"]) == view._points.rows.height  # noqa: SLF001
+    assert len(opened(details["closed"])["changes"]) == view._points.rows.height  # noqa: SLF001
     assert details["note"] == ""
     monkeypatch.setattr(explore_module, "EMBEDDED", 3)
     cut = view.embedded_data()["details"]
-    assert sorted(cut["changes"]) == [str(row) for row in range(6, 9)]
+    assert sorted(opened(cut["closed"])["changes"]) == [str(row) for row in range(6, 9)]
     assert "the last 3 of the 9 selected changes" in cut["note"]
 
 

@@ -143,8 +143,10 @@ function filters(page, points, line, changed) {
 
 const view = {
   render: exploreView,
-  answer(data, question) {
-    const { changes, transactions, note } = data.details;
+  async answer(data, question) {
+    data.details.open ??= opened(data.details.closed); // at the first question: the picture does not wait for it
+    const { changes, transactions } = await data.details.open;
+    const { note } = data.details;
     if (question.about !== "change") throw new Error(`a document answers nothing about ${question.about}.`);
     if (!changes[String(question.row)]) throw new Error(`the detail of this change is not in this file. ${note}`);
     return { changes, transactions };

@@ -10,7 +10,7 @@
 //     live                   whether a kernel is meant to answer
 //     signal                 an AbortSignal for listeners, aborted when the view ends
 //     onTheme(call)          call() when light and dark change
-//   answer(data, question)   what Python would answer, found in the data of a document.
+//   answer(data, question)   what Python would answer, or a promise of it, found in the data of a document.
 
 const PATIENCE = 30000;
 
@@ -127,18 +127,32 @@ class StandIn {
 
   tell(event, given) { for (const call of this.calls.get(event) ?? []) call(given); }
 
-  send({ ask, question }) {
-    queueMicrotask(() => {
-      let reply;
-      try { reply = { answer: ask, ...this.answer(this.values.data, question) }; } catch (error) { reply = { answer: ask, error: String(error.message ?? error) }; }
-      this.tell("msg:custom", reply);
-    });
+  async send({ ask, question }) {
+    let reply;
+    try {
+      reply = { answer: ask, found: await this.answer(this.values.data, question), warnings: [] };
+    } catch (error) {
+      reply = { answer: ask, error: String(error.message ?? error) };
+    }
+    this.tell("msg:custom", reply);
   }
 }
 
 /** What auditlab.widgets.embedding.packed made a text of. */
 async function unpacked(text) {
-  const bytes = Uint8Array.from(atob(text.trim()), (char) => char.charCodeAt(0));
+  return opened(fromBase64(text.trim()));
+}
+
+function fromBase64(text) {
+  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
+  const chars = atob(text);
+  const bytes = new Uint8Array(chars.length);
+  for (let at = 0; at < chars.length; at += 1) bytes[at] = chars.charCodeAt(at);
+  return bytes;
+}
+
+/** What auditlab.widgets.embedding.closed made bytes of. */
+async function opened(bytes) {
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
   const buffer = await new Response(stream).arrayBuffer();
   const length = new DataView(buffer).getUint32(0, true);
@@ -156,10 +170,11 @@ function stand(name, view) {
   for (const place of document.querySelectorAll(".al-place")) {
     if (place.dataset.view !== name) continue;
     unpacked(document.getElementById(place.dataset.model).textContent).then((values) => {
-      const model = new StandIn(values, (data, question) => ({ found: (view.answer ?? (() => null))(data, question), warnings: [] }));
+      const model = new StandIn(values, (data, question) => (view.answer ?? (() => null))(data, question));
       start(view, model, place, false);
       place.dataset.alive = "true";
     }).catch((error) => {
+      place.dataset.failed = "true";
       place.append(h("p", { class: "al-error auditlab", role: "alert" }, `the view cannot be shown here (${error.message ?? error}); the table above is what it shows.`));
     });
   }
