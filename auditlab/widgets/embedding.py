@@ -38,7 +38,7 @@ def checked(value: Any, where: str = "data") -> Any:  # noqa: ANN401 - anything 
 
 
 def packed(value: Any) -> str:  # noqa: ANN401 - as in checked
-    """The value as a text of base64, which ``unpacked`` of model.js reads; no character of it means anything in HTML."""
+    """The value as text of base64, which ``unpacked`` of model.js reads; no character of it means anything in HTML."""
     return base64.b64encode(closed(value)).decode("ascii")
 
 
