@@ -11,6 +11,7 @@ import polars as pl
 from auditlab import selectors
 from auditlab.clock import instant
 from auditlab.errors import BadOption, UnknownChange, UnknownField
+from auditlab.printable import printable
 from auditlab.schema import OPERATIONS
 from auditlab.temporal.timeline import timeline
 from auditlab.widgets.code import call, log_code
@@ -33,6 +34,9 @@ __all__ = ["EMBEDDED", "Explore", "explore"]
 
 EMBEDDED = 10_000
 """Of how many changes a document without a kernel holds the detail; it says so where there are more."""
+
+LISTED = 200
+"""Of how many changes, and in how many rows, the table tells that stands where no widget runs."""
 
 _START = datetime(1970, 1, 1, tzinfo=UTC)
 _ALL = -1
@@ -110,6 +114,8 @@ class Explore(WidgetView):
         wrong = [name for name in operations or () if name not in OPERATIONS]
         if wrong:
             raise BadOption(f"no operation {', '.join(map(repr, wrong))}. There are {', '.join(OPERATIONS)}.")
+        if correlation is not None and self._data["points"]["correlations"] is None:
+            raise BadOption("this view has too many correlation ids to filter by one: log.correlation(...) selects it.")
         state = {
             "lanes": lanes,
             "cursor": None if cursor is None else self._number(cursor),
@@ -220,7 +226,11 @@ class Explore(WidgetView):
     @property
     def frame(self) -> pl.DataFrame:
         """The rows behind the picture: ``timeline()`` of what filters and brush leave, one row a changed field."""
-        found, options = timeline(self._picked()), self._options()
+        return self._rows_of(self._picked())
+
+    def _rows_of(self, picked: Selected) -> pl.DataFrame:
+        """The timeline of picked changes, with what is no matter of picking."""
+        found, options = timeline(picked), self._options()
         if options["operations"] is not None:
             found = found.filter(pl.col("operation").is_in(options["operations"]))
         if options["field"] is not None:
@@ -239,7 +249,8 @@ class Explore(WidgetView):
         if options["field"] is not None:
             rows += f".filter(pl.col('field') == {options['field']!r})"
         rows += ".collect()" if self._lazy else ""
-        return f"view = {log_code(self._selected)}{call('explore', **view)}\nrows = {rows}\n"
+        need = "import polars as pl\n\n" if "pl.col(" in rows else ""
+        return f"{need}view = {log_code(self._selected)}{call('explore', **view)}\nrows = {rows}\n"
 
     # what is shown
 
@@ -284,8 +295,17 @@ class Explore(WidgetView):
         return picture(self._title, self._points, own, self._filtered()["row"], shown)
 
     def table_html(self) -> str:
-        """The changes as a table."""
-        return table(self.frame, "Changes, field by field", zone=self._points.zone)
+        """The changes as a table, the first of them where they are many."""
+        kept, words = self._kept(), "Changes, field by field"
+        if kept.height <= LISTED:
+            return table(self.frame, words, zone=self._points.zone)
+        first = pl.col("id").is_in(kept["id"].head(LISTED).implode())
+        rows = self._rows_of(selectors.where(self._picked(), first))
+        note = f"The first rows of {kept.height:,} changes; to_csv() and .frame have all of them."
+        return table(rows, words, limit=LISTED, zone=self._points.zone, note=note)
+
+    def __repr__(self) -> str:
+        return printable(f"Explore: {self._title}, {self._kept().height:,} changes")
 
 
 def _first_lanes(selected: Selected) -> str:

@@ -52,7 +52,7 @@ def lanes(points: Points, by: str) -> Lanes:
         told = points.rows.select("row").join(points.fields, on="row", how="left", maintain_order="left")
         told = told.rename({"field": "value"})
     else:
-        told = points.rows.select("row", value=column)
+        told = points.rows.select("row", value=_entity(points) if by == "entity" else pl.col(column))
     counts = told.group_by("value").len().sort(pl.col("len"), "value", descending=[True, False], nulls_last=True)
     if by == "operation":
         order = {name: place for place, name in enumerate(OPERATIONS)}
@@ -63,3 +63,11 @@ def lanes(points: Points, by: str) -> Lanes:
     rows = told.join(place, on="value", how="left", maintain_order="left", nulls_equal=True).select("row", "lane")
     names = [NOTHING.get(by, "") if value is None else value for value in values[:MOST]]
     return Lanes([*names, f"{folded:,} more"] if folded else names, rows, folded)
+
+
+def _entity(points: Points) -> pl.Expr:
+    """An entity's id, with its type's short name where there are several types."""
+    short = pl.col("entity_type").str.split(".").list.last()
+    if len(points.entity_types) == 1:
+        return pl.col("entity_id")
+    return pl.concat_str([short, pl.col("entity_id").fill_null(NOTHING["entity"])], separator=" ")

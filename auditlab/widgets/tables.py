@@ -33,7 +33,13 @@ def cell(value: Any, zone: str = "UTC") -> str:  # noqa: ANN401 - the values of 
 
 
 def table(
-    frame: pl.DataFrame, caption: str, *, limit: int = 200, zone: str = "UTC", names: Mapping[str, str] | None = None
+    frame: pl.DataFrame,
+    caption: str,
+    *,
+    limit: int = 200,
+    zone: str = "UTC",
+    names: Mapping[str, str] | None = None,
+    note: str = "",
 ) -> str:
     """A frame as a table; where it is longer than ``limit``, a line under it says how many rows are not shown.
 
@@ -43,6 +49,7 @@ def table(
         limit: The most rows.
         zone: The time zone of the times.
         names: Column headings in other words.
+        note: What to say under it in place of that line.
     """
     told = names or {}
     timed = any(isinstance(getattr(kind, "time_zone", None), str) for kind in frame.dtypes)
@@ -52,7 +59,8 @@ def table(
         for row in frame.head(limit).iter_rows()
     )
     words = printable(f"{caption} (times are {zone})" if timed else caption)
-    more = "" if frame.height <= limit else f'<p class="al-note">{_rest(frame.height, limit)}</p>'
+    said = note or ("" if frame.height <= limit else _rest(frame.height, limit))
+    more = f'<p class="al-note">{escape(printable(said))}</p>' if said else ""
     body = "".join(rows)
     return (
         f'<div class="al-scroll" tabindex="0" role="region" aria-label="{escape(words)}">'

@@ -98,7 +98,7 @@ function regular(start, end, step, zone) {
   const shift = offsetAt(start, zone);
   for (let ms = Math.ceil((start + shift) / step) * step - shift; ms <= end && found.length < 100; ms += step) {
     const drift = step >= 36e5 ? offsetAt(ms, zone) - shift : 0; // a day in which the clocks change is no 24 hours
-    found.push({ ms: ms - drift, text: tickText(ms - drift, step, zone) });
+    if (ms - drift >= start && ms - drift <= end) found.push({ ms: ms - drift, text: tickText(ms - drift, step, zone) });
   }
   return found;
 }

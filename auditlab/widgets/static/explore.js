@@ -131,7 +131,7 @@ function filters(page, points, line, changed) {
     correlation.value = now.correlation;
     [from.value, to.value] = now.brush ? now.brush.map((ms) => timeText(ms, points.zone)) : ["", ""];
   }
-  const correlated = points.correlations === null || points.correlations.length > 0;
+  const correlated = points.correlations?.length > 0;
   const element = h("div", {},
     h("div", { class: "al-row", role: "group", "aria-label": "Filters" }, by, user, field,
       h("fieldset", { class: "al-boxes" }, h("legend", { class: "al-said" }, "Operations"), there.map(({ name }, place) => h("label", {}, boxes[place], name)))),

@@ -14,11 +14,19 @@ function lanesOf(points, by) {
   const order = [...counts.keys()].filter((code) => counts[code] > 0);
   if (by !== "operation") order.sort((one, other) => counts[other] - counts[one] || one - other);
   const { lane, shown, sizes, folded } = folds(order, counts);
-  const nameOf = (code) => names[code] ?? { user: "(no user)" }[by] ?? "(every one)";
+  const typeOf = by === "entity" && points.types.length > 1 ? typesOfEntities(points, names.length) : null;
+  const nameOf = (code) => (typeOf ? `${typeOf[code]} ${names[code]}` : names[code]) ?? { user: "(no user)" }[by] ?? "(every one)";
   return {
     names: [...shown.map((code) => printable(nameOf(code))), ...(folded ? [`${folded.toLocaleString("en")} more`] : [])],
     folded, sizes, of: (row, call) => call(lane[codes[row]]),
   };
+}
+
+/** The short name of each entity's type. */
+function typesOfEntities(points, size) {
+  const found = new Array(size);
+  for (let row = 0; row < points.count; row += 1) found[points.entity[row]] ??= points.types[points.type[row]].split(".").at(-1);
+  return found;
 }
 
 function counted32(codes, size) {
