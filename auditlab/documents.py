@@ -22,13 +22,15 @@ from auditlab.layouts import split_flat
 from auditlab.values import Column, column
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 __all__ = [
+    "DEEPEST",
     "MOST_FIELDS",
     "Documents",
     "Split",
     "assembled",
+    "by_layout",
     "encodable",
     "raw_fields",
     "read",
@@ -162,6 +164,43 @@ def raw_fields(text: str) -> dict[str, str]:
         return dict(_pairs(text))
 
 
+def by_layout(
+    texts: pl.Series, wanted: pl.Series, refuse: Callable[[str, int], object]
+) -> list[tuple[pl.Series, dict[str, pl.Series]]]:
+    """Documents by layout: their numbers, and their fields' raw JSON text in the order of the text.
+
+    Of duplicate keys the last value counts. A layout may come more than once.
+
+    Args:
+        texts: Documents.
+        wanted: UInt32; the numbers of those to be split.
+        refuse: Is told of texts that are no documents: the kind of fault, and the number.
+    """
+    found, left = split_flat(texts, wanted, raw_fields)
+    layouts: dict[tuple[str, ...], tuple[list[int], list[Any]]] = defaultdict(lambda: ([], []))
+    for number in left.to_list():
+        fields: Mapping[str, Any]
+        try:
+            fields = _decode(texts[number])
+        except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
+            try:
+                fields = {key: raw.encode() for key, raw in raw_fields(texts[number]).items()}
+            except ValueError as exc:
+                refuse(str(exc), number)
+                continue
+        numbers, values = layouts[tuple(fields)]
+        numbers.append(number)
+        values.append(fields.values())
+    for layout, (numbers, values) in layouts.items():
+        cells = zip(*values, strict=True) if layout else ()
+        columns = {
+            name: pl.Series(list(map(bytes, raws)), dtype=pl.Binary).cast(pl.String)
+            for name, raws in zip(layout, cells, strict=True)
+        }
+        found.append((pl.Series(numbers, dtype=pl.UInt32), columns))
+    return found
+
+
 def _number(images: pl.Series) -> tuple[pl.Series, pl.Series]:
     """Each row's document as a number (null where there is none), and the documents in order of first appearance."""
     present = images.drop_nulls()
@@ -240,31 +279,10 @@ def _split_batch(texts: pl.Series, start: int, refused: set[int], faults: dict[s
     every = pl.int_range(len(texts), dtype=pl.UInt32, eager=True).alias(_DOC)
     own = [number - start for number in refused if start <= number < start + len(texts)]
     wanted = every.filter(~every.is_in(own)) if own else every
-    flat, left = split_flat(texts, wanted, raw_fields)
-    if len(flat) == 1 and len(flat[0][0]) == len(texts):
-        return pl.DataFrame(flat[0][1])  # as nearly always: one layout, nothing to put together
-    layouts: dict[tuple[str, ...], tuple[list[int], list[Any]]] = defaultdict(lambda: ([], []))
-    for number in left.to_list():
-        fields: Mapping[str, Any]
-        try:
-            fields = _decode(texts[number])
-        except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
-            try:
-                fields = {key: raw.encode() for key, raw in raw_fields(texts[number]).items()}
-            except ValueError as exc:
-                faults[str(exc)].append(number + start)
-                continue
-        numbers, values = layouts[tuple(fields)]
-        numbers.append(number)
-        values.append(fields.values())
-    frames = [pl.DataFrame({_DOC: numbers, **fields}) for numbers, fields in flat]
-    for layout, (numbers, values) in layouts.items():
-        cells = zip(*values, strict=True) if layout else ()
-        columns = {
-            name: pl.Series(list(map(bytes, raws)), dtype=pl.Binary).cast(pl.String)
-            for name, raws in zip(layout, cells, strict=True)
-        }
-        frames.append(pl.DataFrame({_DOC: pl.Series(numbers, dtype=pl.UInt32), **columns}))
+    groups = by_layout(texts, wanted, lambda kind, number: faults[kind].append(number + start))
+    if len(groups) == 1 and len(groups[0][0]) == len(texts):
+        return pl.DataFrame(groups[0][1])  # as nearly always: one layout, nothing to put together
+    frames = [pl.DataFrame({_DOC: numbers, **fields}) for numbers, fields in groups]
     frames.sort(key=lambda frame: frame[_DOC][0])  # fields come in the order of their first appearance
     found = pl.concat([every.clear().to_frame(), *frames], how="diagonal")
     return every.to_frame().join(found, on=_DOC, how="left", maintain_order="left")

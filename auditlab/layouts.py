@@ -16,7 +16,7 @@ from auditlab.dictionary import repeated
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["split_flat"]
+__all__ = ["SCALAR", "split_flat"]
 
 SCALAR = (
     r'^(?:"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*"'

@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from auditlab.load.source import ARROW_CHANGES
+from auditlab.archive.rows import frames
+from auditlab.load.source import ARROW_CHANGES, batches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 __all__ = ["RowDigest", "digest_of_rows", "read_rows"]
-
-_BATCH = 16_384
 
 _RULE = b"auditlab rows 1\0"
 """Names the rule below, so that another one can never give the same digest for other rows."""
@@ -76,10 +74,10 @@ class RowDigest:
         return whole.hexdigest()
 
 
-def digest_of_rows(batches: Iterable[pa.RecordBatch]) -> str:
+def digest_of_rows(rows: Iterable[pa.RecordBatch]) -> str:
     """The digest of all rows of these batches, in their order."""
     digest = RowDigest()
-    for batch in batches:
+    for batch in rows:
         digest.update(batch)
     return digest.hexdigest()
 
@@ -88,17 +86,10 @@ def read_rows(path: Path) -> Iterator[pa.RecordBatch]:
     """The rows of a data file in the canonical columns, in the order of the file, in bounded memory.
 
     Raises:
-        pyarrow.ArrowException, OSError: it is no such file.
+        pyarrow.ArrowException, OSError, ValueError: it is no such file.
     """
-    with pq.ParquetFile(path) as parquet:
-        for batch in parquet.iter_batches(batch_size=_BATCH):
-            columns = [
-                batch.column(column.name).cast(column.type)
-                if column.name in batch.schema.names
-                else pa.nulls(batch.num_rows, column.type)
-                for column in ARROW_CHANGES
-            ]
-            yield pa.RecordBatch.from_arrays(columns, schema=ARROW_CHANGES)
+    for frame in frames(path):
+        yield from batches(frame)
 
 
 def _bytes(texts: pa.StringArray) -> memoryview:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
-import pyarrow.parquet as pq
 
 from auditlab.archive.files import digest
 from auditlab.archive.held import held_parts
 from auditlab.archive.manifest import DATA, Part, read_chain
 from auditlab.archive.remote import remote
+from auditlab.archive.rows import frames, lazy_rows
 from auditlab.errors import ArchiveCorrupt, UnknownEntityType
 from auditlab.schema import CHANGES, LogFacts
 
@@ -131,18 +131,8 @@ def _scanned(place: Path, entity_types: str | Sequence[str] | None, afar: Remote
 
 _ROLES = ("changes", "baseline")
 
-_BATCH = 16_384
 _LOOKED_AT = 8
 """Files of which the width of rows is taken."""
-
-
-def frames(path: Path) -> Iterator[pl.DataFrame]:
-    """The canonical columns of one data file, some rows at a time."""
-    with pq.ParquetFile(path) as parquet:
-        for batch in parquet.iter_batches(_BATCH):
-            rows = pl.DataFrame(pl.from_arrow(batch, rechunk=False))
-            missing = [pl.lit(None, dtype=dtype).alias(name) for name, dtype in CHANGES.items() if name not in rows]
-            yield rows.with_columns(missing).select(*CHANGES)
 
 
 def check_part(folder: Path, part: Part) -> None:
@@ -178,5 +168,5 @@ def _wanted(entity_types: str | Sequence[str] | None, held: tuple[str, ...], fol
 def _rows(files: tuple[Path, ...], only: list[str] | None) -> pl.LazyFrame:
     if not files:
         return pl.LazyFrame(schema=CHANGES)
-    rows = pl.scan_parquet(list(files), glob=False, schema=CHANGES, missing_columns="insert")
+    rows = lazy_rows(files)
     return rows if only is None else rows.filter(pl.col("entity_type").is_in(only))

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from auditlab.archive.digest import RowDigest
 from auditlab.archive.files import HashingFile
+from auditlab.archive.form import FORM
 from auditlab.archive.manifest import Part
+from auditlab.archive.shred import Shredder
 from auditlab.errors import ArchiveError
-from auditlab.load.source import ARROW_CHANGES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,19 +26,25 @@ __all__ = ["PartFile", "Written"]
 ROW_GROUP = 32 << 20
 """Bytes of rows that make a row group."""
 
+BUFFER = 96
+"""Bytes of small pieces (headers, columns without a value) that are gathered before they are written."""
+
 FILE = 256 << 20
 """Bytes of file after which a new one begins, so that the ranges in the manifest prune."""
 
-_NUMBERS = ("id", "transaction_id", "changed_at", "committed_at")
-_REPEATING = ["entity_type", "operation", "changed_by", "metadata", "correlation_id"]
 _OPTIONS = {
     "compression": "zstd",
     "compression_level": 3,
-    "use_dictionary": _REPEATING,
-    "column_encoding": dict.fromkeys(_NUMBERS, "DELTA_BINARY_PACKED"),
+    "store_decimal_as_integer": True,
     "write_page_checksum": True,
-    "write_statistics": ["id", "entity_type", "entity_id", "changed_at", "transaction_id", "committed_at"],
 }
+_STATISTICS = ("id", "entity_type", "entity_id", "entity_uuid", "changed_at", "transaction_id", "committed_at")
+SHORT = 18
+"""Digits of a decimal that fit a whole number of 64 bits."""
+_REPEATING = 0.125
+"""The share of distinct values up to which a column is written with a dictionary; zstd does as well on the others."""
+_ODDS = 0.01
+"""How often a Bloom filter says of an entity that it may be in a row group, and it is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +67,9 @@ class PartFile:
     def __init__(self, folder: Path, *, entity_type: str, role: str) -> None:
         self._entity_type, self._role = entity_type, role
         self._file = HashingFile(folder)
-        self._writer = pq.ParquetWriter(self._file, ARROW_CHANGES, **_OPTIONS)
+        self._sink = pa.BufferedOutputStream(pa.PythonFile(self._file, "w"), BUFFER)
+        self._writer: pq.ParquetWriter | None = None
+        self._shredder: Shredder | None = None
         self._batches: list[pa.RecordBatch] = []
         self._ranges: dict[str, tuple[int, int]] = {}
         self._rows = 0
@@ -69,7 +79,7 @@ class PartFile:
     @property
     def full(self) -> bool:
         """Whether the next rows should go into another file."""
-        return self._file.size >= FILE
+        return self._sink.tell() >= FILE or (self._shredder is not None and self._shredder.stale)
 
     def add(self, rows: pa.RecordBatch) -> None:
         """Take rows, and write a row group when enough wait."""
@@ -84,10 +94,15 @@ class PartFile:
     def flush(self) -> None:
         """Write the rows that wait as one row group."""
         if self._batches:
-            table = pa.Table.from_batches(self._batches)
-            for rows in self._batches:
-                self._digest.update(rows)
+            for batch in self._batches:
+                self._digest.update(batch)
+            rows = pl.concat([pl.DataFrame(pl.from_arrow(batch, rechunk=False)) for batch in self._batches])
             self._batches, self.waiting = [], 0
+            if self._shredder is None:
+                self._shredder = Shredder(rows)
+            table = self._shredder.table(rows)
+            if self._writer is None:
+                self._writer = pq.ParquetWriter(self._sink, table.schema, **_OPTIONS, **_encodings(table))
             self._writer.write_table(table, row_group_size=table.num_rows)
 
     def finish(self) -> Written:
@@ -97,7 +112,10 @@ class PartFile:
             ArchiveError: the disk gives back something else.
         """
         self.flush()
-        self._writer.close()
+        if self._writer is not None and self._shredder is not None:
+            self._writer.add_key_value_metadata({FORM: self._shredder.form.render()})
+            self._writer.close()
+        self._sink.close()
         sha256 = self._file.finish()
         rows = pq.read_metadata(self._file.path).num_rows
         if rows != self._rows:
@@ -120,8 +138,11 @@ class PartFile:
     def discard(self) -> None:
         """Remove the unfinished file."""
         self._batches.clear()
+        if self._writer is not None:
+            with suppress(OSError, pa.ArrowException):
+                self._writer.close()
         with suppress(OSError, pa.ArrowException):
-            self._writer.close()
+            self._sink.close()
         self._file.discard()
 
     def _widen(self, name: str, column: pa.Array) -> None:
@@ -131,6 +152,36 @@ class PartFile:
         if least is not None:
             low, high = self._ranges.get(name, (least, most))
             self._ranges[name] = (min(low, least), max(high, most))
+
+
+def _encodings(table: pa.Table) -> dict[str, Any]:
+    """How the columns of a file are written, by what its first rows hold."""
+    distinct = {name: _distinct(table.column(name)) for name in table.schema.names}
+    numbers = [column.name for column in table.schema if _is_number(column.type)]
+    repeating = [
+        name for name, count in distinct.items() if name not in numbers and count <= table.num_rows * _REPEATING
+    ]
+    texts = [column.name for column in table.schema if pa.types.is_string(column.type) and column.name not in repeating]
+    return {
+        "use_dictionary": repeating,
+        "column_encoding": dict.fromkeys(numbers, "DELTA_BINARY_PACKED")
+        | dict.fromkeys(texts, "DELTA_LENGTH_BYTE_ARRAY"),
+        "write_statistics": [name for name in _STATISTICS if name in distinct],
+        "bloom_filter_options": {
+            name: {"ndv": distinct[name], "fpp": _ODDS} for name in ("entity_id", "entity_uuid") if distinct[name]
+        },
+    }
+
+
+def _distinct(column: pa.ChunkedArray) -> int:
+    return 0 if column.null_count == len(column) else int(pc.count_distinct(column, mode="only_valid").as_py())
+
+
+def _is_number(dtype: pa.DataType) -> bool:
+    """Whether a column is written as whole numbers of at most 64 bits."""
+    if pa.types.is_decimal(dtype):
+        return bool(dtype.precision <= SHORT)
+    return bool(pa.types.is_integer(dtype) or pa.types.is_timestamp(dtype))
 
 
 def _iso(ticks: int) -> str:

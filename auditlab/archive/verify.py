@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from auditlab.archive.digest import RowDigest, read_rows
 from auditlab.archive.files import TEMPORARY
+from auditlab.archive.form import form_of, schema_of
 from auditlab.archive.head import Head
 from auditlab.archive.held import placed_segments
 from auditlab.archive.manifest import DATA, MANIFESTS, Part, manifest_path, read_chain
@@ -27,6 +28,7 @@ from auditlab.load.source import ARROW_CHANGES
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from auditlab.archive.form import Form
     from auditlab.archive.manifest import Manifest, Segment
     from auditlab.archive.remote import Remote
 
@@ -183,15 +185,13 @@ def _part_faults(folder: Path, part: Part, written: dict[str, Part]) -> list[Fau
     try:
         check_part(folder, part)
         with pq.ParquetFile(path) as parquet:
-            schema = parquet.schema_arrow
-        problem = _row_problem(path, part, written)
+            schema, form = parquet.schema_arrow, form_of(parquet.metadata.metadata)
+        sound = _is_ours(schema, form)
+        problem = _row_problem(path, part, written) if sound else f"{path}: has the columns {schema.names}"
     except ArchiveCorrupt as exc:
         problem = str(exc)
-    except (pa.ArrowException, OSError) as exc:
+    except (pa.ArrowException, OSError, ValueError) as exc:
         problem = f"{path}: is no Parquet file: {exc}"
-    else:
-        if not schema.equals(ARROW_CHANGES) and not schema.equals(EARLIER):
-            problem = f"{path}: has the columns {schema.names}"
     return [Fault(path=path, problem=problem, rows=part.rows)] if problem else []
 
 
@@ -219,3 +219,9 @@ def _row_problem(path: Path, part: Part, written: dict[str, Part]) -> str:
                 f"(digest {digest.hexdigest()}, want {first.digest if first else 'that of a part in the chain'})"
             )
     return ""
+
+
+def _is_ours(schema: pa.Schema, form: Form | None) -> bool:
+    if form is None:
+        return bool(schema.equals(ARROW_CHANGES) or schema.equals(EARLIER))
+    return bool(schema.equals(schema_of(form)))

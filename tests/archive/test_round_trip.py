@@ -151,7 +151,9 @@ def test_other_engines_read_the_files(archive: Path):
     assert told is not None
     assert told[0] == 60
     schema = pq.read_schema(files[0])
-    assert {str(dtype) for dtype in schema.types} == {"int64", "string", "timestamp[us, tz=UTC]"}
+    kinds = {"int64", "string", "timestamp[us, tz=UTC]", "bool", "fixed_size_binary[16]", "decimal128(38, 2)"}
+    assert {str(dtype) for dtype in schema.types} == kinds
+    assert pl.read_parquet(files[0]).height == len(pq.read_table(files[0]))
 
 
 def test_a_second_archive_in_the_folder_is_refused_and_the_first_stays(archive: Path, facts: LogFacts):

@@ -1,0 +1,77 @@
+"""The rows of data files as a lazy frame: decoded some at a time, of the columns and rows that are asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from polars.io.plugins import register_io_source
+
+from auditlab.archive.decode import recorded_rows, stored_columns
+from auditlab.archive.form import DOCUMENTS, form_of
+from auditlab.schema import CHANGES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    import polars as pl
+
+__all__ = ["frames", "lazy_rows"]
+
+_BATCH = 16_384
+"""Rows that are decoded at a time."""
+
+
+def lazy_rows(files: Sequence[Path]) -> pl.LazyFrame:
+    """The canonical rows of data files of any format, in the order of the files, read when they are collected."""
+
+    def source(
+        columns: list[str] | None, predicate: pl.Expr | None, rows: int | None, _batch: int | None
+    ) -> Iterator[pl.DataFrame]:
+        wanted = [name for name in CHANGES if columns is None or name in columns]
+        for file in files:
+            for found in _file_rows(file, wanted, predicate):
+                if rows is None:
+                    yield found
+                    continue
+                yield found[:rows]
+                rows -= min(rows, len(found))
+                if not rows:
+                    return
+
+    return register_io_source(source, schema=dict(CHANGES), is_pure=True)
+
+
+def frames(file: Path) -> Iterator[pl.DataFrame]:
+    """The canonical columns of one data file of any format, some rows at a time, in the order of the file.
+
+    Raises:
+        pyarrow.ArrowException, OSError, ValueError: it is no such file.
+    """
+    with pq.ParquetFile(file) as parquet:
+        form = form_of(parquet.metadata.metadata)
+        for batch in parquet.iter_batches(_BATCH):
+            yield recorded_rows(pa.Table.from_batches([batch]), form)
+
+
+def _file_rows(file: Path, wanted: list[str], predicate: pl.Expr | None) -> Iterator[pl.DataFrame]:
+    """The wanted columns of the rows of a file that the predicate picks; of others no document is put together."""
+    roots = [] if predicate is None else predicate.meta.root_names()
+    narrow = bool(roots) and not set(roots).intersection(DOCUMENTS)
+    every = [name for name in CHANGES if name in wanted or name in roots]
+    with pq.ParquetFile(file) as parquet:
+        form = form_of(parquet.metadata.metadata)
+        there = parquet.schema_arrow.names
+        needed = stored_columns(form, every, there)
+        for batch in parquet.iter_batches(_BATCH, columns=needed):
+            table = pa.Table.from_batches([batch])
+            if predicate is None:
+                yield recorded_rows(table, form, wanted)
+            elif narrow:
+                own = recorded_rows(table, form, roots).select(predicate).to_series()
+                if own.any():
+                    yield recorded_rows(table.filter(own.to_arrow()), form, wanted)
+            else:
+                yield recorded_rows(table, form, every).filter(predicate).select(wanted)
