@@ -113,9 +113,7 @@ class TableCheck:
         found = found.hstack(known.get_columns()).with_columns(transaction=self._transactions.gather(found["at"]))
         self._seen.append(found.select("at"))
         self._back.append(found.filter(~pl.col("live")).select("at", "written", "image"))
-        found = found.filter(
-            pl.col("live") & pl.col("state").is_not_null()
-        )  # of the others there is nothing to compare
+        found = found.filter(pl.col("live") & pl.col("state").is_not_null())  # else there is nothing to compare
         differs = found["state"] != found["image"]
         pairs = found.filter(differs).select(
             "at", "written", "unsure", pl.col("at").alias("row"), pl.col("state").alias("logged"), live="image"

@@ -9,6 +9,7 @@ from auditlab.connection import Connection, connect
 from auditlab.queries import quote_literal, text
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from types import TracebackType
 
 __all__ = ["Snapshot"]
@@ -20,6 +21,8 @@ class Snapshot:
     """A read-only transaction that stays open, and others that see exactly what it sees.
 
     A context manager. ``holder`` is its connection; row security that would shorten a result is an error in it.
+    ``standby`` tells whether the server is one, and ``replayed`` when the last transaction was committed that it had
+    replayed before this moment: what was committed later, the snapshot need not see.
 
     Args:
         dsn: Where.
@@ -30,6 +33,11 @@ class Snapshot:
         self._stack = ExitStack()
         self._exported: str | None = None
         self.holder = self._open()
+        told = self.holder.rows(text("load", "replayed"))[0]
+        self.standby: bool = told["standby"]
+        self.replayed: datetime | None = told["replayed"]
+        if self.standby:
+            self.holder.rollback()  # a snapshot taken before that question was answered could see less
         _pin(self.holder)
 
     def __enter__(self) -> Self:

@@ -165,11 +165,9 @@ class ChangeStream:
         """The log's facts; coverage and kinds are whole when the stream is exhausted."""
         partial = self.filters.partial
         first, last = self._clock.span
-        now: datetime = self._moment["now"].astimezone(UTC)
-        known = now if self._end is None else min(now, self._end - timedelta(microseconds=1))
         coverage = Coverage(
             start=self._start or first,
-            end=known if last is None else max(known, last),
+            end=max((time for time in (self._known(), last) if time is not None), default=None),
             complete=not partial,
             why=partial,
         )
@@ -190,6 +188,13 @@ class ChangeStream:
             marks=self._marks,
             visible_within=self._clock.visible_within if self._visible_within is None else self._visible_within,
         )
+
+    def _known(self) -> datetime | None:
+        """Up to when all is known that was committed: now, on a standby what it had replayed; None where it is not."""
+        now: datetime | None = self._snapshot.replayed if self._snapshot.standby else self._moment["now"]
+        if now is None or self._end is None:
+            return now and now.astimezone(UTC)
+        return min(now.astimezone(UTC), self._end - timedelta(microseconds=1))
 
     def _seen(self) -> str | None:
         """The transaction snapshot of what is read: up to a watermark, all and nothing else."""

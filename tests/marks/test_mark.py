@@ -243,6 +243,7 @@ def test_a_standby_takes_no_marks_and_its_log_has_those_of_the_primary(folder: P
         os.chown(place, owner.st_uid, owner.st_gid)
     (folder / "copy").chmod(0o755)
     (folder / "copy" / "data" / "standby.signal").touch()
+    stopped = datetime.now(UTC)
     with start_server(folder / "copy", settings=["fsync=off", "hot_standby=on"]) as standby:
         dsn = standby.dsn_of("shop")
         with pytest.raises(OnStandby, match="Take the mark there"):
@@ -254,6 +255,11 @@ def test_a_standby_takes_no_marks_and_its_log_has_those_of_the_primary(folder: P
         assert log.facts.snapshot is None
         assert log.facts.marks == (taken,)
         assert log.as_of(mark="kept")["n"].to_list() == [1]
+        assert log.changes()["changed_at"].max() <= log.facts.coverage.end < stopped, (
+            "what was not replayed is not known"
+        )
+        with pytest.raises(NoData, match="the log covers"):
+            log.as_of(stopped)
 
 
 def test_an_archive_that_grows_keeps_its_marks_and_one_clock(tracked: str, tmp_path: Path):
