@@ -66,11 +66,11 @@ def breadth(words: str, size: float = SIZE) -> float:
 
 
 def render(node: Node | str) -> str:
-    """The node as SVG text; every text and every value is escaped."""
+    """The node as SVG text; every text and every value is escaped, and holds no character that XML does not have."""
     if isinstance(node, str):
-        return escape(node)
+        return escape(printable(node))
     tag, attributes, children = node
-    told = "".join(f' {name}="{escape(value)}"' for name, value in attributes.items())
+    told = "".join(f' {name}="{escape(printable(value))}"' for name, value in attributes.items())
     return f"<{tag}{told}>{''.join(map(render, children))}</{tag}>"
 
 

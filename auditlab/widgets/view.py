@@ -190,7 +190,8 @@ class WidgetView(ABC):
         return _kept("".join(f"{line}\n" for line in csv_lines(self.frame)), path)
 
     def __repr__(self) -> str:
-        return printable(f"{type(self).__name__}: {self._title}, {len(self.frame):,} rows")
+        count = len(self.frame)
+        return printable(f"{type(self).__name__}: {self._title}, {count:,} {'row' if count == 1 else 'rows'}")
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
         """The widget, and beside it what is shown where it does not run."""

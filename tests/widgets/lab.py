@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, Self
@@ -26,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "of-the-tests"  # noqa: S105 - of a server that listens on this machine for the length of a test
 START_SECONDS = 120.0
 STOP_SECONDS = 30.0
+EXPECT_SECONDS = 30.0
 
 SESSION = "window.jupyterapp.shell.currentWidget?.context?.sessionContext"
 IDLE = f"""() => {{
@@ -151,6 +153,14 @@ class Notebook:
         """The value of an expression in the kernel, by way of JSON; what it cannot say, it gives as text."""
         told = self.page.evaluate(EVALUATE, f"_json.dumps({expression}, default=str)")
         return json.loads(ast.literal_eval(told))
+
+    def expect(self, expression: str, wanted: object) -> None:
+        """Wait until an expression has this value in the kernel: a page tells it one thing after another."""
+        deadline = time.monotonic() + EXPECT_SECONDS
+        found = self.ask(expression)
+        while found != wanted and time.monotonic() < deadline:
+            found = self.ask(expression)
+        assert found == wanted, expression
 
 
 def _free_port() -> int:

@@ -5,14 +5,16 @@ One notebook is opened and run; the tests go on in it, each from what it selects
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
 from lab import Lab, Notebook
+from payloads import log_of
 from shop_in_postgres import LOG, ORDER, put
 from timeline_driven import Timeline, told_diff
-from watched import Watched, keep_picture, violations
+from watched import Watched, keep_picture, keep_top, violations
 
 import auditlab as al
 from auditlab.clock import instant
@@ -39,6 +41,15 @@ view
 board = log.dashboard()
 board
 """,
+    "aggregate": """
+family = log.aggregate_view("shop.orders", items=("shop.order_items", "order_id"), entity={order!r})
+family
+""",
+    "hostile": """
+strange = al.read_parquet("hostile.parquet")
+orders = strange.of("orders")
+display(strange, orders.diffs(), strange.summary(), orders.explore(), strange.dashboard(), orders.as_of())
+""",
 }
 
 
@@ -53,7 +64,9 @@ def notebook(
     dsn = make_database(published_template, prefix="lab")
     put(dsn)
     cells = [cell.strip().format(dsn=dsn, order=ORDER) for cell in CELLS.values()]
-    with Lab(tmp_path_factory.mktemp("lab")) as lab:
+    folder = tmp_path_factory.mktemp("lab")
+    log_of().write_parquet(folder / "hostile.parquet")
+    with Lab(folder) as lab:
         watched = Watched(browser, width=1280, height=2200)
         yield lab.open(watched.page, "shop", cells).run()
         faults = watched.faults
@@ -69,8 +82,12 @@ def recorded() -> pl.DataFrame:
 
 def shown(notebook: Notebook, name: str) -> Locator:
     """The view that a cell shows."""
-    cell = notebook.page.locator(".jp-CodeCell").nth(list(CELLS).index(name))
-    return cell.get_by_test_id("auditlab-view")
+    return cell(notebook, name).get_by_test_id("auditlab-view")
+
+
+def cell(notebook: Notebook, name: str) -> Locator:
+    """A cell with what it shows."""
+    return notebook.page.locator(".jp-CodeCell").nth(list(CELLS).index(name))
 
 
 def timeline(notebook: Notebook) -> Timeline:
@@ -86,7 +103,7 @@ def test_the_cursor_goes_by_key_from_change_to_change_and_python_knows_where(
         line.press(key)
         assert line.cursor == (row + 1, len(ids))
         assert line.change() == (ids[row], told_diff(recorded, ids[row]))
-        assert notebook.ask("view.selection['cursor']") == ids[row]
+        notebook.expect("view.selection['cursor']", ids[row])
 
 
 def test_the_state_under_the_cursor_is_that_of_the_log_then_and_names_who_set_each_field(notebook: Notebook):
@@ -108,7 +125,7 @@ def test_the_mouse_points_at_a_change_and_a_click_puts_the_cursor_there(notebook
     change, diff = line.change()
     assert words.startswith(f"change {change}: ")
     assert diff == told_diff(recorded, change)
-    assert notebook.ask("view.selection['cursor']") == change
+    notebook.expect("view.selection['cursor']", change)
 
 
 def test_the_transaction_of_a_change_is_told_whole(notebook: Notebook):
@@ -123,22 +140,22 @@ def test_the_transaction_of_a_change_is_told_whole(notebook: Notebook):
 def test_a_brush_and_filters_select_and_python_has_the_rows(notebook: Notebook, recorded: pl.DataFrame):
     line = timeline(notebook)
     line.drag(0.3, 0.9)
-    first, last = (instant(text, "UTC") for text in notebook.ask("view.selection['brush']"))
+    inside = int(re.search(r"(\d+) in the brush", line.status)[1])
+    notebook.expect("len(view.selection['ids'])", inside)
+    brush, ids = notebook.ask("[view.selection['brush'], view.selection['ids']]")
+    first, last = (instant(text, "UTC") for text in brush)
     brushed = recorded.filter(pl.col("changed_at") >= first, pl.col("changed_at") < last)
-    ids = brushed["id"].unique(maintain_order=True).to_list()
-    assert 0 < len(ids) < recorded["id"].n_unique()
-    assert notebook.ask("view.selection['ids']") == ids
-    assert f"{len(ids)} in the brush" in line.status
+    assert ids == brushed["id"].unique(maintain_order=True).to_list()
+    assert 0 < inside < recorded["id"].n_unique()
     line.view.get_by_test_id("al-field").select_option(label="status")
     status = brushed.filter(pl.col("field") == "status")
-    assert notebook.ask("view.frame['id'].to_list()") == status["id"].to_list()
-    assert notebook.ask("view.frame['new'].to_list()") == status["new"].to_list()
+    notebook.expect("view.frame.select('id', 'new').rows()", [list(row) for row in status.select("id", "new").rows()])
     run = "(lambda names: exec(view.code, names) or names['rows'])({**globals()})"
     assert notebook.ask(f"{run}.equals(view.frame)")
     keep_picture(line.view, "lab-brush")
     line.click("al-clear")
     line.press("Escape")
-    assert notebook.ask("view.selection['brush']") is None
+    notebook.expect("[view.selection['brush'], view.selection['field']]", [None, None])
     assert notebook.ask("len(view.selection['ids'])") == recorded["id"].n_unique()
 
 
@@ -149,7 +166,8 @@ def test_play_goes_through_all_changes_and_stops_at_the_last(notebook: Notebook,
     most = recorded["id"].n_unique()
     line.view.locator(f"[data-testid=al-timeline][aria-valuenow='{most}']").wait_for()
     line.view.locator("[data-testid=al-play][aria-pressed=false]").wait_for()
-    assert line.change()[0] == notebook.ask("view.selection['cursor']") == recorded["id"][-1]
+    assert line.change()[0] == recorded["id"][-1]
+    notebook.expect("view.selection['cursor']", recorded["id"][-1])
 
 
 def test_what_python_selects_is_shown(notebook: Notebook, recorded: pl.DataFrame):
@@ -169,8 +187,57 @@ def test_an_error_of_a_callback_is_shown_under_the_view(notebook: Notebook):
     assert "ZeroDivisionError: division by zero" in alarm.inner_text()
 
 
+def test_a_bar_of_the_dashboard_leads_to_its_rows_in_the_page_and_in_python(notebook: Notebook):
+    board = shown(notebook, "dashboard")
+    mark = board.locator(".al-mark", has_text="UPDATE,").first
+    words = mark.get_attribute("aria-label") or ""
+    mark.click()
+    board.locator(".al-rows tbody tr").first.wait_for()
+    assert board.locator(".al-rows h2, .al-rows h3").first.inner_text() == words
+    notebook.expect("board.selection['words']", words)
+    assert notebook.ask("board.rows()['operation'].unique().to_list()") == ["UPDATE"]
+    assert f": {notebook.ask('board.rows().height')} changes" in words
+    mark.focus()
+    notebook.page.keyboard.press("Escape")
+    notebook.expect("board.selection", {})
+    assert notebook.ask("board.select('m0')") is None
+    board.locator(".al-mark[data-mark=m0][aria-pressed=true]").wait_for()
+
+
+def test_an_order_is_shown_with_its_items_at_the_cursor(notebook: Notebook):
+    line = Timeline(shown(notebook, "aggregate"))
+    line.press("Home")
+    line.settled()
+    assert "4 there, 4 came" in line.status
+    line.press("End")
+    line.settled()
+    assert "4 there" in line.status
+    assert "came" not in line.status
+    notebook.expect("family.selection['cursor']", 628)
+    assert notebook.ask("len(family.frame['order_items'][0])") == 4
+
+
+def test_hostile_texts_run_nowhere_in_a_notebook(notebook: Notebook):
+    strange = cell(notebook, "hostile")
+    for view in shown(notebook, "hostile").all():
+        view.wait_for()
+    assert "<script>window.ran=1</script>" in strange.inner_text()
+    assert notebook.page.evaluate("window.ran") is None
+    made = strange.locator("iframe, object, embed, img, video, form, base, link, meta, a[href^=javascript]")
+    assert [one.evaluate("(element) => element.outerHTML") for one in made.all()] == []
+
+
+def test_the_readme_shows_the_timeline_of_an_order(notebook: Notebook):
+    notebook.theme("JupyterLab Light")
+    line = timeline(notebook)
+    line.press("Home", "ArrowRight")
+    line.change()
+    keep_top(cell(notebook, "explore"), 786, "explore")
+    assert line.cursor[0] == 2
+
+
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
-@pytest.mark.parametrize("name", [name for name in CELLS if name != "log"])
+@pytest.mark.parametrize("name", ["explore", "dashboard", "aggregate"])
 def test_people_can_read_each_view_in_both_themes(notebook: Notebook, name: str, theme: str):
     notebook.theme(theme)
     view = shown(notebook, name)

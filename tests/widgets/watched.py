@@ -12,7 +12,7 @@ from axe_playwright_python.sync_playwright import Axe
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Dialog, Locator, Page
 
-__all__ = ["FLAGS", "Watched", "keep_picture", "violations"]
+__all__ = ["FLAGS", "Watched", "keep_picture", "keep_top", "violations"]
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURES = ROOT / "build" / "pictures"
@@ -109,9 +109,21 @@ def violations(page: Page, *, within: str | None = None) -> list[str]:
 
 def keep_picture(shown: Page | Locator, name: str, *, in_readme: bool = False) -> None:
     """Keep a screenshot for people to look at: all of a page, or one element of it."""
+    _keep(shown.screenshot(), name, in_readme=in_readme)
+
+
+def keep_top(shown: Locator, height: int, name: str) -> None:
+    """Keep a screenshot of the upper part of an element, for the README."""
+    shown.evaluate("(element) => element.scrollIntoView({ block: 'start' })")
+    box = shown.bounding_box()
+    assert box is not None
+    _keep(shown.page.screenshot(clip={**box, "height": height}), name, in_readme=True)
+
+
+def _keep(picture: bytes, name: str, *, in_readme: bool) -> None:
     PICTURES.mkdir(parents=True, exist_ok=True)
     path = PICTURES / f"{name}.png"
-    shown.screenshot(path=path)
+    path.write_bytes(picture)
     if in_readme and os.environ.get("AUDITLAB_PICTURES"):
         SHOWN.mkdir(exist_ok=True)
-        (SHOWN / path.name).write_bytes(path.read_bytes())
+        (SHOWN / path.name).write_bytes(picture)
