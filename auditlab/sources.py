@@ -28,8 +28,8 @@ __all__ = ["from_arrow", "read_csv", "read_jsonl", "read_parquet", "read_postgre
 
 P = ParamSpec("P")
 
-LEAST = 1_000
-"""Bytes that a change takes at the least while it is asked about: where all of them fit, nothing is to be measured."""
+LEAST = 4_000
+"""Bytes that a change takes while it is asked about, if it is no large one: where all fit so, nothing is measured."""
 
 
 def _opens(load: Callable[P, Loaded]) -> Callable[P, ChangeLog[pl.DataFrame]]:

@@ -9,7 +9,7 @@ import polars as pl
 
 from auditlab import queries
 from auditlab.buckets.answers import asked
-from auditlab.buckets.compartments import Compartments
+from auditlab.buckets.compartments import Compartments, compact
 from auditlab.buckets.part import ARRIVAL
 from auditlab.engines.base import with_dtypes
 from auditlab.schema import TIME
@@ -77,7 +77,8 @@ def summed(
     entities: list[dict[str, pl.DataFrame]] = []
     latest: list[pl.DataFrame] = []
     for part, last in asked(recorded, selected, partial(last_changes, recent=recent)):
-        latest.append(last.drop("position").hstack(part.keys_of(last["position"]).rename({"id": "at"})))
+        keys = part.keys_of(last["position"]).rename({"id": "at"})
+        latest.append(compact(last.drop("position").hstack(keys)))
         _, rows = next(asked(recorded, selected, partial(counted, period=period), [part]))
         by_transaction.deal(rows, rows["transaction_id"].fill_null(-1).hash() % recorded.count)
         entities.append(tables_of(selected, rows))

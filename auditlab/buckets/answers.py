@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from auditlab.buckets.compartments import Compartments
+from auditlab.buckets.compartments import Compartments, compact
 from auditlab.buckets.part import ARRIVAL
 from auditlab.buckets.rowwise import is_rowwise
 from auditlab.errors import BadOption, EntitiesInDoubt
@@ -34,7 +34,7 @@ class Order(Enum):
 
 
 _KEYS = ("\x00key 1", "\x00key 2", "\x00key 3")
-_RANGES = 8
+_RANGES = 32
 """The part (1 in ...) of a question's room that one range of an answer may take."""
 
 
@@ -119,11 +119,11 @@ def joined(
         warnings.simplefilter("always")
         for _, answer in asked(recorded, selected, join):
             if whole is None:
-                whole = answer
+                whole = compact(answer)
                 continue
             here = whole.to_series(own) == _UNKNOWN
             pairs = zip(whole, answer, strict=True)
-            whole = pl.DataFrame({old.name: old.zip_with(~here, new) for old, new in pairs})
+            whole = compact(pl.DataFrame({old.name: old.zip_with(~here, new) for old, new in pairs}))
     unknown = whole is not None and bool((whole.to_series(own) == _UNKNOWN).any())
     for one in caught:
         if unknown or isinstance(one.message, EntitiesInDoubt):

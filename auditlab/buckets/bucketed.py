@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 __all__ = ["Bucketed", "Rows"]
 
 AMPLIFIED = 14
-"""How many times the bytes of its rows a bucket takes while it is asked."""
+"""How many times the bytes of its rows a log takes while it is asked, about."""
+
+SHARE = 3
+"""The part (1 in ...) of a question's room that one bucket may take: the rest is for Python and its libraries, and for
+a bucket's answer beside the next bucket."""
 
 ALWAYS = 64 << 20
 """Bytes that a bucket may take however little memory was allowed: entities are not of one size."""
@@ -190,7 +194,7 @@ class Bucketed(Recorded):
     @cached_property
     def _dealt(self) -> _Dealt:
         """The rows by bucket: an entity's are all in one, a TRUNCATE is in each."""
-        count = max(1, -(-self.needed // max(1, self.room)))
+        count = max(1, -(-self.needed * SHARE // max(1, self.room)))
         rows = Compartments(count)
         links = Links(self.facts.keys)
         for frame in self._gathered(max(1, self.room // AMPLIFIED // GATHERED)):

@@ -17,7 +17,7 @@ from auditlab.errors import SpillFailed
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Compartments"]
+__all__ = ["Compartments", "compact"]
 
 _WRITTEN = pa.ipc.IpcWriteOptions(compression="lz4")
 
@@ -58,8 +58,7 @@ class Compartments:
         if not len(rows):
             return
         self.sizes[number] += int(rows.estimated_size())
-        numbered = pl.DataFrame([column.alias(str(place)) for place, column in enumerate(rows)])  # a name may hold NUL
-        table = numbered.to_arrow(compat_level=pl.CompatLevel.oldest())
+        table = _table(rows)
         with (
             _reported(self._folder),
             self._path(number).open("ab") as file,
@@ -91,6 +90,19 @@ class Compartments:
 
 
 _NUMBER = "\x00number"
+
+
+def compact(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows without what they were taken from: some rows of a frame else keep all of its texts in memory."""
+    copied = pl.DataFrame(pl.from_arrow(_table(rows)))
+    copied.columns = rows.columns
+    return copied
+
+
+def _table(rows: pl.DataFrame) -> pa.Table:
+    """The rows as a table whose columns are called by their numbers: a name may hold NUL, which Arrow's may not."""
+    numbered = pl.DataFrame([column.alias(str(place)) for place, column in enumerate(rows)])
+    return numbered.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
 @contextmanager

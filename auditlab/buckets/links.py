@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from auditlab import malformed, order, rekeys
+from auditlab.buckets.compartments import compact
 from auditlab.buckets.part import ARRIVAL, LINKED
 from auditlab.keyfields import KeyFields, key_sample, shows_key
 
@@ -39,7 +40,7 @@ class Links:
             sound, _ = malformed.split(rows[0:0].vstack(_least(own)), strict=False)
             known = self._samples.get(entity_type)
             parts = [key_sample(sound)] if known is None else [known, key_sample(sound)]
-            self._samples[entity_type] = key_sample(pl.concat(parts))
+            self._samples[entity_type] = compact(key_sample(pl.concat(parts)))
 
     def found(self, dealt: Compartments, clock: str) -> pl.DataFrame:
         """``LINKED``'s columns, from rows that are dealt out by entity."""
@@ -52,7 +53,8 @@ class Links:
             rows = rows.sort("id", ARRIVAL)
             images = rekeys.image_suspects(rows, order.numbered(rows, clock))
             images = images.with_columns(rows.select("id", ARRIVAL)[images["slot"]])
-            suspects += [_unusual(own, usual.get(str(name))) for (name,), own in images.group_by("entity_type")]
+            groups = images.group_by("entity_type")
+            suspects += [compact(_unusual(own, usual.get(str(name)))) for (name,), own in groups]
             halves = rekeys.told_rows(rows)
             halves = halves.with_columns(rows.select("id", ARRIVAL)[halves["slot"]])
             moved = pl.any_horizontal(
@@ -60,7 +62,7 @@ class Links:
                 pl.col("metadata").str.contains('"partition"', literal=True),
                 pl.col("partition").is_not_null(),
             )
-            told.append(halves.filter(moved & (pl.col("operation") != "TRUNCATE")))
+            told.append(compact(halves.filter(moved)))
         return _links(_together(suspects, _SUSPECTS), _together(told, ("id", ARRIVAL, *rekeys.TOLD[1:])), fields)
 
     def _fields(self, entity_type: str, sample: pl.DataFrame, dealt: Compartments) -> KeyFields:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from auditlab.buckets.compartments import compact
 from auditlab.buckets.part import ARRIVAL, Whole
 from auditlab.malformed import COPY
 
@@ -43,10 +44,10 @@ class Survey:
         for name, count in part.unseen.items():
             self._unseen[name] = self._unseen.get(name, 0) + count
         unlinked = part.unlinked_keys
-        self._unlinked.append(unlinked.with_columns(part.keys_of(unlinked["position"]).rename({"id": "at"})))
+        self._unlinked.append(compact(unlinked.with_columns(part.keys_of(unlinked["position"]).rename({"id": "at"}))))
         struck = steps.filter(pl.col("operation") == "TRUNCATE")["position"].unique()
         self._struck.append(part.arrivals.gather(struck))
-        self._aside.append(part.aside)
+        self._aside.append(compact(part.aside))
 
     def whole(self) -> Whole:
         """What was found."""

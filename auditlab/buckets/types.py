@@ -106,7 +106,8 @@ def _widen(own: _Field, distinct: pl.Series, name: str, declared: str | None) ->
             middle = (short + enough) // 2
             fits = _signature(name, pl.concat([distinct.head(middle), own.witnesses]), declared) == wanted
             short, enough = (short, middle) if fits else (middle, enough)
-        own.witnesses = pl.concat([distinct.slice(enough - 1, 1), own.witnesses])
+        # A new text: a slice would keep all of the bucket's in memory.
+        own.witnesses = pl.Series("raw", [distinct[enough - 1], *own.witnesses], dtype=pl.String)
 
 
 def _signature(name: str, values: pl.Series, declared: str | None) -> Signature:

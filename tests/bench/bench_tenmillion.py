@@ -1,0 +1,98 @@
+"""A log that is larger than memory: pulled, verified and questioned under a limit that the system enforces.
+
+Run it alone: ``AUDITLAB_BENCH_ROWS=10000000 pytest -m bench -s tests/bench/bench_tenmillion.py``. Each step runs in a
+process of its own, in a memory control group where one can be made, and its peak is what the system counted.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from big_log import ROWS, fill
+from figures import below, record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from auditlab.demo.server import Server
+
+LIMIT = 1_000_000_000
+WIDTH = 456
+GROUPS = Path("/sys/fs/cgroup/memory")
+
+BEGIN = "import sys, resource; import auditlab as al; import polars as pl; folder = sys.argv[1]\n"
+PULL = BEGIN + "assert al.archive_postgres(sys.argv[2], folder, once=True, progress=False).rows == int(sys.argv[3])"
+VERIFY = BEGIN + "assert al.verify(folder) == []"
+QUESTION = BEGIN + (
+    "import time; from datetime import timedelta\n"
+    'log = al.scan_archive(folder, memory="{limit}").on("{engine}")\n'
+    "end = log.facts.coverage.end; middle = log.facts.coverage.start + (end - log.facts.coverage.start) / 2\n"
+    "begin = time.perf_counter()\n"
+    "for name, ask in {{\n"
+    "    'first as_of': lambda: log.as_of(middle), 'as_of': lambda: log.as_of(middle),\n"
+    "    'history': lambda: log.history(),\n"
+    "    'diffs': lambda: log.diffs(), 'compare': lambda: log.compare(middle, end), 'blame': lambda: log.blame(),\n"
+    "    'timeline': lambda: log.timeline(), 'summary': lambda: log.summary().totals.lazy(),\n"
+    "}}.items():\n"
+    "    rows = sum(len(part) for part in ask().collect_batches(chunk_size=50_000))\n"
+    "    now = time.perf_counter()\n"
+    "    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
+    "    print(f'{{name}}: {{rows:,}} rows in {{now - begin:.1f}} s, peak so far {{peak:.0f}} MB', flush=True)\n"
+    "    begin = now\n"
+)
+
+
+@contextmanager
+def group() -> Iterator[Path | None]:
+    """A control group whose processes may take no more than the limit; None where none can be made."""
+    place = GROUPS / f"auditlab-{os.getpid()}"
+    try:
+        place.mkdir()
+        (place / "memory.limit_in_bytes").write_text(str(LIMIT), encoding="ascii")
+    except OSError:
+        yield None
+        return
+    try:
+        yield place
+    finally:
+        place.rmdir()
+
+
+def limited(program: str, *arguments: str) -> tuple[float, float]:
+    """Seconds and peak megabytes of a program that may take no more memory than the limit."""
+    with group() as place:
+        enter = f"open({str(place / 'tasks')!r}, 'w').write('0')\n" if place is not None else ""
+        begin = time.perf_counter()
+        started = subprocess.Popen([sys.executable, "-W", "ignore", "-c", enter + program, *arguments])
+        _, status, used = os.wait4(started.pid, 0)
+        started.returncode = os.waitstatus_to_exitcode(status)
+        assert started.returncode == 0, f"ended with {started.returncode} under {LIMIT / 1e6:,.0f} MB"
+    return time.perf_counter() - begin, used.ru_maxrss * 1024 / 1e6
+
+
+@pytest.mark.bench
+def test_a_log_larger_than_memory_under_a_limit(server: Server, database: str, tmp_path: Path):
+    fill(server, database, rows=ROWS, width=WIDTH)
+    folder = str(tmp_path / "archive")
+    question = {f"questions, {engine}": QUESTION.format(limit=LIMIT, engine=engine) for engine in ("duckdb", "polars")}
+    found = {"pull": limited(PULL, folder, database, str(ROWS)), "verify": limited(VERIFY, folder)}
+    found |= {name: limited(program, folder) for name, program in question.items()}
+    record(
+        "memory of a pull, a proof and eight questions, limited to 1 GB",
+        ours={name: megabytes for name, (_, megabytes) in found.items()},
+        goals=[below(name, LIMIT / 1e6, "MB") for name in found],
+        unit="MB",
+        changes=ROWS,
+    )
+    record(
+        "a pull, a proof and eight questions, limited to 1 GB",
+        ours={name: seconds for name, (seconds, _) in found.items()},
+        changes=ROWS,
+    )
