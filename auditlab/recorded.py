@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
@@ -22,7 +22,27 @@ if TYPE_CHECKING:
     from auditlab.documents import Documents, Split
     from auditlab.marks import TransactionSnapshot
 
-__all__ = ["Recorded"]
+__all__ = ["Cut", "Recorded", "unknown_transaction"]
+
+
+class Cut(NamedTuple):
+    """Where a transaction's last change parts a log.
+
+    Args:
+        last: Its position, or that of the last change before it; -1 where all come later.
+        early: Whether a change of the transaction is of the baseline.
+        ongoing: Int64: transactions that have changes on both sides.
+    """
+
+    last: int
+    early: bool
+    ongoing: pl.Series
+
+
+def unknown_transaction(transaction: int | None, known: tuple[object, object] | None) -> UnknownChange:
+    """The error that a log with transactions from one to another (or with none) does not have this one."""
+    span = f"It has {known[0]!r} to {known[1]!r}." if known else "It has no transaction ids at all."
+    return UnknownChange(f"no transaction {transaction} in this log. {span}")
 
 
 class Recorded:
@@ -255,14 +275,9 @@ class Recorded:
             kept = self._rows.filter(pl.col("id") <= id)
             sequence = self._sequence_of(kept)
             return self._shaped(entity_type, sequence, sequence.changes.with_row_index("position"))
-        own = self.changes.filter(pl.col("transaction_id") == transaction)
-        if own.is_empty():
-            known = self.changes["transaction_id"].drop_nulls()
-            span = f"It has {known.min()!r} to {known.max()!r}." if len(known) else "It has no transaction ids at all."
-            raise UnknownChange(f"no transaction {transaction} in this log. {span}")
-        last = own["position"].max()
-        kept, rest = self.changes.filter(pl.col("position") <= last), self.changes.filter(pl.col("position") > last)
-        open_still = kept.join(rest.select("transaction_id"), on="transaction_id", how="semi")
+        cut = self.cut(transaction)
+        kept = self.changes.filter(pl.col("position") <= cut.last)
+        open_still = kept.filter(pl.col("transaction_id").is_in(cut.ongoing.implode()))
         sequence = self._sequence_of(kept.drop("position"))
         changes = sequence.changes.with_row_index("position")
         touched = changes.join(
@@ -270,6 +285,26 @@ class Recorded:
         )
         unordered = pl.concat([sequence.unordered, touched["position"]])
         return self._shaped(entity_type, replace(sequence, unordered=unordered), changes)
+
+    def cut(self, transaction: int | None) -> Cut:
+        """Where a transaction's last change parts the log.
+
+        Raises:
+            UnknownChange: the log has no such transaction.
+        """
+        changes = self.changes
+        own = changes.filter(pl.col("transaction_id") == transaction)
+        if own.is_empty():
+            known = changes["transaction_id"].drop_nulls()
+            raise unknown_transaction(transaction, (known.min(), known.max()) if len(known) else None)
+        last: int = own["position"].max()  # type: ignore[assignment]  # a column of whole numbers
+        before = pl.col("position") <= last
+        kept, rest = (changes.filter(side)["transaction_id"].drop_nulls().unique() for side in (before, ~before))
+        return Cut(last, bool(own["baseline"].any()), kept.filter(kept.is_in(rest.implode())))
+
+    def saw_any(self, seen: TransactionSnapshot) -> bool:
+        """Whether a transaction snapshot saw any change of the log."""
+        return bool(seen.seen(self.changes["transaction_id"]).any())
 
     def _sequence_of(self, rows: pl.DataFrame) -> order.Sequence:
         """The order of a part of the rows."""

@@ -11,17 +11,18 @@ import polars as pl
 from auditlab import malformed
 from auditlab.buckets.compartments import Compartments
 from auditlab.buckets.links import Links, linked
-from auditlab.buckets.part import ARRIVAL, ROWS, Part, Whole
+from auditlab.buckets.part import ARRIVAL, ROWS, Key, Part, Whole
 from auditlab.buckets.survey import Survey
 from auditlab.buckets.types import Types
 from auditlab.errors import LogTooLarge
-from auditlab.recorded import Recorded
+from auditlab.recorded import Recorded, unknown_transaction
 from auditlab.schema import CHANGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
+    from auditlab.marks import TransactionSnapshot
     from auditlab.schema import LogFacts
 
 __all__ = ["Bucketed", "Rows"]
@@ -72,6 +73,7 @@ class Bucketed(Recorded):
         super().__init__(pl.LazyFrame(schema=CHANGES), facts, entity_types=entity_types, strict=strict)
         self._source = rows
         self.room = room
+        self._partings: dict[int | None, tuple[Key, bool, pl.Series]] = {}
 
     @property
     def needed(self) -> int:
@@ -152,6 +154,55 @@ class Bucketed(Recorded):
             malformed.refuse(whole.malformed)
         return whole
 
+    def starts(self) -> dict[str, tuple[int, Key]]:
+        """Of types whose log begins with states that were read: the highest id, and the last place, of those."""
+        return self._starts
+
+    @cached_property
+    def _starts(self) -> dict[str, tuple[int, Key]]:
+        found: dict[str, tuple[int, Key]] = {}
+        for part in self.parts():
+            for name, (last, key) in part.started(self.whole_log).items():
+                most = found.get(name, (last, key))
+                found[name] = max(most[0], last), max(most[1], key)
+        return found
+
+    def parted(self, transaction: int | None) -> tuple[Key, bool, pl.Series]:
+        """Where a transaction's last change stands, whether one is of the baseline, and which go on behind it.
+
+        Raises:
+            UnknownChange: the log has no such transaction.
+        """
+        if transaction not in self._partings:
+            self._partings[transaction] = self._parted(transaction)
+        return self._partings[transaction]
+
+    def _parted(self, transaction: int | None) -> tuple[Key, bool, pl.Series]:
+        keys: list[Key] = []
+        early = False
+        known: list[int] = []
+        for part in self.parts():
+            changes = part.changes
+            own = changes.filter(pl.col("transaction_id") == transaction)
+            if len(own):
+                early |= bool(own["baseline"].any())
+                keys.append(part.keys_of(own["position"].sort().tail(1)).row(0))
+            ids = changes["transaction_id"].drop_nulls()
+            known += [ids.min(), ids.max()] if len(ids) else []  # type: ignore[list-item]  # whole numbers
+        if not keys:
+            raise unknown_transaction(transaction, (min(known), max(known)) if known else None)
+        sides: list[pl.Series] = [pl.Series("transaction_id", [], dtype=pl.Int64)] * 2
+        for part in self.parts():
+            ids = part.changes["transaction_id"]
+            last = part.position_of(max(keys)) + 1
+            halves = (ids[:last], ids[last:])
+            sides = [pl.concat([old, new.drop_nulls()]).unique() for old, new in zip(sides, halves, strict=True)]
+        return max(keys), early, sides[0].filter(sides[0].is_in(sides[1].implode()))
+
+    def saw_any(self, seen: TransactionSnapshot) -> bool:
+        """Whether a transaction snapshot saw any change of the log."""
+        return any(bool(seen.seen(part.changes["transaction_id"]).any()) for part in self.parts())
+
     @cached_property
     def begun(self) -> dict[str, datetime]:
         """See ``Recorded.begun``."""
@@ -188,6 +239,7 @@ class Bucketed(Recorded):
             entity_types=self.entity_types,
             types=self._types,
             links=dealt.links,
+            log=self,
             whole=whole,
         )
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl
 
 from auditlab import malformed
-from auditlab.recorded import Recorded
+from auditlab.recorded import Cut, Recorded
 from auditlab.rekeys import LINKS
 from auditlab.schema import CHANGES, check_columns
 
@@ -18,10 +18,14 @@ if TYPE_CHECKING:
 
     from auditlab.buckets.types import Types
     from auditlab.documents import Documents, Split
+    from auditlab.marks import TransactionSnapshot
     from auditlab.order import Sequence
     from auditlab.schema import LogFacts
 
-__all__ = ["ARRIVAL", "LINKED", "ROWS", "Part", "Whole"]
+__all__ = ["ARRIVAL", "LINKED", "ROWS", "Key", "Part", "Whole"]
+
+Key = tuple[int, int]
+"""What orders the rows of all buckets: an id and an arrival."""
 
 ARRIVAL = "arrival"
 """The number of a row in the order in which the log's rows came: of equal ids, the first to come is first."""
@@ -42,6 +46,8 @@ class Whole:
         unseen: Entity types that had rows before their log began, with the number of those that a change showed.
         unlinked_keys: Changes of keys that cannot be linked, in the log's order; their ``position`` means nothing.
         id_span: The least and the largest id.
+        opened: Of each entity type with which row it begins: where that stands, and its transaction and time.
+        changed: Of each entity type where the first row stands that is a change, and no state that was read.
         struck: Arrivals of the TRUNCATEs that ended an entity in any bucket.
         malformed: Rows that were set apart.
     """
@@ -50,8 +56,23 @@ class Whole:
     unseen: dict[str, int]
     unlinked_keys: pl.DataFrame
     id_span: tuple[int, int] | None
+    opened: dict[str, tuple[Key, int | None, datetime]]
+    changed: dict[str, Key]
     struck: pl.Series
     malformed: pl.DataFrame | None
+
+
+class Log(Protocol):
+    """What a bucket asks of the log that it is of, where all of its buckets must be looked at."""
+
+    def starts(self) -> dict[str, tuple[int, Key]]:
+        """``Recorded.whole``, with the place over all buckets for the position."""
+
+    def parted(self, transaction: int | None) -> tuple[Key, bool, pl.Series]:
+        """``Recorded.cut``, with the place over all buckets for the position."""
+
+    def saw_any(self, seen: TransactionSnapshot) -> bool:
+        """``Recorded.saw_any``."""
 
 
 class Part(Recorded):
@@ -64,6 +85,7 @@ class Part(Recorded):
         entity_types: The whole log's.
         types: The fields of the whole log; a part that has no ``whole`` yet teaches them.
         links: ``LINKED``: the changes of keys, in the whole log.
+        log: The log that it is of.
         whole: What the whole log tells; None while that is found out.
     """
 
@@ -76,10 +98,12 @@ class Part(Recorded):
         entity_types: tuple[str, ...],
         types: Types,
         links: pl.DataFrame,
+        log: Log,
         whole: Whole | None = None,
     ) -> None:
         super().__init__(pl.LazyFrame(schema=CHANGES), facts, entity_types=entity_types, strict=False)
         self.number = number
+        self._log = log
         self._types = types
         self._teaches = whole is None
         rows = rows.sort(ARRIVAL)
@@ -110,6 +134,46 @@ class Part(Recorded):
     def keys_of(self, positions: pl.Series) -> pl.DataFrame:
         """What orders positions over all buckets: the id and the arrival (Int64) at which each stands."""
         return pl.DataFrame({"id": self._rows["id"].gather(positions), ARRIVAL: self.arrivals.gather(positions)})
+
+    @cached_property
+    def whole(self) -> dict[str, tuple[int, int]]:
+        """See ``Recorded.whole``; the position is that of the last row here that is none behind it, or -1."""
+        return {name: (last, self.position_of(key)) for name, (last, key) in self._log.starts().items()}
+
+    def cut(self, transaction: int | None) -> Cut:
+        """See ``Recorded.cut``."""
+        key, early, ongoing = self._log.parted(transaction)
+        return Cut(self.position_of(key), early, ongoing)
+
+    def saw_any(self, seen: TransactionSnapshot) -> bool:
+        """See ``Recorded.saw_any``."""
+        return self._log.saw_any(seen)
+
+    def started(self, whole: Whole) -> dict[str, tuple[int, Key]]:
+        """Of each type the highest id, and the last place, of the rows here with which the whole log begins."""
+        columns = ["entity_type", "id", "position", "transaction_id", "changed_at", "baseline", "operation"]
+        rows = self.changes.select(columns)
+        found: dict[str, tuple[int, Key]] = {}
+        for name, (_, transaction, at) in whole.opened.items():
+            same = pl.col("transaction_id").eq_missing(pl.lit(transaction, dtype=pl.Int64)) & (
+                pl.col("changed_at") == at
+            )
+            before = (
+                pl.col("position") <= self.position_of(whole.changed[name])
+                if name in whole.changed
+                else pl.lit(value=True)
+            )
+            leading = (pl.col("operation") == "SNAPSHOT") & same & before
+            own = rows.filter((pl.col("entity_type") == name) & (pl.col("baseline") | leading))
+            if len(own):
+                last: int = own["id"].max()  # type: ignore[assignment]  # a column of whole numbers
+                found[name] = last, self.keys_of(own["position"].sort().tail(1)).row(0)
+        return found
+
+    def position_of(self, key: Key) -> int:
+        """The position of the last row that does not stand behind a place over all buckets; -1 where all do."""
+        ids, arrivals = self._rows["id"], self.arrivals
+        return int(((ids < key[0]) | ((ids == key[0]) & (arrivals <= key[1]))).sum()) - 1
 
     def _echoes(self) -> pl.Series:
         rows = self._rows

@@ -135,12 +135,8 @@ def _check_id(selected: Selected, id: int) -> None:  # noqa: A002
 
 
 def _check_transaction(selected: Selected, transaction: int) -> None:
-    own = selected.recorded.changes.filter(pl.col("transaction_id") == transaction)
-    if own.is_empty():
-        return  # another error says so, with the transactions that there are
-    last: int = own["position"].max()  # type: ignore[assignment]  # a column of whole numbers
-    early = bool(own["baseline"].any())
-    late = [name for name, (_, position) in selected.recorded.whole.items() if early or last < position]
+    cut = selected.recorded.cut(transaction)
+    late = [name for name, (_, position) in selected.recorded.whole.items() if cut.early or cut.last < position]
     _refuse(selected, late, f"transaction {transaction}")
 
 

@@ -95,6 +95,9 @@ def asked_of(log: al.ChangeLog[Any]) -> dict[str, Callable[[al.ChangeLog[Any]], 
     middle = start + (end - start) / 2
     rows = log._selected.recorded.changes  # noqa: SLF001 - to choose what to ask for
     ids = rows["id"].unique().sort()
+    transactions = rows["transaction_id"].drop_nulls().unique().sort()
+    transaction = transactions[len(transactions) // 2] if len(transactions) else 1
+    mark = al.Mark(at=middle, snapshot=f"{transaction}:{transaction + 1}:{transaction}")
     user = next(iter(rows["changed_by"].drop_nulls()), None)
     spine = pl.DataFrame(
         {
@@ -108,6 +111,12 @@ def asked_of(log: al.ChangeLog[Any]) -> dict[str, Callable[[al.ChangeLog[Any]], 
         "as of": lambda log: log.as_of(),
         "as of a time": lambda log: log.as_of(middle),
         "as of an id": lambda log: log.as_of(id=int(ids[len(ids) // 2])),
+        "as of a transaction": lambda log: log.as_of(transaction=transaction),
+        "as of no transaction": lambda log: log.as_of(transaction=-7),
+        "as of a mark": lambda log: log.with_marks(mark, visible_within=0).as_of(mark=mark),
+        "as of a time with a mark": lambda log: log.with_marks(mark, visible_within=60).as_of(middle),
+        "compare with a mark": lambda log: log.with_marks(mark, visible_within=60).compare(start, middle),
+        "doubtful": lambda log: log.with_marks(mark, visible_within=60).doubtful(middle),
         "history": lambda log: log.history(),
         "diffs": lambda log: log.diffs(),
         "compare": lambda log: log.compare(middle, end),
