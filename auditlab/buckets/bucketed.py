@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Bucketed", "Rows"]
 
-AMPLIFIED = 14
+AMPLIFIED = 10
 """How many times the bytes of its rows a log takes while it is asked, about."""
 
-SHARE = 3
+SHARE = 4
 """The part (1 in ...) of a question's room that one bucket may take: the rest is for Python and its libraries, and for
 a bucket's answer beside the next bucket."""
 

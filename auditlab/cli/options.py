@@ -35,6 +35,7 @@ __all__ = [
     "ListKey",
     "LogTable",
     "MarksFile",
+    "Memory",
     "Paths",
     "Raw",
     "Renames",
@@ -213,6 +214,17 @@ Zone = Annotated[
 ]
 EngineOption = Annotated[
     Engine, typer.Option("--engine", rich_help_panel=_READ, help="What computes the answer; both give the same.")
+]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        "--memory",
+        metavar="SIZE",
+        rich_help_panel=_READ,
+        help="How much memory a question of an archive may take, e.g. 1GB; half of what is free if not given. What "
+        "takes more is dealt out into a temporary folder (TMPDIR names it).",
+        show_default=False,
+    ),
 ]
 LogTable = Annotated[
     str, typer.Option("--table", metavar="NAME", rich_help_panel=_READ, help="The log's table, where SOURCE is a DSN.")

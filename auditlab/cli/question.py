@@ -38,6 +38,7 @@ class Question:
         entity: The id or key of the one entity that it is about.
         zone: The time zone of times without an offset; None is the log's.
         engine: What computes the answer.
+        memory: How much memory a question of an archive may take.
         table: The log's table in a database.
         columns: ``ours=theirs`` for a log with other column names.
         renames: ``old=new`` for fields that were renamed.
@@ -50,6 +51,7 @@ class Question:
     entity: str | None
     zone: str | None
     engine: str
+    memory: str | None
     table: str
     columns: tuple[str, ...]
     renames: tuple[str, ...]
@@ -63,6 +65,7 @@ class Question:
             types=self.types,
             zone=self.zone or UTC,
             engine=self.engine,
+            memory=self.memory,
             table=self.table,
             columns=self.columns,
             strict=strict,
@@ -106,6 +109,7 @@ def _shared(
     entity: opt.Entity = None,
     zone: opt.Zone = None,
     engine: opt.EngineOption = opt.Engine.POLARS,
+    memory: opt.Memory = None,
     table: opt.LogTable = "audit.entity_change_log",
     columns: opt.Columns = None,
     renames: opt.Renames = None,
@@ -120,7 +124,7 @@ def _shared(
     if file is not None and file.exists() and Path(source).exists() and file.samefile(source):
         raise BadOption(f"{file} is the source itself; an answer does not overwrite it. Name another file: -o FILE.")
     read = (table, tuple(columns or ()), tuple(renames or ()))
-    return Question(source, tuple(types or ()), entity, zone, engine, *read, output, sql)
+    return Question(source, tuple(types or ()), entity, zone, engine, memory, *read, output, sql)
 
 
 def asks_without(*left_out: str) -> Callable[[Callable[Concatenate[Question, P], None]], Callable[..., None]]:

@@ -42,6 +42,7 @@ def open_log(
     table: str = "audit.entity_change_log",
     columns: Sequence[str] | None = None,
     strict: bool = True,
+    memory: str | None = None,
 ) -> al.ChangeLog[Any]:
     """The log behind SOURCE, narrowed to entity types. A database sends only those.
 
@@ -57,7 +58,8 @@ def open_log(
     if is_url(source) or path.is_dir():
         if names:
             raise BadOption("--column is for databases and files; an archive has our column names already.")
-        return al.scan_archive(source, entity_types=list(types) if types else None).on(engine)
+        wanted = list(types) if types else None
+        return al.scan_archive(source, entity_types=wanted, strict=strict, memory=memory).on(engine)
     if path.is_file():
         read = next((reader for endings, reader in _READERS.items() if path.name.lower().endswith(endings)), None)
         log = (read or al.read_parquet)(path, columns=names, zone=zone, strict=strict).on(engine)

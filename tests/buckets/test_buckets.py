@@ -240,7 +240,7 @@ def test_an_archive_under_a_memory_limit_answers_as_one_without(tmp_path: Path):
     steps = [("INSERT", f"e{n}", {"n": n, "text": "x" * 50}) for n in range(60)]
     steps += [("UPDATE", f"e{n}", {"n": -n, "text": "y" * 50}) for n in range(0, 60, 3)]
     al.from_arrow(make_log(steps)).to_archive(tmp_path / "archive")
-    limited = al.scan_archive(tmp_path / "archive", memory="150 kB")
+    limited = al.scan_archive(tmp_path / "archive", memory="80 kB")
     whole = al.scan_archive(tmp_path / "archive")
     assert isinstance(limited._selected.recorded, Bucketed)  # noqa: SLF001 - that the limit was below it
     assert limited._selected.recorded.count > 2  # noqa: SLF001 - the same

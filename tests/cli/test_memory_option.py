@@ -1,0 +1,39 @@
+"""``--memory``: an archive that takes more is asked in buckets, and answers the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+import auditlab as al
+from auditlab.testing import make_log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from typer.testing import Result
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    steps = [("INSERT", f"e{n}", {"n": n, "text": "x" * 50}) for n in range(60)]
+    al.from_arrow(make_log([*steps, ("UPDATE", "e7", {"n": -7})])).to_archive(tmp_path / "archive")
+    return tmp_path / "archive"
+
+
+@pytest.mark.parametrize(
+    "command", [["as-of"], ["history"], ["diffs", "--limit", "5"], ["summary", "--part", "by_type"], ["timeline"]]
+)
+def test_the_answer_is_the_same_under_a_limit(typed: Callable[..., Result], archive: Path, command: list[str]):
+    whole, limited = (typed(*command, archive, "-f", "jsonl", *more) for more in ((), ("--memory", "30kB")))
+    assert whole.exit_code == limited.exit_code == 0, limited.output
+    assert limited.stdout == whole.stdout
+
+
+def test_what_needs_all_changes_says_so_and_fails(typed: Callable[..., Result], archive: Path):
+    refused = typed("evidence", archive, "--memory", "30kB")
+    assert refused.exit_code == 2
+    assert "needs all 61 changes in memory at once" in refused.output
+    assert "memory='some' is no size" in typed("as-of", archive, "--memory", "some").output
