@@ -50,7 +50,7 @@ def dealt_out(log: al.ChangeLog[Any], buckets: int) -> al.ChangeLog[pl.LazyFrame
 
     room = -(-size * AMPLIFIED * SHARE // buckets)
     bucketed = Bucketed(Rows(batches, len(rows), size), recorded.facts, entity_types=recorded.entity_types, room=room)
-    assert bucketed.count == buckets
+    assert -(-bucketed.needed * SHARE // room) == buckets
     return ChangeLog(replace(selected, recorded=bucketed), lazy=True)
 
 
