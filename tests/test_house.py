@@ -79,7 +79,7 @@ ONE_ROOM = {
 }
 """Libraries that only one place knows."""
 
-IMPORTED_WHERE_USED = {"cryptography", "hypothesis", "pwd"}
+IMPORTED_WHERE_USED = {"altair", "cryptography", "hypothesis", "pwd"}
 """What may be imported inside a function: parts that not every machine has."""
 
 PUBLIC = {
