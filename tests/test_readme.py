@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import pytest
 from typer.testing import CliRunner
 
@@ -33,7 +34,7 @@ def shop(make_database: Callable[..., str]) -> str:
 
 
 def test_every_block_is_code_or_commands():
-    assert {language for language, _ in BLOCKS} == {"sh", "python"}
+    assert {language for language, _ in BLOCKS} == {"sh", "python", "sql"}
 
 
 def test_the_code_and_the_commands_run_in_order(shop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -42,6 +43,10 @@ def test_the_code_and_the_commands_run_in_order(shop: str, tmp_path: Path, monke
     for language, block in BLOCKS:
         if language == "python":
             exec(compile(block.replace(DSN, shop), "README.md", "exec"), names)  # noqa: S102 - our own README
+            continue
+        if language == "sql":
+            with duckdb.connect() as connection:
+                assert connection.sql(block).fetchall(), block
             continue
         for line in block.splitlines():
             program, *words = shlex.split(line.replace(DSN, shop))
