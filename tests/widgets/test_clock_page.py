@@ -67,12 +67,9 @@ def test_ticks_stand_on_round_times_of_the_zone(run: Callable[[str, Any], Any]):
         found = run(f"given.map((span) => ticks(1711800000000, 1711800000000 + span, 8, {json.dumps(zone)}))", spans)
         for span, ticks in zip(spans, found, strict=True):
             assert 1 <= len(ticks) <= 10, (zone, span)
-            assert all(0 <= tick["ms"] - 1711800000000 <= span for tick in ticks)
-            assert len({tick["text"] for tick in ticks}) == len(ticks)
+            assert all(1711800000000 <= tick["ms"] <= 1711800000000 + span for tick in ticks)
+            assert sorted({tick["ms"] for tick in ticks}) == [tick["ms"] for tick in ticks]
     days = run("ticks(1711800000000, 1711800000000 + 10 * 864e5, 12, 'Europe/Berlin')", None)
-    assert [tick["text"] for tick in days] == [
-        f"2024-0{3 + day // 32}-{(day - 1) % 31 + 1:02}" for day in range(31, 41)
-    ]
-    assert {(instant("2024-04-02", "Europe/Berlin") - EPOCH) / timedelta(milliseconds=1)} < {
-        tick["ms"] for tick in days
-    }
+    expected = ["2024-03-31", *(f"2024-04-0{day}" for day in range(1, 10))]  # one of these days has 23 hours
+    assert [tick["text"] for tick in days] == expected
+    assert days[2]["ms"] == (instant("2024-04-02", "Europe/Berlin") - EPOCH) / timedelta(milliseconds=1)
