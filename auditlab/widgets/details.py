@@ -98,7 +98,8 @@ class Details:
         return notes
 
     def _diffs(self, shape: Shape, rows: pl.DataFrame, texts: dict[str, Any]) -> None:
-        found = shape.field_changes.join(rows.select("row", *_KEYS), on=_KEYS, how="inner", maintain_order="left")
+        near = _among(shape.field_changes, "position", rows["position"])
+        found = near.join(rows.select("row", *_KEYS), on=_KEYS, how="inner", maintain_order="left")
         for row, field, kind, old, new in found.select("row", "field", "kind", "old", "new").iter_rows():
             texts[str(row)]["diff"].append([field, kind, old, new])
 
@@ -137,8 +138,8 @@ class Details:
     def _transactions(self, rows: pl.DataFrame) -> dict[str, Any]:
         """All changes of each of the points' transactions, also those that are not selected."""
         recorded = self.selected.recorded
-        asked = rows.select("transaction_id").drop_nulls().unique()
-        own = recorded.changes.filter(~pl.col("baseline")).join(asked, on="transaction_id", how="semi")
+        own = _among(recorded.changes, "transaction_id", rows["transaction_id"].drop_nulls())
+        own = own.filter(~pl.col("baseline"))
         found = {}
         for (transaction,), changes in own.group_by("transaction_id"):
             shown = changes.sort("position").head(OTHERS)
@@ -153,7 +154,8 @@ class Details:
 
     def _listed(self, changes: pl.DataFrame) -> list[list[Any]]:
         """Changes in short: id, operation, type, entity, user, fields, and the number of their point."""
-        own = self.points.rows.select("position", "row").unique("position", keep="first").rename({"row": "point"})
+        own = _among(self.points.rows, "position", changes["position"]).select("position", point="row")
+        own = own.unique("position", keep="first", maintain_order=True)
         listed = changes.join(own, on="position", how="left", maintain_order="left")
         fields = self._changed_fields(changes)
         return [
@@ -165,10 +167,8 @@ class Details:
     def _changed_fields(self, changes: pl.DataFrame) -> dict[int, list[str]]:
         found: dict[int, list[str]] = {}
         for entity_type in changes["entity_type"].unique():
-            told = self.selected.recorded.shape(entity_type).field_changes
-            told = told.join(changes.select("position"), on="position", how="semi").unique(
-                ["position", "place"], maintain_order=True
-            )
+            told = _among(self.selected.recorded.shape(entity_type).field_changes, "position", changes["position"])
+            told = told.unique(["position", "place"], maintain_order=True)
             for position, field in told.select("position", "field").iter_rows():
                 found.setdefault(position, []).append(field)
         return found
@@ -185,7 +185,7 @@ _STATE = (
 def _blamed(origins: pl.DataFrame, rows: pl.DataFrame) -> list[tuple[Any, ...]]:
     """Each field of the state that each point left, by point and field: ``_STATE``'s columns."""
     asked = rows.filter(pl.col("version").is_not_null()).select("row", "entity_id", "version").sort("version")
-    own = origins.join(asked.select("entity_id").unique(), on="entity_id", how="semi")
+    own = _among(origins, "entity_id", asked["entity_id"])
     parts = []
     for (place,), runs in own.group_by("place"):
         found = asked.join_asof(
@@ -195,3 +195,8 @@ def _blamed(origins: pl.DataFrame, rows: pl.DataFrame) -> list[tuple[Any, ...]]:
         held = found.filter(pl.col("version") <= pl.col("last_version"))
         parts.append(held.select(*_STATE, place=pl.lit(place)))
     return pl.concat(parts).sort("row", "place").drop("place").rows() if parts else []
+
+
+def _among(frame: pl.DataFrame, column: str, values: pl.Series) -> pl.DataFrame:
+    """The rows whose value is one of these: for few of them a pass over one column, which no join is."""
+    return frame.filter(pl.col(column).is_in(values.unique().implode()))
