@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime  # noqa: TC003 - dataclass fields are read at run time by documentation tools
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
 from auditlab.errors import SchemaMismatch
-
-if TYPE_CHECKING:
-    from auditlab.marks import Mark
+from auditlab.marks import Mark  # noqa: TC001 - dataclass fields are read at run time, of manifests too
 
 __all__ = [
     "CHANGES",

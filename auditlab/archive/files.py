@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import secrets
+import stat
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -23,6 +24,7 @@ __all__ = [
     "is_safe_name",
     "is_url",
     "make_folder",
+    "opened",
     "reported",
     "settle",
     "sync_folder",
@@ -112,11 +114,24 @@ def sync_folder(folder: Path) -> None:
         os.close(opened)
 
 
+def opened(path: Path) -> BinaryIO:
+    """A file of an archive, open to be read: a file of its own, no link, and nothing that could be read for ever.
+
+    Raises:
+        OSError: it is not there, is none, or cannot be read.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
 def digest(path: Path) -> tuple[str, int]:
     """The SHA-256 (hexadecimal) of a file's bytes, and how many there are."""
     hashed, size = hashlib.sha256(), 0
-    with path.open("rb") as opened:
-        while block := opened.read(_BLOCK):
+    with opened(path) as file:
+        while block := file.read(_BLOCK):
             hashed.update(block)
             size += len(block)
     return hashed.hexdigest(), size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -10,7 +11,9 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from auditlab.archive.files import HashingFile, is_safe_name, sync_folder
+import msgspec
+
+from auditlab.archive.files import HashingFile, is_safe_name, opened, sync_folder
 from auditlab.errors import ArchiveCorrupt, ArchiveError, ArchiveExists, NotAnArchive
 from auditlab.load.cursor import Cursor
 from auditlab.marks import Mark
@@ -44,7 +47,7 @@ _DIGESTS = 3
 
 DATA, MANIFESTS = "data", "manifests"
 _NAME = re.compile(r"(\d{8})\.json")
-_HEX_KEY, _HEX_SIGNATURE = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{128}")
+_HEX, _HEX_SIGNATURE = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{128}")
 
 Range = tuple[int, int]
 TimeRange = tuple[str, str]
@@ -190,7 +193,7 @@ def _signature(document: dict[str, Any]) -> Signature | None:
     if "signature" not in document:
         return None
     told = document["signature"]
-    if not (_HEX_KEY.fullmatch(told["key"]) and _HEX_SIGNATURE.fullmatch(told["ed25519"])):
+    if not (_HEX.fullmatch(told["key"]) and _HEX_SIGNATURE.fullmatch(told["ed25519"])):
         raise ValueError("a signature that is none")
     return Signature(key=told["key"], value=told["ed25519"], of=document["sha256"])
 
@@ -211,7 +214,7 @@ def parse(data: bytes, path: Path) -> Manifest:
         body = document["manifest"]
         signature = _signature(document)
         sound = _sealed(body, signature) == data and isinstance(body["format"], int)
-    except (ValueError, KeyError, TypeError, RecursionError) as exc:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
         raise ArchiveCorrupt(f"{path}: is no manifest of an archive ({exc}). Nothing was read.") from exc
     if not sound:
         raise ArchiveCorrupt(f"{path}: differs from what was published: its SHA-256 does not fit. Nothing was read.")
@@ -222,7 +225,7 @@ def parse(data: bytes, path: Path) -> Manifest:
         )
     try:
         return replace(_manifest(body), signature=signature)
-    except (KeyError, TypeError, ValueError) as exc:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as exc:
         raise ArchiveCorrupt(f"{path}: does not hold what a manifest must ({exc}). Nothing was read.") from exc
 
 
@@ -249,12 +252,16 @@ def _manifest(body: dict[str, Any]) -> Manifest:
         raise ValueError("a time without its zone")
     if body["format"] >= _DIGESTS and not all(part.digest for one in segments for part in one.parts):
         raise ValueError("a part without a digest of its rows")
-    return Manifest(**{**body, **read})
+    manifest = Manifest(**{**body, **read})
+    msgspec.convert(asdict(manifest), Manifest)  # every value is of its type
+    return manifest
 
 
 def _part(body: dict[str, Any]) -> Part:
     if not is_safe_name(body["name"]):
         raise ValueError(f"{body['name']!r} is no name of a data file")
+    if not _HEX.fullmatch(body["sha256"]) or min(body["bytes"], body["rows"]) < 0:
+        raise ValueError(f"{body['name']} has no such hash, size or rows")
     ranges = {
         name: None if body[name] is None else tuple(body[name]) for name in ("id", "transaction_id", "changed_at")
     }
@@ -276,8 +283,11 @@ def read_chain(folder: Path) -> list[tuple[Manifest, str]]:
         if path.name != _name(number):
             raise ArchiveCorrupt(f"{manifest_path(folder, number)}: is missing; the chain goes on after it.")
         try:
-            data = path.read_bytes()
+            with opened(path) as file:
+                data = file.read()
         except OSError as exc:
+            if exc.errno in (errno.ELOOP, errno.EINVAL):
+                raise ArchiveCorrupt(f"{path}: is a link or no file; an archive has files. Nothing was read.") from exc
             raise ArchiveError(f"cannot read {path}: {exc.strerror or exc}") from exc
         manifest = parse(data, path)
         if (manifest.number, manifest.previous) != (number, previous):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -147,7 +148,8 @@ def check_part(folder: Path, part: Part) -> None:
     except FileNotFoundError as exc:
         raise ArchiveCorrupt(f"{path}: is missing; the manifest lists it with {part.rows:,} rows.") from exc
     except OSError as exc:
-        raise ArchiveCorrupt(f"{path}: cannot be read: {exc.strerror or exc}.") from exc
+        words = "it is a link; an archive has files" if exc.errno == errno.ELOOP else exc.strerror or exc
+        raise ArchiveCorrupt(f"{path}: cannot be read: {words}.") from exc
     if size != part.bytes:
         raise ArchiveCorrupt(f"{path}: has {size} bytes, want {part.bytes}. None of its rows were read.")
     if got != part.sha256:
