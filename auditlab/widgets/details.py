@@ -140,17 +140,27 @@ class Details:
         recorded = self.selected.recorded
         own = _among(recorded.changes, "transaction_id", rows["transaction_id"].drop_nulls())
         own = own.filter(~pl.col("baseline"))
-        found = {}
-        for (transaction,), changes in own.group_by("transaction_id"):
-            shown = changes.sort("position").head(OTHERS)
-            more = ""
-            if len(changes) > OTHERS:
-                all_of_it = f"log.transaction({transaction}).timeline()"
-                more = f"The first {OTHERS} of {len(changes):,} changes; {all_of_it} has all."
-            if not recorded.spans_its_ids:
-                more = f"{more} Only {', '.join(recorded.entity_types)} were read of the log.".strip()
-            found[str(transaction)] = {"rows": self._listed(shown), "note": more, "count": len(changes)}
+        own = own.sort("position").with_columns(count=pl.len().over("transaction_id"))
+        shown = own.filter(pl.int_range(pl.len()).over("transaction_id") < OTHERS)
+        found: dict[str, Any] = {}
+        for transaction, count, listed in zip(
+            shown["transaction_id"], shown["count"], self._listed(shown), strict=True
+        ):
+            if str(transaction) not in found:
+                found[str(transaction)] = {"rows": [], "note": self._left_out(transaction, count), "count": count}
+            found[str(transaction)]["rows"].append(listed)
         return found
+
+    def _left_out(self, transaction: int, count: int) -> str:
+        """What of a transaction is not listed, in words."""
+        parts = []
+        if count > OTHERS:
+            all_of_it = f"log.transaction({transaction}).timeline()"
+            parts.append(f"The first {OTHERS} of {count:,} changes; {all_of_it} has all.")
+        recorded = self.selected.recorded
+        if not recorded.spans_its_ids:
+            parts.append(f"Only {', '.join(recorded.entity_types)} were read of the log.")
+        return " ".join(parts)
 
     def _listed(self, changes: pl.DataFrame) -> list[list[Any]]:
         """Changes in short: id, operation, type, entity, user, fields, and the number of their point."""
