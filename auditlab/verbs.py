@@ -50,7 +50,7 @@ QUERIES = {
     "doubtful": ("doubtful",),
     "history": ("history",),
     "diffs": ("diffs",),
-    "compare": ("compare", "compare_steps"),
+    "compare": ("compare", "compare_steps", "compare_marks"),
     "blame": ("blame",),
     "pit_join": ("pit_join", "pit_join_known"),
     "timeline": ("timeline",),
@@ -138,19 +138,20 @@ class Verbs(Generic[F]):
 
     def compare(
         self,
-        start: Moment,
-        end: Moment,
+        start: Moment | None = None,
+        end: Moment | None = None,
         *,
+        marks: tuple[Mark | str, Mark | str] | None = None,
         steps: bool = False,
         paths: bool = False,
         ignore: Patterns = (),
         tolerance: Tolerance | None = None,
         list_keys: Mapping[str, str] | None = None,
     ) -> F:
-        """:func:`auditlab.temporal.compare.compare`: what differs between two instants."""
+        """:func:`auditlab.temporal.compare.compare`: what differs between two instants, or two marks."""
         verb = partial(
-            compare_.compare, start=start, end=end, steps=steps, paths=paths, ignore=ignore, tolerance=tolerance,
-            list_keys=list_keys,
+            compare_.compare, start=start, end=end, marks=marks, steps=steps, paths=paths, ignore=ignore,
+            tolerance=tolerance, list_keys=list_keys,
         )  # fmt: skip
         return self._told(verb, self._selected, Order.LOG if steps else Order.ENTITY)
 

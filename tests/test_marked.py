@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given, settings
 
 import auditlab as al
-from auditlab.errors import BadMark, IncompleteLog, NoData, UncertainTime
+from auditlab.errors import BadMark, BadOption, IncompleteLog, NoData, UncertainTime, UndeterminedState
 from auditlab.testing import Oracle, assert_states, histories, make_log
+from auditlab.testing.equality import differences
 from auditlab.testing.schedules import START, schedule
 from auditlab.visibility import seen
 
@@ -115,6 +116,7 @@ def snapshots(ids: list[int], random: Random) -> Iterator[tuple[str, set[int]]]:
 
 
 @pytest.mark.filterwarnings("ignore::auditlab.errors.IncompletePopulation")
+@pytest.mark.filterwarnings("ignore::auditlab.errors.UndeterminedState")
 @settings(max_examples=1000 if NIGHTLY else 25, deadline=None, derandomize=not NIGHTLY, database=None)
 @given(frame=histories())
 def test_any_set_of_transactions_is_answered_as_the_oracle_does(frame: pl.DataFrame):
@@ -135,8 +137,26 @@ def test_any_set_of_transactions_is_answered_as_the_oracle_does(frame: pl.DataFr
                 if begins_unseen(oracle, name, visible):
                     with pytest.raises(NoData, match="a baseline"):
                         log.of(name).on(engine).as_of(mark=mark)
-                else:
-                    assert_states(log.of(name).on(engine).as_of(mark=mark), own)
+                    continue
+                assert_states(log.of(name).on(engine).as_of(mark=mark), own)
+                last = al.Mark(end, f"{max(ids) + 1}:{max(ids) + 1}:")
+                net = log.of(name).on(engine).compare(marks=(mark, last)).sort("entity_id", "field")
+                assert net.select("entity_id", "field", "kind").rows() == changed(oracle, name, visible)
+
+
+def changed(oracle: Oracle, entity_type: str, visible: set[int]) -> list[tuple[str, str, str]]:
+    """What differs between what some transactions left and the end: entity id, field and kind."""
+    then, now = oracle.seen(visible), oracle.as_of()
+    seen_of = {row["entity_id"] for row in oracle.rows if row["transaction_id"] in visible}
+    emptied = {row["entity_type"] for row in oracle.rows if row["entity_id"] is None}
+    found = []
+    for entity in sorted({entity for entity in (*then, *now) if entity[0] == entity_type}):
+        first = oracle.presences(*entity)[0][1]
+        if entity[1] not in seen_of and entity_type not in emptied and first == "not recorded":
+            continue  # it may have been there
+        told = differences(then.get(entity, {}), now.get(entity, {}))
+        found += [(entity[1], name, kind) for name, kind, _, _ in told]
+    return found
 
 
 def begins_unseen(oracle: Oracle, entity_type: str, visible: set[int]) -> bool:
@@ -145,6 +165,41 @@ def begins_unseen(oracle: Oracle, entity_type: str, visible: set[int]) -> bool:
     first = ("SNAPSHOT", own[0]["transaction_id"], own[0]["changed_at"])
     read = takewhile(lambda row: (row["operation"], row["transaction_id"], row["changed_at"]) == first, own)
     return any(row["transaction_id"] not in visible for row in read)
+
+
+def test_two_marks_are_compared_exactly_and_not_with_times():
+    log = al.from_arrow(make_log([("INSERT", "a", {"x": 1}), ("UPDATE", "a", {"x": 2}), ("DELETE", "a")]))
+    end = log.facts.coverage.end
+    assert end is not None
+    one, two, three = (al.Mark(end, text) for text in ("2:2:", "3:3:", "4:4:"))
+    for engine in ENGINES:
+        net = log.on(engine).compare(marks=(one, two))
+        assert net.select("field", "kind", "old", "new").rows() == [("x", "modified", "1", "2")]
+        assert log.on(engine).compare(marks=(two, three))["kind"].to_list() == ["removed"]
+        assert log.on(engine).compare(marks=(two, two)).is_empty()
+    with pytest.raises(BadOption, match="second mark saw transaction 2 not"):
+        log.compare(marks=(two, one))
+    both = (one, two)
+    for wrong in ({"marks": (one,)}, {"marks": both, "steps": True}, {"start": end, "end": end, "marks": both}):
+        with pytest.raises(BadOption, match="takes two marks"):
+            log.compare(**wrong)
+    with pytest.raises(BadOption, match="takes two times, or marks"):
+        log.compare(end)
+
+
+def test_as_of_a_mark_says_which_states_are_not_known():
+    none = {"before_snapshot": None}
+    steps = [("INSERT", "a", None), ("UPDATE", "a", None, {"before_snapshot": {"x": 1}}), ("INSERT", "b", None, none)]
+    log = al.from_arrow(make_log(steps))
+    end = log.facts.coverage.end
+    assert end is not None
+    assert log.as_of(mark=al.Mark(end, "2:2:"))["x"].to_list() == [1]
+    for engine in ENGINES:
+        with pytest.warns(UndeterminedState, match="1 of t"):
+            assert log.on(engine).as_of(mark=al.Mark(end, "3:3:")).is_empty()
+        with pytest.warns(UndeterminedState, match="2 of t"):
+            net = log.on(engine).compare(marks=(al.Mark(end, "2:2:"), al.Mark(end, "4:4:")))
+        assert net.is_empty(), "that the row is gone is not told"
 
 
 def test_one_entity_as_of_a_mark_and_a_torn_order():

@@ -13,8 +13,8 @@ from auditlab.errors import BadOption, NoData
 from auditlab.schema import TIME
 from auditlab.selection import whole_number
 from auditlab.temporal import doubt
-from auditlab.temporal.marked import live_seen, view
-from auditlab.temporal.undetermined import warn_untold
+from auditlab.temporal.marked import live_seen, untold_seen, view
+from auditlab.temporal.undetermined import warn_left_out, warn_untold
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -91,7 +91,11 @@ def as_of(
             shape = selected.recorded.shape(entity_type)
         else:
             shape = selected.recorded.shape_until(entity_type, id=id, transaction=transaction)
-        warn_untold(selected, [shape], (when,))
+        if seen is None:
+            warn_untold(selected, [shape], (when,))
+        else:
+            untold = len(untold_seen(selected, shape, seen))
+            warn_left_out({entity_type: untold} if untold else {}, stacklevel=4)
         rows = live(selected, shape, when) if seen is None else live_seen(selected, shape, seen)
         if len(selected.entity_types) == 1:
             rows = rows.select(*META, *(f"f{place}" for place in range(len(shape.columns))))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from auditlab.selection import Selected
     from auditlab.shape import Shape
 
-__all__ = ["live_seen", "view"]
+__all__ = ["docs_seen", "live_seen", "untold_seen", "view"]
 
 UPPER = "changes before"
 """How the filter of a load that ends at a time begins, in words."""
@@ -54,37 +54,53 @@ def view(selected: Selected, mark: Mark | str | None, snapshot: str | None) -> T
 
 def live_seen(selected: Selected, shape: Shape, seen: TransactionSnapshot) -> pl.DataFrame:
     """The type's versions that a snapshot saw, by entity_id, with ``state`` and the typed fields."""
+    parts = [_answer(selected, part, seen, keep) for part, keep in _parts(selected, shape, seen)]
+    return pl.concat(parts).sort("entity_id", maintain_order=True) if len(parts) > 1 else parts[0]
+
+
+def docs_seen(selected: Selected, shape: Shape, seen: TransactionSnapshot) -> pl.DataFrame:
+    """The type's states that a snapshot saw: entity_id and ``doc``, the number of the document."""
+    states = [
+        part.versions.gather(_last(part, seen)).filter(keep).select("entity_id", "doc")
+        for part, keep in _parts(selected, shape, seen)
+        if len(part.versions)
+    ]
+    return pl.concat([pl.DataFrame(schema={"entity_id": pl.String, "doc": pl.UInt32}), *states])
+
+
+def untold_seen(selected: Selected, shape: Shape, seen: TransactionSnapshot) -> pl.Series:
+    """The ids of the entities of which the log does not tell what the snapshot saw."""
+    found = []
+    for part, keep in _parts(selected, shape, seen):
+        steps = part.images.filter(keep)
+        last = steps.filter(seen.seen(steps["transaction_id"])).unique("entity", keep="last", maintain_order=True)
+        inside = last.join(part.untold, on=["entity_id", "position"], how="semi")["entity_id"]
+        early = part.untold.filter(
+            keep & pl.col("position").is_null() & ~pl.col("entity_id").is_in(last["entity_id"].implode())
+        )
+        found += [inside, early["entity_id"]]
+    return pl.concat(found).unique()
+
+
+def _parts(selected: Selected, shape: Shape, seen: TransactionSnapshot) -> list[tuple[Shape, pl.Expr]]:
+    """The tables to ask, and of which entities each: those whose seen changes are no prefix are put in order anew."""
     steps = shape.images
     vis = seen.seen(steps["transaction_id"])
     frame = steps.select("entity", "entity_id").with_columns(vis=vis)
     same = pl.col("entity") == pl.col("entity").shift()
     torn = frame.filter((same & pl.col("vis") & ~pl.col("vis").shift()).fill_null(value=False))
-    if len(torn) and selected.entity_id is not None:
-        torn = torn.filter(pl.col("entity_id") == selected.entity_id)
-    parts = []
-    if len(torn):
-        anew = selected.recorded.shape_seen(shape.entity_type, seen)
-        parts.append(_answer(selected, anew, seen, only=torn["entity_id"]))
-    parts.append(_answer(selected, shape, seen, without=torn["entity_id"]))
-    return pl.concat(parts).sort("entity_id", maintain_order=True) if len(parts) > 1 else parts[0]
-
-
-def _answer(
-    selected: Selected,
-    shape: Shape,
-    seen: TransactionSnapshot,
-    *,
-    only: pl.Series | None = None,
-    without: pl.Series | None = None,
-) -> pl.DataFrame:
-    """The state of each entity after the last of its changes that was seen; of some entities, or of all but some."""
-    keep = pl.lit(value=True)
+    own = pl.lit(value=True)
     if selected.entity_id is not None:
-        keep = pl.col("entity_id") == selected.entity_id
-    if only is not None:
-        keep &= pl.col("entity_id").is_in(only.implode())
-    elif without is not None and len(without):
-        keep &= ~pl.col("entity_id").is_in(without.implode())
+        torn = torn.filter(pl.col("entity_id") == selected.entity_id)
+        own = pl.col("entity_id") == selected.entity_id
+    if torn.is_empty():
+        return [(shape, own)]
+    anew = pl.col("entity_id").is_in(torn["entity_id"].implode())
+    return [(selected.recorded.shape_seen(shape.entity_type, seen), own & anew), (shape, own & ~anew)]
+
+
+def _answer(selected: Selected, shape: Shape, seen: TransactionSnapshot, keep: pl.Expr) -> pl.DataFrame:
+    """The state of each entity that is to be kept after the last of its changes that was seen."""
     if isinstance(selected.engine, PolarsEngine):
         rows = shape.versions.gather(_last(shape, seen)) if len(shape.versions) else shape.versions
         return shape.with_fields(rows.filter(keep).sort("entity_id"))

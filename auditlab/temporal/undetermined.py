@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from auditlab.selection import Selected
     from auditlab.shape import Shape
 
-__all__ = ["warn_untold"]
+__all__ = ["warn_left_out", "warn_untold"]
 
 
 def warn_untold(
@@ -44,6 +44,11 @@ def warn_untold(
             rows = rows.filter(pl.col("entity_id") == selected.entity_id)
         count = rows.filter(pl.any_horizontal(map(_holds, moments)))["entity_id"].n_unique()
         told |= {shape.entity_type: count} if count else {}
+    warn_left_out(told, stacklevel=stacklevel + 1)
+
+
+def warn_left_out(told: dict[str, int], *, stacklevel: int = 5) -> None:
+    """Warn that an answer leaves out so many entities of each type; nothing where there are none."""
     if told:
         message = UndeterminedState(
             "the log does not tell the state of some entities there",
