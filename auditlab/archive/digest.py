@@ -86,7 +86,9 @@ def read_rows(path: Path) -> Iterator[pa.RecordBatch]:
     """The rows of a data file in the canonical columns, in the order of the file, in bounded memory.
 
     Raises:
-        pyarrow.ArrowException, OSError, ValueError: it is no such file.
+        ArchiveError: it is not there any more.
+        ArchiveCorrupt: it cannot be read, or its pages are not what was written.
+        ValueError: it is no such file.
     """
     for frame in frames(path):
         yield from batches(frame)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -9,7 +10,9 @@ import pyarrow.parquet as pq
 from polars.io.plugins import register_io_source
 
 from auditlab.archive.decode import recorded_rows, stored_columns
+from auditlab.archive.files import is_unchanged
 from auditlab.archive.form import DOCUMENTS, form_of
+from auditlab.errors import ArchiveCorrupt, ArchiveError
 from auditlab.schema import CHANGES
 
 if TYPE_CHECKING:
@@ -48,12 +51,31 @@ def frames(file: Path) -> Iterator[pl.DataFrame]:
     """The canonical columns of one data file of any format, some rows at a time, in the order of the file.
 
     Raises:
-        pyarrow.ArrowException, OSError, ValueError: it is no such file.
+        ArchiveError: it is not there any more.
+        ArchiveCorrupt: it cannot be read, or its pages are not what was written.
+        ValueError: it is no such file.
     """
-    with pq.ParquetFile(file) as parquet:
+    with _opened(file) as parquet:
         form = form_of(parquet.metadata.metadata)
         for batch in parquet.iter_batches(_BATCH):
             yield recorded_rows(pa.Table.from_batches([batch]), form)
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[pq.ParquetFile]:
+    """A data file, still the one that was proven when its archive was opened: it is named by its content's hash."""
+    try:
+        if not is_unchanged(file, file.stem):
+            raise ArchiveCorrupt(f"{file}: was changed since the archive was opened. None of its rows were read.")
+        with pq.ParquetFile(file, page_checksum_verification=True) as parquet:
+            yield parquet
+    except FileNotFoundError as exc:
+        raise ArchiveError(
+            f"{file}: is gone since the archive was opened; a compaction puts other files in place of old ones. "
+            "Open the archive again."
+        ) from exc
+    except (OSError, pa.ArrowException) as exc:
+        raise ArchiveCorrupt(f"{file}: cannot be read: {exc}") from exc
 
 
 def _file_rows(file: Path, wanted: list[str], predicate: pl.Expr | None) -> Iterator[pl.DataFrame]:
@@ -61,7 +83,7 @@ def _file_rows(file: Path, wanted: list[str], predicate: pl.Expr | None) -> Iter
     roots = [] if predicate is None else predicate.meta.root_names()
     narrow = bool(roots) and not set(roots).intersection(DOCUMENTS)
     every = [name for name in CHANGES if name in wanted or name in roots]
-    with pq.ParquetFile(file) as parquet:
+    with _opened(file) as parquet:
         form = form_of(parquet.metadata.metadata)
         there = parquet.schema_arrow.names
         needed = stored_columns(form, every, there)

@@ -22,7 +22,7 @@ from auditlab.archive.read import check_part
 from auditlab.archive.remote import remote
 from auditlab.archive.seal import PublicKey, signature_problem
 from auditlab.archive.verification import Fault, Verification
-from auditlab.errors import ArchiveCorrupt, BadOption
+from auditlab.errors import ArchiveCorrupt, ArchiveError, BadOption
 from auditlab.load.source import ARROW_CHANGES
 
 if TYPE_CHECKING:
@@ -118,6 +118,8 @@ def _proven(
     written = {part.name: part for part in reversed(every)}  # as it was first written
     for part in drawn:
         faults += _part_faults(place, part, written) if afar is None else _faults_afar(afar, part, written)
+    if faults and afar is None and len(read_chain(place)) > len(chain):
+        return _proven(place, heads, keys, sample, afar)  # compacted meanwhile: its files are others now
     return replace(
         found,
         faults=tuple(faults),
@@ -188,7 +190,7 @@ def _part_faults(folder: Path, part: Part, written: dict[str, Part]) -> list[Fau
             schema, form = parquet.schema_arrow, form_of(parquet.metadata.metadata)
         sound = _is_ours(schema, form)
         problem = _row_problem(path, part, written) if sound else f"{path}: has the columns {schema.names}"
-    except ArchiveCorrupt as exc:
+    except ArchiveError as exc:
         problem = str(exc)
     except (pa.ArrowException, OSError, ValueError) as exc:
         problem = f"{path}: is no Parquet file: {exc}"

@@ -94,7 +94,7 @@ def report(
     source = None if is_dsn(question.source) else Path(question.source)
     if source is not None and file.exists() and source.exists() and file.samefile(source):
         raise BadOption(f"{file} is the source itself; a report does not overwrite it. Name another file: -o FILE.")
-    before = digest(source) if source is not None and source.is_file() else None
+    before = digest(source.resolve()) if source is not None and source.is_file() else None
     log = question.log(strict=False)
     text = log.report(
         include=None if include is None else [str(part) for part in include],
@@ -108,7 +108,7 @@ def report(
         read_from=source,
         title=title,
     )
-    if before is not None and source is not None and digest(source) != before:
+    if before is not None and source is not None and digest(source.resolve()) != before:
         raise BadOption(f"{source} changed while it was read: the report's digest would be of something else.")
     with whole(file) as path:
         path.write_text(text, encoding="utf-8", newline="")

@@ -71,7 +71,7 @@ def digests(log: ChangeLog[Any], read_from: Path | None) -> list[tuple[str, str]
             found.append(("cursor", str(manifest.cursor)))
         return found
     try:
-        file, size = digest(read_from)
+        file, size = digest(read_from.resolve())
     except OSError as exc:
         raise BadOption(f"cannot read {read_from}: {exc.strerror}.") from exc
     return [*found, ("file", f"{file}  of {read_from}, {size:,} bytes")]

@@ -140,6 +140,27 @@ def test_a_reader_whose_files_are_replaced_while_it_proves_them_reads_the_new_on
     assert len(calls) == 5
 
 
+def test_who_asks_after_the_files_are_gone_is_told_to_open_the_archive_again(fed: Path):
+    opened = scan_archive(fed)
+    compact(fed, grace=0)
+    with pytest.raises(ArchiveError, match="is gone since the archive was opened; .* Open the archive again"):
+        opened.changes.collect()
+
+
+def test_a_verification_during_a_compaction_raises_no_alarm(fed: Path, monkeypatch: pytest.MonkeyPatch):
+    from auditlab.archive import verify as verifying  # noqa: PLC0415 - its own name for the check
+
+    check = verifying.check_part
+
+    def compacted_under(folder: Path, part: object) -> None:
+        monkeypatch.setattr(verifying, "check_part", check)
+        compact(fed, grace=0)
+        check(folder, part)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(verifying, "check_part", compacted_under)
+    assert verify(fed) == []
+
+
 def test_a_compactor_killed_at_any_step_leaves_the_archive_as_it_was_or_compacted(tmp_path: Path):
     archive = tmp_path / "a"
     to_archive([a_batch(1, 6)], archive, facts=LogFacts())

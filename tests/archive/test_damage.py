@@ -46,6 +46,19 @@ def test_a_flipped_bit_anywhere_is_found_before_any_row_is_used(archive: Path):
     assert verify(archive) == []
 
 
+def test_a_byte_that_is_changed_after_the_archive_was_opened_is_found_before_it_is_returned(archive: Path):
+    opened = scan_archive(archive)
+    expected = opened.changes.collect().sort("id")
+    path = max((archive / DATA).iterdir(), key=lambda path: path.stat().st_size)
+    whole = path.read_bytes()
+    for place in range(0, len(whole), max(1, len(whole) // 60)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(ArchiveCorrupt, match="was changed since the archive was opened"):
+            opened.changes.collect()
+    path.write_bytes(whole)
+    assert opened.changes.collect().sort("id").equals(expected)
+
+
 def test_every_byte_of_the_manifest_matters(archive: Path):
     path = archive / MANIFESTS / "00000001.json"
     whole = path.read_bytes()

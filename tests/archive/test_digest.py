@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from archived_log import a_batch, forge
 
+import auditlab as al
 from auditlab.archive.digest import digest_of_rows
+from auditlab.archive.files import digest
 from auditlab.archive.manifest import read_chain
 from auditlab.archive.verify import verify
 from auditlab.load.source import ARROW_CHANGES
+from auditlab.report.provenance import digests
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,3 +80,11 @@ def test_verify_finds_a_file_that_gives_back_other_rows_than_were_recorded(archi
     forge(archive, lambda body: body["segments"][0]["parts"][0].update(digest="ab" * 32))
     (fault,) = verify(archive)
     assert "gives back other rows than were recorded" in str(fault)
+
+
+def test_a_source_that_is_a_link_has_the_digest_of_what_it_links_to(archive: Path, tmp_path: Path):
+    al.scan_archive(archive).changes().collect().write_parquet(tmp_path / "log.parquet")
+    (tmp_path / "link.parquet").symlink_to(tmp_path / "log.parquet")
+    assert digests(al.read_parquet(archive.parent / "link.parquet"), tmp_path / "link.parquet")[-1][1].startswith(
+        digest(tmp_path / "log.parquet")[0]
+    )
