@@ -114,6 +114,7 @@ def one_of_each(log: al.ChangeLog, texts: Sequence[str]) -> dict[str, list[View]
     return {
         "explore": [log.of("orders").explore(operations=["UPDATE"]), log.of(*texts).explore(operations=["DELETE"])],
         "dashboard": [log.dashboard(top=len(texts))],
+        "compare": [log.of("orders").compare_view("2024-01-01", "2024-01-01T00:02:00")],
         "aggregate": [log.aggregate_view("orders", items=items, entity=text) for text in texts[1::5]],
     }
 
@@ -131,9 +132,11 @@ def go_through(page: Page) -> None:
                 line.press("ArrowRight")
         for mark in view.locator(".al-mark").all():
             mark.dispatch_event("click")
+        for entity in view.get_by_test_id("al-entities").get_by_role("button").all():
+            entity.dispatch_event("click")
 
 
-@pytest.mark.parametrize("name", ["explore", "dashboard", "aggregate"])
+@pytest.mark.parametrize("name", ["explore", "dashboard", "aggregate", "compare"])
 def test_views_handed_over_show_payloads_as_texts_and_run_none(
     browser: Browser, hostile: al.ChangeLog, harmless: al.ChangeLog, tmp_path: Path, name: str
 ):
@@ -157,7 +160,7 @@ def test_views_handed_over_show_payloads_as_texts_and_run_none(
     assert [found for found in seen["hostile"] if re.search(r" on|href|src", found)] == []
 
 
-@pytest.mark.parametrize("name", ["explore", "dashboard", "aggregate"])
+@pytest.mark.parametrize("name", ["explore", "dashboard", "aggregate", "compare"])
 def test_pictures_static_forms_csv_and_reprs_of_views_run_nothing(
     watch: Callable[..., Watched], hostile: al.ChangeLog, harmless: al.ChangeLog, tmp_path: Path, name: str
 ):

@@ -32,6 +32,7 @@ import auditlab as al
 
 log = al.read_postgres({dsn!r}, progress=False)
 orders = log.of("shop.orders")
+divisor = [1]
 """,
     "explore": """
 view = orders.entity({order!r}).explore()
@@ -45,10 +46,15 @@ board
 family = log.aggregate_view("shop.orders", items=("shop.order_items", "order_id"), entity={order!r})
 family
 """,
+    "compare": """
+sides = orders.compare_view("2026-11-23T02:52:16+00:00", "2026-11-23T02:52:18+00:00")
+sides
+""",
     "hostile": """
 strange = al.read_parquet("hostile.parquet")
-orders = strange.of("orders")
-display(strange, orders.diffs(), strange.summary(), orders.explore(), strange.dashboard(), orders.as_of())
+odd = strange.of("orders")
+display(strange, odd.diffs(), odd.as_of(), strange.summary())
+display(odd.explore(), strange.dashboard(), odd.compare_view("2024-01-01", "2024-01-01T00:02:00"))
 """,
 }
 
@@ -178,13 +184,17 @@ def test_what_python_selects_is_shown(notebook: Notebook, recorded: pl.DataFrame
     assert line.change() == (447, told_diff(recorded, 447))
 
 
-def test_an_error_of_a_callback_is_shown_under_the_view(notebook: Notebook):
+def test_an_error_of_a_callback_is_shown_under_the_view_until_it_succeeds(notebook: Notebook):
     line = timeline(notebook)
-    assert notebook.ask("view.on_selection(lambda selection: 1 / 0)") is None
+    assert notebook.ask("view.on_selection(lambda selection: 1 / divisor[0])") is None
+    assert notebook.ask("divisor.__setitem__(0, 0)") is None
     line.press("Home", "ArrowRight")
     alarm = line.view.get_by_test_id("al-error")
     alarm.wait_for()
     assert "ZeroDivisionError: division by zero" in alarm.inner_text()
+    assert notebook.ask("divisor.__setitem__(0, 1)") is None
+    line.press("ArrowRight")
+    alarm.wait_for(state="hidden")
 
 
 def test_a_bar_of_the_dashboard_leads_to_its_rows_in_the_page_and_in_python(notebook: Notebook):
@@ -217,6 +227,20 @@ def test_an_order_is_shown_with_its_items_at_the_cursor(notebook: Notebook):
     assert notebook.ask("len(family.frame['order_items'][0])") == 4
 
 
+def test_two_times_stand_side_by_side_and_python_knows_which_entity(notebook: Notebook):
+    view = shown(notebook, "compare")
+    view.get_by_test_id("al-entities").get_by_role("button", name=ORDER).click()
+    rows = view.get_by_test_id("al-sides").locator("table").first.locator("tbody tr")
+    rows.first.wait_for()
+    told = {cells[0]: cells[1:3] for cells in (row.locator("th, td").all_inner_texts() for row in rows.all())}
+    assert (told["paid"], told["status"]) == (["true", "false"], ["cancelled", "paid"])
+    assert told["total"] == ["9410.3500", "9410.3500"]
+    notebook.expect("[sides.selection['entity_id'], sides.selection['kind']]", [ORDER, "modified"])
+    assert notebook.ask("sides.rows().select('field', 'old', 'new').rows()") == [
+        ["paid", "true", "false"], ["status", "cancelled", "paid"],
+    ]  # fmt: skip
+
+
 def test_hostile_texts_run_nowhere_in_a_notebook(notebook: Notebook):
     strange = cell(notebook, "hostile")
     for view in shown(notebook, "hostile").all():
@@ -237,7 +261,7 @@ def test_the_readme_shows_the_timeline_of_an_order(notebook: Notebook):
 
 
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
-@pytest.mark.parametrize("name", ["explore", "dashboard", "aggregate"])
+@pytest.mark.parametrize("name", ["explore", "dashboard", "aggregate", "compare"])
 def test_people_can_read_each_view_in_both_themes(notebook: Notebook, name: str, theme: str):
     notebook.theme(theme)
     view = shown(notebook, name)
