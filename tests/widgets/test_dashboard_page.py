@@ -91,7 +91,7 @@ def test_people_can_read_it_and_nothing_is_wider_than_the_page(watch: Watch, doc
     page.locator(".al-mark", has_text="UPDATE,").first.click()
     assert violations(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    keep_picture(page, f"dashboard-{'dark' if dark else 'light'}-{width}", in_readme=width == 1400 and not dark)
+    keep_picture(page, f"dashboard-{'dark' if dark else 'light'}-{width}")
 
 
 def test_where_scripts_do_not_run_the_picture_and_its_table_are_there(watch: Watch, document: Path, tmp_path: Path):

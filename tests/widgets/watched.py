@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Locator
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Dialog, Locator, Page
+    from playwright.sync_api import Browser, Dialog, Page
 
 __all__ = ["FLAGS", "Watched", "keep_picture", "keep_top", "violations"]
 
@@ -107,9 +108,10 @@ def violations(page: Page, *, within: str | None = None) -> list[str]:
     ]
 
 
-def keep_picture(shown: Page | Locator, name: str, *, in_readme: bool = False) -> None:
+def keep_picture(shown: Page | Locator, name: str) -> None:
     """Keep a screenshot for people to look at: all of a page, or one element of it."""
-    _keep(shown.screenshot(), name, in_readme=in_readme)
+    whole = {} if isinstance(shown, Locator) else {"full_page": True}
+    _keep(shown.screenshot(**whole), name)
 
 
 def keep_top(shown: Locator, height: int, name: str) -> None:
@@ -120,7 +122,7 @@ def keep_top(shown: Locator, height: int, name: str) -> None:
     _keep(shown.page.screenshot(clip={**box, "height": height}), name, in_readme=True)
 
 
-def _keep(picture: bytes, name: str, *, in_readme: bool) -> None:
+def _keep(picture: bytes, name: str, *, in_readme: bool = False) -> None:
     PICTURES.mkdir(parents=True, exist_ok=True)
     path = PICTURES / f"{name}.png"
     path.write_bytes(picture)
