@@ -12,13 +12,14 @@ import polars as pl
 from auditlab.archive.files import digest
 from auditlab.archive.held import held_parts
 from auditlab.archive.manifest import DATA, Part, read_chain
+from auditlab.archive.proof import proven
 from auditlab.archive.remote import remote
 from auditlab.archive.rows import frames, lazy_rows
 from auditlab.errors import ArchiveCorrupt, UnknownEntityType
 from auditlab.schema import CHANGES, LogFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from auditlab.archive.remote import Remote
 
@@ -37,6 +38,7 @@ class Scanned:
         entity_types: All entity types of the archive, sorted.
         rows: How many changes and baseline rows there are, of the asked types.
         early: The data files behind ``baseline``.
+        prove: Proves one of the files again, where it is not the file any more that was proven when it was scanned.
     """
 
     changes: pl.LazyFrame
@@ -46,12 +48,14 @@ class Scanned:
     entity_types: tuple[str, ...]
     rows: int = 0
     early: tuple[Path, ...] = ()
+    prove: Callable[[Path], None] = lambda _path: None
 
     def batches(self, entity_types: tuple[str, ...]) -> Iterator[tuple[pl.DataFrame, bool]]:
         """The rows of some types as frames of the canonical columns, and of each whether it is of the baseline."""
         own = pl.col("entity_type").is_in(entity_types)
         for files, early in ((self.early, True), (self.files, False)):
             for path in files:
+                self.prove(path)
                 for frame in frames(path):
                     rows = frame.filter(own)
                     if len(rows):
@@ -75,7 +79,8 @@ def scan_archive(
 ) -> Scanned:
     """The log in an archive, verified and read lazily; with ``entity_types``, only the files that hold those.
 
-    Every file that will be read is hashed here, and compared with the manifest, before any row is used.
+    Every file that will be read is hashed here, and compared with the manifest, before any row is used; not again in
+    the same process as long as it is the same file. A file that was changed since is noticed at the question.
 
     Args:
         folder: The archive, or where it is in object storage: ``s3://bucket/path``.
@@ -110,7 +115,7 @@ def _scanned(place: Path, entity_types: str | Sequence[str] | None, afar: Remote
         if afar is not None:
             afar.bring(parts)
         for part in parts:
-            check_part(place, part)
+            _prove(place, part)
     except ArchiveCorrupt:
         if afar is not None:
             afar.bring_manifests()
@@ -119,14 +124,20 @@ def _scanned(place: Path, entity_types: str | Sequence[str] | None, afar: Remote
         return _scanned(place, entity_types, afar)  # compacted meanwhile: its files are others now
     files = {role: tuple(place / DATA / part.name for part in parts if part.role == role) for role in _ROLES}
     only = None if entity_types is None else sorted(wanted)
+    listed = {place / DATA / part.name: part for part in parts}
+
+    def prove(path: Path) -> None:
+        _prove(place, listed[path])
+
     return Scanned(
-        changes=_rows(files["changes"], only),
+        changes=_rows(files["changes"], only, prove),
         facts=chain[-1][0].facts,
-        baseline=_rows(files["baseline"], only) if files["baseline"] else None,
+        baseline=_rows(files["baseline"], only, prove) if files["baseline"] else None,
         files=files["changes"],
         entity_types=held,
         rows=sum(part.rows for part in parts),
         early=files["baseline"],
+        prove=prove,
     )
 
 
@@ -134,6 +145,11 @@ _ROLES = ("changes", "baseline")
 
 _LOOKED_AT = 8
 """Files of which the width of rows is taken."""
+
+
+def _prove(folder: Path, part: Part) -> None:
+    """As ``check_part``, but for a file that passed it in this process and is still the same."""
+    proven(folder / DATA / part.name, part.sha256, lambda: check_part(folder, part))
 
 
 def check_part(folder: Path, part: Part) -> None:
@@ -167,8 +183,8 @@ def _wanted(entity_types: str | Sequence[str] | None, held: tuple[str, ...], fol
     return set(asked)
 
 
-def _rows(files: tuple[Path, ...], only: list[str] | None) -> pl.LazyFrame:
+def _rows(files: tuple[Path, ...], only: list[str] | None, prove: Callable[[Path], None]) -> pl.LazyFrame:
     if not files:
         return pl.LazyFrame(schema=CHANGES)
-    rows = lazy_rows(files)
+    rows = lazy_rows(files, prove)
     return rows if only is None else rows.filter(pl.col("entity_type").is_in(only))

@@ -16,7 +16,7 @@ from auditlab.errors import ArchiveCorrupt, ArchiveError
 from auditlab.schema import CHANGES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     import polars as pl
@@ -27,14 +27,20 @@ _BATCH = 16_384
 """Rows that are decoded at a time."""
 
 
-def lazy_rows(files: Sequence[Path]) -> pl.LazyFrame:
-    """The canonical rows of data files of any format, in the order of the files, read when they are collected."""
+def lazy_rows(files: Sequence[Path], prove: Callable[[Path], object]) -> pl.LazyFrame:
+    """The canonical rows of data files of any format, in the order of the files, read when they are collected.
+
+    Args:
+        files: The files.
+        prove: Raises where a file is not what it must be; called before a row of it is used.
+    """
 
     def source(
         columns: list[str] | None, predicate: pl.Expr | None, rows: int | None, _batch: int | None
     ) -> Iterator[pl.DataFrame]:
         wanted = [name for name in CHANGES if columns is None or name in columns]
         for file in files:
+            prove(file)
             for found in _file_rows(file, wanted, predicate):
                 if rows is None:
                     yield found

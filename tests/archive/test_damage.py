@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from archived_log import forge, sealed
 
+from auditlab.archive import proof, read
+from auditlab.archive.files import digest
 from auditlab.archive.manifest import DATA, FORMAT, MANIFESTS, read_chain
 from auditlab.archive.read import scan_archive
 from auditlab.archive.verify import verify
@@ -192,3 +194,53 @@ def test_what_is_no_archive_is_told_apart(tmp_path: Path, make: Callable[[Path],
     for verb in (scan_archive, verify):
         with pytest.raises(NotAnArchive, match=words):
             verb(tmp_path / "a")
+
+
+def test_a_file_that_changes_after_the_scan_is_found_at_the_question(archive: Path):
+    scanned = scan_archive(archive)
+    path = next(iter(scanned.files))
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(ArchiveCorrupt, match="SHA-256 differs"):
+        scanned.changes.collect()
+    with pytest.raises(ArchiveCorrupt, match="SHA-256 differs"):
+        list(scanned.batches(scanned.entity_types))
+    path.unlink()
+    with pytest.raises(ArchiveCorrupt, match="is missing"):
+        scanned.changes.collect()
+
+
+def test_a_file_is_hashed_once_as_long_as_it_is_the_same(archive: Path, monkeypatch: pytest.MonkeyPatch):
+    hashed: list[Path] = []
+
+    def counted(path: Path) -> tuple[str, int]:
+        hashed.append(path)
+        return digest(path)
+
+    monkeypatch.setattr(read, "digest", counted)
+    monkeypatch.setattr(proof, "YOUNG", -1)
+    scanned = scan_archive(archive)
+    assert sorted(hashed) == sorted(scanned.files)
+    scanned.changes.collect()
+    scan_archive(archive).changes.collect()
+    assert len(hashed) == len(scanned.files)
+    path = scanned.files[0]
+    times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + b"x")
+    os.utime(path, ns=times)
+    with pytest.raises(ArchiveCorrupt, match="SHA-256 differs"):
+        scan_archive(archive)
+    path.write_bytes(whole)
+    assert scan_archive(archive).changes.collect().height == 60
+
+
+def test_a_file_that_changed_a_moment_ago_is_hashed_each_time(archive: Path, monkeypatch: pytest.MonkeyPatch):
+    """Two changes within one tick of the clock leave one time: so young a file is not taken for proven."""
+    hashed: list[Path] = []
+    monkeypatch.setattr(read, "digest", lambda path: hashed.append(path) or digest(path))
+    monkeypatch.setattr(proof, "YOUNG", 3600 * 10**9)
+    for times in (1, 2):
+        scan_archive(archive)
+        assert len(hashed) == times * 2

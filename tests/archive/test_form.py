@@ -21,11 +21,11 @@ from auditlab.archive import segment
 from auditlab.archive.decode import recorded_rows, stored_columns
 from auditlab.archive.files import digest, settle
 from auditlab.archive.form import DOCUMENTS, Form, columns_of, form_of, schema_of
-from auditlab.archive.manifest import DATA, MANIFESTS, Manifest, Part, Segment, publish
+from auditlab.archive.manifest import DATA, MANIFESTS, Manifest, Part, Segment, publish, read_chain
 from auditlab.archive.read import scan_archive
 from auditlab.archive.shred import Shredder
 from auditlab.archive.verify import verify
-from auditlab.archive.write import to_archive
+from auditlab.archive.write import ArchiveWriter, to_archive
 from auditlab.load import source
 from auditlab.schema import CHANGES, LogFacts
 from auditlab.testing import make_log
@@ -281,3 +281,50 @@ def test_an_archive_of_an_earlier_format_is_read(tmp_path: Path, format_: int, n
     )
     assert verify(tmp_path) == []
     assert_frame_equal(scan_archive(tmp_path).changes.collect(), rows)
+
+
+def grown(folder: Path) -> list[Path]:
+    """An archive whose type grew over the years, a segment each: fields appear and vanish, a number becomes a text."""
+    documents = [
+        ['{"id": "a", "total": 1}', '{"id": "b", "total": 2}'],
+        ['{"id": "a", "total": 1.50, "status": "new"}', '{"id": "c", "total": 2.50, "status": "new"}'],
+        ['{"id": "a", "status": "paid"}', '{"id": "d", "status": "open"}'],
+        ['{"id": "a", "status": "paid", "total": "none"}', '{"id": "b", "status": "late", "total": "some"}'],
+    ]
+    chain: list[tuple[Manifest, str]] = []
+    number = 0
+    for year, texts in enumerate(documents):
+        changes = [
+            ("UPDATE" if year and one == 0 else "INSERT", json.loads(text)["id"], {}) for one, text in enumerate(texts)
+        ]
+        rows = make_log(changes).with_columns(
+            id=pl.int_range(number, number + len(texts), dtype=pl.Int64),
+            transaction_id=pl.int_range(number, number + len(texts), dtype=pl.Int64),
+            after_snapshot=pl.Series(texts, dtype=pl.String),
+            before_snapshot=pl.Series([documents[year - 1][0] if year else None, None], dtype=pl.String),
+        )
+        number += len(texts)
+        with ArchiveWriter(folder, chain=chain) as writer:
+            for batch in source.batches(rows.select(*CHANGES)):
+                writer.write(batch)
+            writer.commit(LogFacts())
+        chain = read_chain(folder)
+    return list(scan_archive(folder).files)
+
+
+@pytest.mark.parametrize("engine", ["polars", "duckdb"])
+def test_fields_that_appear_and_vanish_over_the_years_read_as_one_table(tmp_path: Path, engine: str):
+    names = [str(file) for file in grown(tmp_path / "a")]
+    assert len(names) == 4
+    total = ["1", "2", "1.50", "2.50", None, None, "none", "some"]
+    status = [None, None, "new", "new", "paid", "open", "paid", "late"]
+    if engine == "polars":
+        found = pl.concat([pl.read_parquet(name) for name in names], how="diagonal_relaxed").sort("id")
+        assert found["after.total"].to_list() == total
+        assert found["after.status"].to_list() == status
+    else:
+        query = 'SELECT "after.total", "after.status" FROM read_parquet($1, union_by_name => true) ORDER BY id'
+        assert duckdb.connect().execute(query, [names]).fetchall() == list(zip(total, status, strict=True))
+    states = al.scan_archive(tmp_path / "a").on(engine).history().collect().sort("id")
+    assert states["total"].to_list() == ["1", "2", "1.50", "2.50", None, None, '"none"', '"some"']
+    assert states["status"].to_list() == status
