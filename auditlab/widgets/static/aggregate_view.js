@@ -34,7 +34,11 @@ function aggregatePage(page) {
       detail.replaceChildren(...warnings.map((words) => h("p", { class: "al-note" }, words)), memberPanels(found, row, line.select));
       detail.dataset.row = String(row);
       page.fail("");
-    }).catch((error) => { if (mine === asked) page.fail(error.message); })
+    }).catch((error) => {
+        if (mine !== asked) return;
+        detail.replaceChildren(h("p", { class: "al-note" }, inWords(points, row))); // what the timeline knows of it, and nothing older
+        page.fail(error.message);
+      })
       .finally(() => { if (mine === asked) detail.removeAttribute("aria-busy"); });
     if (page.live) page.ask({ about: "code" }).then(({ found }) => { code.textContent = found.code; }).catch(() => {});
   }

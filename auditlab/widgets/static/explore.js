@@ -52,7 +52,11 @@ function exploreView(page) {
         detail.replaceChildren(...warnings.map((words) => h("p", { class: "al-note" }, words)), detailPanels(found, row, line.select));
         detail.dataset.row = String(row);
         page.fail("");
-      }).catch((error) => { if (mine === asked) page.fail(error.message); })
+      }).catch((error) => {
+        if (mine !== asked) return;
+        detail.replaceChildren(h("p", { class: "al-note" }, inWords(points, row))); // what the timeline knows of it, and nothing older
+        page.fail(error.message);
+      })
         .finally(() => { if (mine === asked) detail.removeAttribute("aria-busy"); });
     }, page.live ? 40 : 0);
     if (page.live) codeSoon();
@@ -65,7 +69,7 @@ function exploreView(page) {
     tell();
   });
   page.root.append(
-    h("h2", {}, page.title),
+    h("h2", {}, printable(page.title)),
     h("div", { class: "al-row", role: "group", "aria-label": "Step and zoom" }, line.buttons),
     controls.element, line.element, line.hoverLine, legend(), status, notes, detail,
     line.help, h("details", {}, h("summary", {}, page.live ? "The code of this view" : "The code of this view, as it was exported"), code));
