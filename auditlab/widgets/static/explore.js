@@ -10,7 +10,7 @@ function exploreView(page) {
   const detail = h("div", { class: "al-detail", "data-testid": "al-detail" });
   const code = h("pre", { "data-testid": "al-code", tabindex: "0", role: "region", "aria-label": "Code of this view" }, page.data.code);
   const line = timeline(page, {
-    points, kept: () => shown.kept, onCursor: tell, onBrush: say,
+    points, kept: () => shown.kept, onCursor: tell, onBrush: points.count > 100000 ? saySoon : say,
     onView(drawn, lanes) { noteView(notes, points, drawn, lanes, page.data); },
   });
   const controls = filters(page, points, line, () => {
@@ -26,6 +26,12 @@ function exploreView(page) {
     status.textContent = `${parts.join("; ")}. Times are ${points.zone}, by ${points.clock}.`;
     controls.follow();
     if (page.live) codeSoon();
+  }
+
+  let saying = 0;
+  function saySoon() { // a brush is dragged without waiting for the count of what it holds
+    clearTimeout(saying);
+    saying = setTimeout(say, 150);
   }
 
   let timer = 0;
@@ -76,7 +82,7 @@ function exploreView(page) {
   line.draw();
   say();
   tell();
-  return () => { clearTimeout(timer); clearTimeout(waiting); };
+  return () => { for (const one of [saying, timer, waiting]) clearTimeout(one); };
 }
 
 /** Whatever the picture leaves out or puts together, said. */
