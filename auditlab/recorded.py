@@ -302,6 +302,12 @@ class Recorded:
         kept, rest = (changes.filter(side)["transaction_id"].drop_nulls().unique() for side in (before, ~before))
         return Cut(last, bool(own["baseline"].any()), kept.filter(kept.is_in(rest.implode())))
 
+    def unnumbered(self, entity_types: tuple[str, ...]) -> tuple[int, int]:
+        """How many changes of some types have no transaction id (or none that PostgreSQL gives), and how many are."""
+        told = ~pl.col("position").is_in(self.echoes.implode())
+        ids = self.changes.filter(pl.col("entity_type").is_in(entity_types), told)["transaction_id"]
+        return ids.null_count() + int((ids < 1).sum()), len(ids)
+
     def saw_any(self, seen: TransactionSnapshot) -> bool:
         """Whether a transaction snapshot saw any change of the log."""
         return bool(seen.seen(self.changes["transaction_id"]).any())

@@ -73,6 +73,8 @@ class Bucketed(Recorded):
         super().__init__(pl.LazyFrame(schema=CHANGES), facts, entity_types=entity_types, strict=strict)
         self._source = rows
         self.room = room
+        self._saw_any: dict[TransactionSnapshot, bool] = {}
+        self._unnumbered: dict[tuple[str, ...], tuple[int, int]] = {}
         self._partings: dict[int | None, tuple[Key, bool, pl.Series]] = {}
 
     @property
@@ -199,9 +201,18 @@ class Bucketed(Recorded):
             sides = [pl.concat([old, new.drop_nulls()]).unique() for old, new in zip(sides, halves, strict=True)]
         return max(keys), early, sides[0].filter(sides[0].is_in(sides[1].implode()))
 
+    def unnumbered(self, entity_types: tuple[str, ...]) -> tuple[int, int]:
+        """How many changes of some types have no transaction id, and how many there are."""
+        if entity_types not in self._unnumbered:
+            counts = [Recorded.unnumbered(part, entity_types) for part in self.parts()]
+            self._unnumbered[entity_types] = sum(none for none, _ in counts), sum(every for _, every in counts)
+        return self._unnumbered[entity_types]
+
     def saw_any(self, seen: TransactionSnapshot) -> bool:
         """Whether a transaction snapshot saw any change of the log."""
-        return any(bool(seen.seen(part.changes["transaction_id"]).any()) for part in self.parts())
+        if seen not in self._saw_any:
+            self._saw_any[seen] = any(Recorded.saw_any(part, seen) for part in self.parts())
+        return self._saw_any[seen]
 
     @cached_property
     def begun(self) -> dict[str, datetime]:

@@ -71,6 +71,9 @@ class Log(Protocol):
     def parted(self, transaction: int | None) -> tuple[Key, bool, pl.Series]:
         """``Recorded.cut``, with the place over all buckets for the position."""
 
+    def unnumbered(self, entity_types: tuple[str, ...]) -> tuple[int, int]:
+        """``Recorded.unnumbered``."""
+
     def saw_any(self, seen: TransactionSnapshot) -> bool:
         """``Recorded.saw_any``."""
 
@@ -144,6 +147,10 @@ class Part(Recorded):
         """See ``Recorded.cut``."""
         key, early, ongoing = self._log.parted(transaction)
         return Cut(self.position_of(key), early, ongoing)
+
+    def unnumbered(self, entity_types: tuple[str, ...]) -> tuple[int, int]:
+        """See ``Recorded.unnumbered``."""
+        return self._log.unnumbered(entity_types)
 
     def saw_any(self, seen: TransactionSnapshot) -> bool:
         """See ``Recorded.saw_any``."""

@@ -130,10 +130,10 @@ def _known_ids(selected: Selected) -> None:
     recorded = selected.recorded
     rows = recorded.changes.filter(pl.col("entity_type").is_in(selected.entity_types))
     ids = rows["transaction_id"]
-    none = ids.null_count() + int((ids < 1).sum())
+    none, every = recorded.unnumbered(selected.entity_types)
     if none:
         raise IncompleteLog(
-            f"a mark tells by transaction ids, and {none:,} of {len(rows):,} changes have none. "
+            f"a mark tells by transaction ids, and {none:,} of {every:,} changes have none. "
             "Ask as of a time or of a change (at=, id=)."
         )
     if recorded.facts.snapshot is not None:
