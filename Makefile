@@ -17,11 +17,12 @@ INPUTS := pyproject.toml $(CONSTRAINTS)
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-readme format clean
+.PHONY: help demo test soak lint bench bench-readme format clean
 
 help:
 	@echo "make demo    start an embedded PostgreSQL, audit a workload on it, and show the answers (under a minute)"
 	@echo "make test    lint, format check, types and the whole test suite"
+	@echo "make soak    the promises of the log and its archive with their full numbers of kills, flips and writers (an hour)"
 	@echo "make bench   measure beside rivals and print the table (of 1M changes; BENCH_CHANGES=10000000 for another size)"
 	@echo "make bench-readme  put what the last make bench measured into README.md"
 	@echo "make format  let ruff format and mend what it can"
@@ -34,6 +35,10 @@ demo: $(VENV)/.installed-demo
 
 test: lint
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
+
+# Every test file that knows AUDITLAB_SOAK, with the full numbers.
+soak: $(VENV)/.installed-test
+	AUDITLAB_SOAK=1 $(BIN)/python -m pytest $(PYTEST_ARGS) $(shell grep -rl --include='test_*.py' AUDITLAB_SOAK tests)
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -3,10 +3,10 @@
 A change log goes in (:func:`read_postgres`, :func:`scan_archive`, :func:`read_parquet`, :func:`read_csv`,
 :func:`read_jsonl`, :func:`from_arrow`); a :class:`ChangeLog` comes out, whose verbs answer exactly, or raise an error
 that says why they cannot.
-:func:`reconcile` holds a log against the live tables.
+:func:`scan` takes a live log and its archive as one, :func:`reconcile` holds a log against the live tables.
 :func:`install` and :func:`track` make a PostgreSQL database keep such a log; :func:`archive_postgres` and
 :func:`verify` keep it as Parquet; :func:`head` is what to keep elsewhere, :func:`compact` merges
-small files.
+small files, and :func:`prune` drops from a database what is proven to be in its archive.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from auditlab import errors
 from auditlab.archive.compact import compact
 from auditlab.archive.export import archive_postgres
 from auditlab.archive.head import head
+from auditlab.archive.holds import hold, holds, release
+from auditlab.archive.prune import prune
 from auditlab.archive.verify import prove, verify
 from auditlab.capture.check import check
 from auditlab.capture.install import install
@@ -26,7 +28,7 @@ from auditlab.keys import entity_uuid
 from auditlab.marks import Mark, read_marks
 from auditlab.reading.upcasters import Upcasters
 from auditlab.schema import EntityChange
-from auditlab.sources import from_arrow, read_csv, read_jsonl, read_parquet, read_postgres, scan_archive
+from auditlab.sources import from_arrow, read_csv, read_jsonl, read_parquet, read_postgres, scan, scan_archive
 
 __all__ = [
     "ChangeLog",
@@ -41,16 +43,21 @@ __all__ = [
     "errors",
     "from_arrow",
     "head",
+    "hold",
+    "holds",
     "install",
     "mark",
     "pit_join",
     "prove",
+    "prune",
     "read_csv",
     "read_jsonl",
     "read_marks",
     "read_parquet",
     "read_postgres",
     "reconcile",
+    "release",
+    "scan",
     "scan_archive",
     "track",
     "untrack",

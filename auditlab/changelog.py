@@ -160,9 +160,16 @@ class ChangeLog(Verbs[F], Viewing):
 
     # keeping
 
-    def to_archive(self, folder: str | Path, *, sign: str | Path | None = None) -> ArchiveSummary:
+    def to_archive(
+        self,
+        folder: str | Path,
+        *,
+        sign: str | Path | None = None,
+        mask_fields: Sequence[str] = (),
+        omit_fields: Sequence[str] = (),
+    ) -> ArchiveSummary:
         """:func:`auditlab.archive.keep.to_archive`: the log as an archive in a new folder; ``sign`` is a key's file."""
-        return keep.to_archive(self._selected, folder, sign=sign)
+        return keep.to_archive(self._selected, folder, sign=sign, mask_fields=mask_fields, omit_fields=omit_fields)
 
     def _of(self, selected: Selected) -> ChangeLog[F]:
         return ChangeLog(selected, lazy=self._lazy)

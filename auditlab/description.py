@@ -42,6 +42,11 @@ def description(selected: Selected) -> list[tuple[str, str]]:
     partial = ", ".join(name for name in selected.entity_types if name in recorded.unseen)
     if partial:
         shown.append(("population", f"incomplete: rows of {partial} were there before the log began"))
+    withheld = [
+        f"{', '.join(names)} {how}" for names, how in ((facts.masked, "masked"), (facts.omitted, "left out")) if names
+    ]
+    if withheld:
+        shown.append(("withheld", "; ".join(withheld)))
     if facts.filters:
         shown.append(("loaded", ", ".join(facts.filters)))
     if recorded.readings:

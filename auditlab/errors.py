@@ -31,8 +31,10 @@ Each is also the built-in that fits it, so ``except LookupError`` works too::
     │   ├── IncompleteRead (PermissionError) row security or grants would shorten the result
     │   ├── UnsafeOrder (ValueError)        the log's order cannot be trusted
     │   ├── UntrackableChanges (ValueError) changes that no reader by transaction would see
+    │   ├── WatermarkHeld (TimeoutError)    an open transaction holds a reader back for too long
     │   ├── NotDurable (TimeoutError)       what was read is not on the server's disk yet
     │   ├── SystemMismatch (ValueError)     the log is another database's
+    │   ├── DropRefused (ValueError)        a partition that is not proven to be in an archive
     │   └── OnStandby (ValueError)          a standby does not know which transactions are at work
     ├── ArchiveError (ValueError)
     │   ├── NotAnArchive (LookupError)
@@ -46,6 +48,7 @@ Each is also the built-in that fits it, so ``except LookupError`` works too::
 and warnings, for answers that are not the whole truth::
 
     IncompletePopulation (UserWarning)      rows may be that the log never saw
+    WithheldFields (UserWarning)            fields were masked or left out when the log was written
     UnlinkedKeys (UserWarning)              keys were changed, and how the log does not tell
     EntitiesInDoubt (UserWarning)           an answer leaves something open of some entities
     ├── UncertainTime                       what was committed by then is not known of every change
@@ -68,6 +71,7 @@ __all__ = [
     "ConnectionFailed",
     "CursorMismatch",
     "DatabaseError",
+    "DropRefused",
     "EntitiesInDoubt",
     "IncompleteLog",
     "IncompletePopulation",
@@ -100,6 +104,8 @@ __all__ = [
     "UnsafeOrder",
     "UntrackableChanges",
     "UpcastError",
+    "WatermarkHeld",
+    "WithheldFields",
 ]
 
 
@@ -223,12 +229,20 @@ class UntrackableChanges(DatabaseError, ValueError):
     """Changes have no transaction id, or one that cannot be: a reader by transaction would never see them."""
 
 
+class WatermarkHeld(DatabaseError, TimeoutError):
+    """An open transaction holds a reader back for longer than was allowed; the message says which."""
+
+
 class NotDurable(DatabaseError, TimeoutError):
     """What was read is not on the server's disk yet: a crash there could still undo it."""
 
 
 class SystemMismatch(DatabaseError, ValueError):
     """The log was written in another database than the one that it is held against."""
+
+
+class DropRefused(DatabaseError, ValueError):
+    """A partition of the log is not dropped: rows of it are in no archive, or its lock is not to be had."""
 
 
 class ArchiveError(AuditlabError, ValueError):
@@ -265,6 +279,10 @@ class MissingExtra(AuditlabError, ImportError):
 
 class IncompletePopulation(UserWarning):
     """The log began when rows were there already: an answer about a whole type has only the rows that it saw."""
+
+
+class WithheldFields(UserWarning):
+    """Fields were masked or left out when the log was written: their values and changes are in no answer."""
 
 
 class UnlinkedKeys(UserWarning):

@@ -99,7 +99,7 @@ class Coverage:
         end: The last instant that the log knows of, UTC; None where the log holds no change.
         complete: False for a log that holds changes only (filtered, or loaded without a baseline):
             states cannot be told from it.
-        why: Where it is not complete, why, in words for an error message.
+        why: Where it is not complete, or began earlier, why it ends there, in words for an error message.
     """
 
     start: datetime | None = None
@@ -132,6 +132,8 @@ class LogFacts:
             was committed then is in the log. None for other sources, and for one read on a standby.
         timeline: The database system's timeline, where the source has one.
         marks: Saved moments of the database: as of them, states are exact.
+        masked: Fields whose values were masked when the log was written, as ``type.field``.
+        omitted: Fields that were left out then, as ``type.field``.
         visible_within: Seconds from a change's time by the clock to the moment at which others saw it, at the most: how
             long a transaction may have been open, or a commit on its way. Where 0, recorded times are taken as that
             moment. What was recorded so shortly before a time that it may not have been visible then makes the states
@@ -151,6 +153,8 @@ class LogFacts:
     timeline: int | None = None
     marks: tuple[Mark, ...] = ()
     visible_within: float = 0.0
+    masked: tuple[str, ...] = ()
+    omitted: tuple[str, ...] = ()
 
     @property
     def spans_its_ids(self) -> bool:

@@ -11,7 +11,7 @@ import polars as pl
 
 from auditlab.clock import Moment, instant
 from auditlab.engines import Engine, PolarsEngine
-from auditlab.errors import BadOption, IncompleteLog, IncompletePopulation, NoData, UnlinkedKeys
+from auditlab.errors import BadOption, IncompleteLog, IncompletePopulation, NoData, UnlinkedKeys, WithheldFields
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -102,8 +102,26 @@ class Selected:
                 "Load it without that filter; changes(), diffs(), timeline() and summary() answer here."
             )
 
+    def warn_withheld(self, *entity_types: str) -> None:
+        """Warn where fields were masked or left out when the log was written."""
+        facts = self.recorded.facts
+        told = [
+            f"{name} ({how})"
+            for names, how in ((facts.masked, "masked"), (facts.omitted, "left out"))
+            for name in names
+        ]
+        own = [name for name in told if name.rpartition(" ")[0].rpartition(".")[0] in entity_types]
+        if own:
+            warnings.warn(
+                f"fields were withheld when this log was written: {', '.join(own)}. Their values, and changes of them "
+                "alone, are in no answer.",
+                WithheldFields,
+                stacklevel=5,
+            )
+
     def warn_partial(self, *entity_types: str) -> None:
-        """Warn where an answer has only the rows that the log saw, or rows under keys that they had before."""
+        """Warn where an answer has only the rows that the log saw, lacks fields, or has rows under earlier keys."""
+        self.warn_withheld(*entity_types)
         unseen = {name: self.recorded.unseen[name] for name in entity_types if name in self.recorded.unseen}
         if unseen and self.entity_id is None:
             told = ", ".join(f"{name} ({count:,} of them were changed later)" for name, count in unseen.items())
@@ -143,10 +161,8 @@ class Selected:
             raise NoData(f"the log holds no change; asked for {at:%Y-%m-%d %H:%M:%S} UTC.")
         if not coverage.start <= at <= coverage.end:
             span = f"{coverage.start.isoformat(sep=' ')} to {coverage.end.isoformat(sep=' ')}"
-            raise NoData(
-                f"the log covers {span}; asked for {at.isoformat(sep=' ')}. "
-                "Where a file or a frame is known to be complete for longer, load it with coverage=(start, end)."
-            )
+            more = "Where a file or a frame is known to be complete for longer, load it with coverage=(start, end)"
+            raise NoData(f"the log covers {span}; asked for {at.isoformat(sep=' ')}. {coverage.why or more}.")
         begun = self.recorded.begun
         late = [name for name in entity_types or self.entity_types if name in begun and at < begun[name]]
         if late:

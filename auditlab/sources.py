@@ -7,11 +7,13 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 from auditlab.archive import read as archive_read
+from auditlab.archive.together import together
 from auditlab.buckets.bucketed import AMPLIFIED, Bucketed, Rows
 from auditlab.buckets.room import memory_bytes
 from auditlab.changelog import ChangeLog
 from auditlab.engines import DuckDBEngine
 from auditlab.load import arrow, postgres, text
+from auditlab.load.catalog import DEFAULT_TABLE
 from auditlab.load.estimate import available_memory
 from auditlab.recorded import Recorded
 from auditlab.selection import Selected
@@ -22,9 +24,12 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from auditlab.archive.read import Scanned
+    from auditlab.archive.together import Together
     from auditlab.load.source import Loaded
+    from auditlab.schema import LogFacts
 
-__all__ = ["from_arrow", "read_csv", "read_jsonl", "read_parquet", "read_postgres", "scan_archive"]
+__all__ = ["from_arrow", "read_csv", "read_jsonl", "read_parquet", "read_postgres", "scan", "scan_archive"]
 
 P = ParamSpec("P")
 
@@ -93,13 +98,73 @@ def scan_archive(
     """
     scanned = archive_read.scan_archive(folder, entity_types=entity_types, storage_options=storage_options, cache=cache)
     types = tuple(sorted([entity_types] if isinstance(entity_types, str) else entity_types or scanned.entity_types))
+    return _answered(scanned, scanned.facts, types, strict=strict, room=memory_bytes(memory, free=available_memory()))
+
+
+def scan(
+    dsn: str,
+    archive: str | Path,
+    *,
+    entity_types: str | Sequence[str] | None = None,
+    table: str = DEFAULT_TABLE,
+    columns: Mapping[str, str | None] | None = None,
+    progress: bool | None = None,
+    strict: bool = True,
+    memory: str | int | None = None,
+    allow_unsafe_order: bool = False,
+    clock: str | None = None,
+    visible_within: float | None = None,
+) -> ChangeLog[pl.LazyFrame]:
+    """A database's log and its archive as one log: no change twice, none missing, wherever it lies by now.
+
+    The archive's changes are proven whole now and read at the first question; those that came after its last pull are
+    read from the database now, in one snapshot. So it is also when ``prune`` dropped old partitions, or another pull
+    goes on meanwhile. Answers are as of that snapshot, lazy frames by DuckDB.
+
+    Args:
+        dsn: A libpq URL or ``key=value`` text.
+        archive: The folder that ``archive_postgres`` feeds from this log.
+        entity_types: One or several entity types; None for all.
+        table: As in ``read_postgres``, like the other options.
+        columns: Canonical name to the log's own, for columns that are called otherwise.
+        progress: Whether to show progress on stderr; None shows it where that is a terminal.
+        strict: Whether rows that are no changes are an error; else they are set apart in ``malformed``.
+        memory: As in ``scan_archive``; the live changes must fit in it.
+        allow_unsafe_order: Whether to take a log whose ids were handed out in batches.
+        clock: ``changed_at`` or ``committed_at``: which times date the log.
+        visible_within: Seconds from a change's time to the moment at which others saw it, at the most.
+
+    Raises:
+        CursorMismatch: they are not the same log, the archive is closed, or what lies between them was dropped.
+        BadOption: the archive holds some entity types only, and others are asked for.
+        UnknownEntityType: neither has such an entity type.
+        LogTooLarge: the live changes would not fit in memory: pull first.
+        AuditlabError: all that ``scan_archive`` and ``read_postgres`` raise.
+    """
     room = memory_bytes(memory, free=available_memory())
+    found = together(
+        dsn,
+        archive,
+        entity_types=entity_types,
+        table=table,
+        columns=columns,
+        progress=progress,
+        memory_limit=room,
+        allow_unsafe_order=allow_unsafe_order,
+        clock=clock,
+        visible_within=visible_within,
+    )
+    return _answered(found, found.facts, found.entity_types, strict=strict, room=room)
+
+
+def _answered(
+    found: Scanned | Together, facts: LogFacts, types: tuple[str, ...], *, strict: bool, room: int
+) -> ChangeLog[pl.LazyFrame]:
+    """The log that was found: in memory at the first question, or bucket by bucket where that is too small."""
     recorded: Recorded
-    if scanned.rows * LEAST > room and scanned.size() * AMPLIFIED > room:
-        rows = Rows(scanned.batches, scanned.rows, scanned.size())
-        recorded = Bucketed(rows, scanned.facts, entity_types=types, room=room, strict=strict)
+    if found.rows * LEAST > room and found.size() * AMPLIFIED > room:
+        rows = Rows(found.batches, found.rows, found.size())
+        recorded = Bucketed(rows, facts, entity_types=types, room=room, strict=strict)
     else:
-        recorded = Recorded(
-            scanned.changes, scanned.facts, baseline=scanned.baseline, entity_types=types, strict=strict
-        )
+        recorded = Recorded(found.changes, facts, baseline=found.baseline, entity_types=types, strict=strict)
     return ChangeLog(Selected(recorded, recorded.entity_types, engine=DuckDBEngine()), lazy=True)

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from auditlab import malformed
+from auditlab.archive.extending import extended, known
 from auditlab.archive.files import to_write
 from auditlab.archive.held import held_rows
 from auditlab.archive.manifest import read_chain
+from auditlab.archive.overlap import Unseen
+from auditlab.archive.read import scan_archive
 from auditlab.archive.seal import SigningKey
 from auditlab.archive.write import ArchiveSummary, ArchiveWriter
-from auditlab.errors import ArchiveExists, BadOption, CursorMismatch, NotAnArchive
+from auditlab.errors import ArchiveExists, BadOption, NotAnArchive, WatermarkHeld
 from auditlab.load.catalog import DEFAULT_TABLE
 from auditlab.load.stream import ChangeStream
-from auditlab.marks import in_order
-from auditlab.schema import Coverage, LogFacts
+from auditlab.masking import Masks
+from auditlab.visibility import LONGEST_TRANSACTION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     import pyarrow as pa
@@ -33,7 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["archive_postgres"]
 
 _BATCH_BYTES = 4 << 20
-_TICK = timedelta(microseconds=1)
 
 Chain = list[tuple["Manifest", str]]
 
@@ -47,6 +49,11 @@ def archive_postgres(
     start: Moment | None = None,
     end: Moment | None = None,
     once: bool = False,
+    overlap: float = LONGEST_TRANSACTION,
+    sweep: bool = False,
+    held_at_most: float | None = None,
+    mask_fields: Sequence[str] = (),
+    omit_fields: Sequence[str] = (),
     columns: Mapping[str, str | None] | None = None,
     zone: str = "UTC",
     connections: int = 1,
@@ -66,7 +73,13 @@ def archive_postgres(
     server's own disk. Where nothing is new, nothing is written.
 
     With ``start`` or ``end`` the archive holds that window, and is closed: no later call adds to it. So it is with
-    ``once``, and for a log without transaction ids, in which nobody can tell what is new.
+    ``once``.
+
+    In a log without transaction ids nobody can tell for certain what is new. Each call then reads again what was
+    recorded within ``overlap`` before the last call, and all ids above those it has seen, and adds the rows that the
+    archive does not have, known by what they say. A change that was committed later than that, with an earlier time
+    and a lower id, is missed until a call with ``sweep`` looks through the whole log. Nor can such a call tell what is
+    still open. Segments are ranges of positions then, in the order of adding.
 
     Args:
         dsn: A libpq URL or ``key=value`` text.
@@ -77,6 +90,11 @@ def archive_postgres(
         end: The instant after the last.
         once: Take all that is committed, for an archive that is closed then. For logs whose transaction ids are those
             of another server, as after a restore or a replication.
+        overlap: Seconds that a transaction may have been open, for a log without transaction ids.
+        sweep: Look through all of such a log for rows that the archive does not have: now and then, say once a day.
+        held_at_most: Seconds for which an open transaction may hold rows back before that is an error; None takes any.
+        mask_fields: Fields whose values are masked, as ``type.field``; the same ones every time.
+        omit_fields: Fields that are left out of every document, as ``type.field``; the same ones every time.
         columns: Canonical name to the log's own; None for an image that it has not.
         zone: The time zone in which times without one are read.
         connections: How many connections read at once, in one snapshot.
@@ -93,11 +111,13 @@ def archive_postgres(
         ArchiveExists: the folder holds something else, or an archive that nothing can be added to.
         CursorMismatch: the archive goes on from another system, timeline, database or table.
         UntrackableChanges: changes have no transaction id, or an impossible one.
+        WatermarkHeld: a transaction is open for longer than ``held_at_most``. What could be read is archived.
         NotDurable: the server did not bring to disk what was read.
         ArchiveError: the folder cannot be written to, the disk is full; nothing is left.
         AuditlabError: all that ``read_postgres`` raises but for ``LogTooLarge``; nothing is left.
     """
     place, key = to_write(folder), None if sign is None else SigningKey(sign)
+    masks = Masks(tuple(mask_fields), tuple(omit_fields))
     while True:
         chain = _chain(place)
         window = once or start is not None or end is not None
@@ -124,13 +144,27 @@ def archive_postgres(
             batch_bytes=_BATCH_BYTES,
             by_transaction=not window,
             cursor=cursor,
+            overlap=overlap,
+            sweep=sweep,
         )
         with stream:
             try:
-                return _pull(stream, place, chain, strict=strict, sign=key)
+                pulled = _pull(stream, place, chain, strict=strict, sign=key, masks=masks)
             except ArchiveExists:
                 if window or len(_chain(place)) == len(chain):
                     raise  # else another exporter was first: go on from where it ended
+            else:
+                _not_too_long(pulled.left, stream.now, held_at_most)
+                return pulled
+
+
+def _not_too_long(left: Held | None, now: datetime, seconds: float | None) -> None:
+    if seconds is not None and left is not None and left.since is not None:
+        held = (now - left.since).total_seconds()
+        if held > seconds:
+            raise WatermarkHeld(
+                f"{left}. That is {held:,.0f} s, at most {seconds:g} s were allowed; what was before it is archived."
+            )
 
 
 def _chain(folder: Path) -> Chain:
@@ -140,30 +174,40 @@ def _chain(folder: Path) -> Chain:
         return []
 
 
-def _pull(stream: ChangeStream, folder: Path, chain: Chain, *, strict: bool, sign: SigningKey | None) -> ArchiveSummary:
+def _pull(
+    stream: ChangeStream, folder: Path, chain: Chain, *, strict: bool, sign: SigningKey | None, masks: Masks
+) -> ArchiveSummary:
     """What the stream has into the archive, as its next segment."""
-    here = stream.cursor
     last = chain[-1][0] if chain else None
-    if last is not None:
-        if here is None:
-            raise CursorMismatch(f"{folder} is fed by transaction, and {stream.log.label} has no transaction ids.")
-        if last.facts.filters != stream.filters.words:
-            told = "; ".join(last.facts.filters) or "everything"
-            raise BadOption(f"{folder} holds {told}. Ask for the same again, or begin another archive.")
+    if last is not None and last.facts.filters != stream.filters.words:
+        told = "; ".join(last.facts.filters) or "everything"
+        raise BadOption(f"{folder} holds {told}. Ask for the same again, or begin another archive.")
+    if last is not None and (last.facts.masked, last.facts.omitted) != (masks.masked, masks.omitted):
+        told = f"masked: {', '.join(last.facts.masked) or 'none'}; left out: {', '.join(last.facts.omitted) or 'none'}"
+        raise BadOption(f"{folder} withholds fields ({told}). Ask for the same again, or begin another archive.")
+    masks.check_keys(stream.keys)
+    unseen = None
+    if last is not None and stream.by_position:
+        unseen = Unseen(scan_archive(folder).changes, stream.window, stream.log.recorded)
     with ArchiveWriter(folder, chain=chain, sign=sign) as writer:
         for batch in stream.baseline():
-            writer.write(_checked(batch, strict=strict), role="baseline")
+            writer.write(_checked(_masked(batch, masks), strict=strict), role="baseline")
         for batch in stream:
-            writer.write(_checked(batch, strict=strict))
-        left = stream.left()
-        facts = stream.facts if left is None else _known(stream.facts, left)
-        if last is None:
-            span = None if here is None else (0, here.transaction - 1)
-        elif writer.rows == 0:
-            return _nothing_new(folder, last, held_rows(chain), left)
-        else:
-            facts = _extended(last.facts, facts)
-            span = (last.cursor.transaction, here.transaction - 1) if last.cursor and here else None
+            shown = _masked(batch, masks)
+            writer.write(_checked(shown if unseen is None else unseen.of(shown), strict=strict))
+        masks.check_known(() if last is None else (*masks.masked, *masks.omitted))
+        left, total = stream.left(), held_rows(chain)
+        facts = stream.facts if left is None else known(stream.facts, left)
+        if last is not None:
+            if writer.rows == 0:
+                return _nothing_new(folder, last, total, left)
+            facts = extended(last.facts, facts)
+        facts = replace(facts, masked=masks.masked, omitted=masks.omitted)
+        here = stream.cursor
+        span = (total + 1, total + writer.rows) if stream.by_position and writer.rows else None
+        if here is not None and here.transaction is not None:
+            begun = last.cursor.transaction if last is not None and last.cursor is not None else None
+            span = (begun or 0, here.transaction - 1)
         stream.wait_until_durable()
         return replace(writer.commit(facts, cursor=here, span=span), left=left)
 
@@ -182,34 +226,11 @@ def _nothing_new(folder: Path, last: Manifest, total: int, left: Held | None) ->
     )
 
 
-def _known(facts: LogFacts, left: Held) -> LogFacts:
-    """The facts of a log of which something was left: it is known up to where that begins."""
-    end = facts.coverage.end
-    if left.before is None or end is None:
-        return facts
-    known = max(min(end, left.before - _TICK), facts.coverage.start or end)
-    return replace(facts, coverage=replace(facts.coverage, end=known))
-
-
-def _extended(old: LogFacts, new: LogFacts) -> LogFacts:
-    """The facts of an archive to which a part with facts of its own was added."""
-    ends = [end for end in (old.coverage.end, new.coverage.end) if end is not None]
-    coverage = Coverage(
-        start=old.coverage.start or new.coverage.start,
-        end=max(ends, default=None),
-        complete=old.coverage.complete and new.coverage.complete,
-        why=old.coverage.why or new.coverage.why,
-    )
-    dating = old if old.coverage.start is not None and old.clock == "changed_at" else new
-    return replace(
-        new,
-        clock=dating.clock,  # the commit's only where both parts have it throughout
-        visible_within=dating.visible_within,
-        marks=in_order([*old.marks, *new.marks]),
-        coverage=coverage,
-        kinds={**old.kinds, **new.kinds},
-        partial=tuple(sorted({*old.partial, *new.partial})),
-    )
+def _masked(batch: pa.RecordBatch, masks: Masks) -> pa.RecordBatch:
+    if not masks or not batch.num_rows:
+        return batch
+    rows = masks.on(pl.DataFrame(pl.from_arrow(batch, rechunk=False)))
+    return rows.to_arrow().cast(batch.schema).combine_chunks().to_batches()[0]
 
 
 def _checked(batch: pa.RecordBatch, *, strict: bool) -> pa.RecordBatch:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "TEMPORARY",
     "HashingFile",
+    "at_hand",
     "digest",
     "is_safe_name",
     "is_unchanged",
@@ -66,6 +67,17 @@ def is_url(place: str | Path) -> bool:
     (True, False, False)
     """
     return isinstance(place, str) and _URL.match(place) is not None
+
+
+def at_hand(place: str | Path, what: str) -> Path:
+    """The folder of an archive that is read where it lies.
+
+    Raises:
+        BadOption: it is in object storage; ``what`` cannot be done there.
+    """
+    if is_url(place):
+        raise BadOption(f"{what} takes an archive in a folder, not in object storage: {place}.")
+    return Path(place)
 
 
 def to_write(place: str | Path) -> Path:

@@ -239,7 +239,8 @@ def _manifest(body: dict[str, Any]) -> Manifest:
         coverage[end] = None if coverage[end] is None else datetime.fromisoformat(coverage[end])
     cursor = body.get("cursor")  # format 1 had none
     facts["filters"] = tuple(facts["filters"])
-    facts["partial"] = tuple(facts["partial"])
+    for name in ("partial", "masked", "omitted"):
+        facts[name] = tuple(facts.get(name, ()))
     facts["marks"] = tuple(Mark.of(one) for one in facts.get("marks", ()))
     facts["keys"] = {name: tuple(columns) for name, columns in facts.get("keys", {}).items()}
     read = {

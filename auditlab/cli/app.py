@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from auditlab.cli import ask, capture, demo, doctor, evidence, join, keep, mark, reconcile, report, seal, summary
+from auditlab.cli import ask, capture, demo, doctor, evidence, join, keep, mark, prune, reconcile, report, seal, summary
 from auditlab.cli.output import warn
 from auditlab.connection import redact
 from auditlab.errors import AuditlabError
@@ -117,7 +117,7 @@ def _flowing(text: str) -> str:
     return "\n\n".join(paragraph.replace("\n", " ") for paragraph in text.split("\n\n"))
 
 
-for group in (demo, doctor, capture, mark, summary, ask, join, evidence, reconcile, report, keep, seal):
+for group in (demo, doctor, capture, mark, summary, ask, join, evidence, reconcile, report, keep, seal, prune):
     group.add_to(app)
 for command in app.registered_commands:
     command.help = _flowing(inspect.getdoc(command.callback) or "")

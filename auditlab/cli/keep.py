@@ -51,6 +51,26 @@ def archive(
     connections: Annotated[
         int, typer.Option("--connections", min=1, help="How many connections read at once, in one snapshot.")
     ] = 1,
+    overlap: Annotated[
+        float,
+        typer.Option("--overlap", min=0, help="For a log without transaction ids: seconds that one may be open."),
+    ] = 3600.0,
+    sweep: Annotated[
+        bool, typer.Option("--sweep", help="For such a log: look through all of it for what is not in the archive.")
+    ] = False,
+    held_at_most: Annotated[
+        float | None,
+        typer.Option(
+            "--held-at-most", min=0, help="Fail where a transaction holds rows back for more seconds than that."
+        ),
+    ] = None,
+    mask_fields: Annotated[
+        list[str] | None,
+        typer.Option("--mask-field", metavar="TYPE.FIELD", help="Mask this field's values, e.g. orders.orders.email."),
+    ] = None,
+    omit_fields: Annotated[
+        list[str] | None, typer.Option("--omit-field", metavar="TYPE.FIELD", help="Leave this field out. Repeatable.")
+    ] = None,
     sign: opt.Sign = None,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON a run, for machines.")] = False,
     zone: opt.Zone = None,
@@ -76,7 +96,10 @@ def archive(
         if once or follow:
             raise BadOption("--once and --follow are for a database; a file or an archive is written as it is.")
         log = open_log(source, types=types, zone=zone or "UTC", table=table, columns=columns)
-        _tell(log.to_archive(folder, sign=sign), as_json=as_json)
+        _tell(
+            log.to_archive(folder, sign=sign, mask_fields=mask_fields or (), omit_fields=omit_fields or ()),
+            as_json=as_json,
+        )
         return
     with interrupted_by(signal.SIGTERM):
         while True:
@@ -89,6 +112,11 @@ def archive(
                 columns=mapping(columns),
                 zone=zone or "UTC",
                 connections=connections,
+                overlap=overlap,
+                sweep=sweep,
+                held_at_most=held_at_most,
+                mask_fields=mask_fields or (),
+                omit_fields=omit_fields or (),
                 sign=sign,
             )
             if not follow:

@@ -31,6 +31,7 @@ __all__ = [
     "Form",
     "From",
     "Ignore",
+    "KeptIn",
     "Limit",
     "ListKey",
     "LogTable",
@@ -228,6 +229,15 @@ Memory = Annotated[
 ]
 LogTable = Annotated[
     str, typer.Option("--table", metavar="NAME", rich_help_panel=_READ, help="The log's table, where SOURCE is a DSN.")
+]
+KeptIn = Annotated[
+    Path | None,
+    typer.Option(
+        "--archive",
+        metavar="FOLDER",
+        rich_help_panel=_READ,
+        help="Where SOURCE is a DSN: the archive of its log. Both together are the log, also after auditlab prune.",
+    ),
 ]
 Columns = Annotated[
     list[str] | None,

@@ -42,6 +42,7 @@ class Question:
         table: The log's table in a database.
         columns: ``ours=theirs`` for a log with other column names.
         renames: ``old=new`` for fields that were renamed.
+        archive: The folder that has the older part of a database's log.
         output: Where the answer goes, and how.
         sql: Show the query instead of the answer.
     """
@@ -55,6 +56,7 @@ class Question:
     table: str
     columns: tuple[str, ...]
     renames: tuple[str, ...]
+    archive: Path | None
     output: Output
     sql: bool
 
@@ -69,6 +71,7 @@ class Question:
             table=self.table,
             columns=self.columns,
             strict=strict,
+            archive=self.archive,
         )
         if names := name_pairs("--rename", self.renames, "OLD=NEW, e.g. --rename name=title"):
             if len(log.entity_types) != 1:
@@ -113,6 +116,7 @@ def _shared(
     table: opt.LogTable = "audit.entity_change_log",
     columns: opt.Columns = None,
     renames: opt.Renames = None,
+    archive: opt.KeptIn = None,
     form: opt.Form = None,
     file: opt.File = None,
     raw: opt.Raw = False,
@@ -123,7 +127,7 @@ def _shared(
     output = Output(chosen(form, file), file, raw=raw, wide=wide, limit=limit)
     if file is not None and file.exists() and Path(source).exists() and file.samefile(source):
         raise BadOption(f"{file} is the source itself; an answer does not overwrite it. Name another file: -o FILE.")
-    read = (table, tuple(columns or ()), tuple(renames or ()))
+    read = (table, tuple(columns or ()), tuple(renames or ()), archive)
     return Question(source, tuple(types or ()), entity, zone, engine, memory, *read, output, sql)
 
 

@@ -43,13 +43,22 @@ def open_log(
     columns: Sequence[str] | None = None,
     strict: bool = True,
     memory: str | None = None,
+    archive: Path | None = None,
 ) -> al.ChangeLog[Any]:
-    """The log behind SOURCE, narrowed to entity types. A database sends only those.
+    """The log behind SOURCE, narrowed to entity types; with ``archive``, together with what that has of it.
+
+    A database sends only those types.
 
     Raises:
         BadOption: SOURCE is none of the three, or does not exist.
     """
     names = mapping(columns)
+    if is_dsn(source) and archive is not None:
+        wanted = list(types) if types else None
+        options = {"table": table, "columns": names, "strict": strict, "memory": memory}
+        return al.scan(source, archive, entity_types=wanted, **options).on(engine)  # type: ignore[arg-type]
+    if archive is not None:
+        raise BadOption("--archive is for a SOURCE that is a DSN: the archive of that database's log.")
     if is_dsn(source):
         return al.read_postgres(
             source, table=table, entity_types=list(types) if types else None, columns=names, zone=zone, strict=strict

@@ -167,6 +167,12 @@ class LogTable:
         return {name: None for name in REQUIRED if self.column(name).theirs is None}
 
     @property
+    def recorded(self) -> tuple[str, ...]:
+        """The canonical columns that the log itself has: what it recorded."""
+        have = {column.name for column in self.columns if column.theirs is not None}
+        return tuple(name for name in CHANGES if name in have)
+
+    @property
     def stamped(self) -> bool:
         """Whether the server can tell when each row was committed, and the log itself does not."""
         known = {column.name: column.type for column in self.columns if column.theirs is not None}

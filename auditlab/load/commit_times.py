@@ -91,6 +91,11 @@ class Clock:
         return self._spans.get(self.name, (None, None))
 
     @property
+    def first_recorded(self) -> datetime | None:
+        """The earliest ``changed_at``, UTC, whatever the clock."""
+        return self._spans.get("changed_at", (None, None))[0]
+
+    @property
     def visible_within(self) -> float:
         """Seconds from a time by the clock to the moment at which others saw the change, at the most, by default."""
         return COMMIT_LAG.total_seconds() if self.name == "committed_at" else LONGEST_TRANSACTION

@@ -23,7 +23,9 @@ class Cursor:
         database: The database's name.
         table: The log's name.
         oid: The log's number in the catalog: another table of that name has another one.
-        transaction: All changes of transactions below this id were read.
+        transaction: All changes of transactions below this id were read. None where a log has no transaction ids.
+        id: Then: the highest id that was read; None where there was no change.
+        read_at: Then: the server's time at which it was read, ISO 8601 in UTC.
     """
 
     system: str
@@ -31,7 +33,9 @@ class Cursor:
     database: str
     table: str
     oid: int
-    transaction: int
+    transaction: int | None
+    id: int | None = None
+    read_at: str | None = None
 
     def check(self, here: Self) -> None:
         """Check that this is a place in the log that is read now.
@@ -51,7 +55,7 @@ class Cursor:
         elif self.timeline != here.timeline:
             differs = f"is for timeline {self.timeline}; connected to {here.timeline}"
             why = "A standby was promoted or a backup restored: what was read last may never have reached this server"
-        elif self.transaction > here.transaction:
+        elif self.transaction is not None and here.transaction is not None and self.transaction > here.transaction:
             differs = f"is at transaction {self.transaction}; the server's watermark is at {here.transaction}"
             why = "The server was set back"
         else:

@@ -76,7 +76,7 @@ def reconcile(
     if selected is not None:
         selected = selected.as_recorded()
         selected.require_states("reconcile")
-    with Snapshot(dsn) as snapshot:
+    with Snapshot(dsn, table) as snapshot:
         moment = snapshot.holder.rows(text("load", "moment"))[0]
         _check_system(selected, moment["system"], snapshot.holder.label)
         log = LiveLog(snapshot, table, columns=columns, progress=progress, allow_unsafe_order=allow_unsafe_order)

@@ -6,13 +6,14 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
 from auditlab.connection import Connection, connect
-from auditlab.queries import quote_literal, text
+from auditlab.errors import DatabaseError
+from auditlab.queries import quote_identifier, quote_literal, text
 
 if TYPE_CHECKING:
     from datetime import datetime
     from types import TracebackType
 
-__all__ = ["Snapshot"]
+__all__ = ["Snapshot", "pin"]
 
 _LOCK_SECONDS = 15.0
 
@@ -26,9 +27,11 @@ class Snapshot:
 
     Args:
         dsn: Where.
+        table: A log that is going to be read: where it is partitioned, it is locked (ACCESS SHARE) before the moment is
+            taken, so that no partition is dropped between the two, of which the snapshot could not tell.
     """
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, table: str | None = None) -> None:
         self.dsn = dsn
         self._stack = ExitStack()
         self._exported: str | None = None
@@ -38,7 +41,9 @@ class Snapshot:
         self.replayed: datetime | None = told["replayed"]
         if self.standby:
             self.holder.rollback()  # a snapshot taken before that question was answered could see less
-        _pin(self.holder)
+        if table is not None:
+            _keep(self.holder, table)
+        pin(self.holder)
 
     def __enter__(self) -> Self:
         return self
@@ -52,7 +57,7 @@ class Snapshot:
             self._exported = str(self.holder.rows(text("load", "export_snapshot"))[0]["snapshot"])
         opened = self._open()
         opened.execute(f"SET TRANSACTION SNAPSHOT {quote_literal(self._exported)}")
-        _pin(opened)
+        pin(opened)
         return opened
 
     def _open(self) -> Connection:
@@ -61,7 +66,20 @@ class Snapshot:
         return opened
 
 
-def _pin(connection: Connection) -> None:
+def _keep(connection: Connection, table: str) -> None:
+    """Lock a partitioned log in the connection's next transaction, before anything is read in it."""
+    try:
+        found = connection.rows(text("load", "relation"), (table,))
+    except DatabaseError:
+        found = []  # what is wrong with the name, the reader of the log says
+    connection.rollback()
+    if found and found[0]["kind"] == "p" and found[0]["readable"]:
+        log = f"{quote_identifier(found[0]['schema'])}.{quote_identifier(found[0]['name'])}"
+        connection.execute(text("load", "keep_partitions").replace("audit.entity_change_log", log))
+
+
+def pin(connection: Connection) -> None:
+    """Fix how values are written, and make row security an error, to the end of the connection's transaction."""
     connection.set_local("row_security", "off")
     connection.set_local("TimeZone", "UTC")
     connection.set_local("IntervalStyle", "postgres")

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from auditlab.clock import Moment, instant
 from auditlab.clock import zone as time_zone
 from auditlab.connection import connect
-from auditlab.errors import AccessDenied, BadOption, BadTime, DatabaseError, IncompleteRead
-from auditlab.load import catalog, estimate
+from auditlab.errors import AccessDenied, BadOption, BadTime, CursorMismatch, DatabaseError, IncompleteRead
+from auditlab.load import catalog, estimate, retention
 from auditlab.load.canonical import Canonical
 from auditlab.load.commit_times import Clock
 from auditlab.load.cursor import Cursor
@@ -27,6 +27,7 @@ from auditlab.load.times import UnrepresentableTime
 from auditlab.load.watermark import check_trackable, has_transactions, held, wait_until_durable, watermark
 from auditlab.queries import text
 from auditlab.schema import Coverage, LogFacts
+from auditlab.visibility import LONGEST_TRANSACTION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -51,9 +52,12 @@ class ChangeStream:
     Args:
         dsn: Where, or the snapshot to read in, which then stays open; see ``read_postgres`` for most other options.
         batch_bytes: About how large a batch may become.
-        by_transaction: Read up to the snapshot's watermark, so that another stream can go on from ``cursor``; of a log
-            without transaction ids all is read, and there is no cursor.
-        cursor: Where the stream before this one ended.
+        by_transaction: Read up to the snapshot's watermark, so that another stream can go on from ``cursor``. Of a log
+            without transaction ids all is read that is committed.
+        cursor: Where the stream before this one ended: what came since is read. Of a log without transaction ids,
+            what may have come since: some of it was there before (``window``).
+        overlap: Of such a log, how many seconds before the time of the cursor what is read begins.
+        sweep: Of such a log, read all of it.
     """
 
     def __init__(
@@ -78,11 +82,14 @@ class ChangeStream:
         batch_bytes: int = _BATCH_BYTES,
         by_transaction: bool = False,
         cursor: Cursor | None = None,
+        overlap: float = LONGEST_TRANSACTION,
+        sweep: bool = False,
     ) -> None:
         if connections < 1:
             raise BadOption(f"connections={connections}: at least one is needed.")
-        if visible_within is not None and not 0 <= visible_within < float("inf"):
-            raise BadOption(f"visible_within={visible_within}: give seconds, 0 or more.")
+        for option, seconds in (("visible_within", visible_within), ("overlap", overlap)):
+            if seconds is not None and not 0 <= seconds < float("inf"):
+                raise BadOption(f"{option}={seconds}: give seconds, 0 or more.")
         time_zone(zone)
         self._zone, self._connections, self._progress, self._batch_bytes = zone, connections, progress, batch_bytes
         self._start = None if start is None else instant(start, zone)
@@ -90,8 +97,12 @@ class ChangeStream:
         self._clock = Clock(clock, by_time=start is not None or end is not None)
         self._visible_within = visible_within
         self._types: set[str] = set()
+        self._part_by_part, self._overlap, self._sweep = by_transaction, timedelta(seconds=overlap), sweep
+        self._last_id = None if cursor is None else cursor.id
+        self.by_position = False
+        self.window: tuple[datetime, int | None] | None = None
         with ExitStack() as undo:
-            self._snapshot = dsn if isinstance(dsn, Snapshot) else undo.enter_context(Snapshot(dsn))
+            self._snapshot = dsn if isinstance(dsn, Snapshot) else undo.enter_context(Snapshot(dsn, table))
             holder = self._snapshot.holder
             self._moment = holder.rows(text("load", "moment"))[0]
             self.log = catalog.describe(
@@ -104,8 +115,9 @@ class ChangeStream:
             self._marks = catalog.marks(holder)
             self._folds = catalog.folds(holder)
             self._kinds = catalog.kinds(holder)
-            self._keys = catalog.keys(holder)
+            self.keys = catalog.keys(holder)
             self.tracked = catalog.tracked(holder, self.log)
+            self._dropped = retention.dropped(holder, self.log)
             wanted = [entity_types] if isinstance(entity_types, str) else entity_types
             self.filters = select(
                 self.log,
@@ -118,12 +130,12 @@ class ChangeStream:
                 folds=self._folds,
             )
             self.filters.tell(holder)
-            if wanted is not None:
+            if wanted is not None and cursor is None:  # else its last change may be archived, and dropped here
                 check_types(holder, self.log, wanted, folds=self._folds)
             if entity is not None:
                 self.filters = narrowed(self.filters, holder, self.log, entity, folds=self._folds)
                 self.filters.tell(holder)
-            self.watermark = self._limit(cursor) if by_transaction else None
+            self.watermark = None if cursor is None and not by_transaction else self._limit(cursor)
             self.queries = self._split()
             with self._whole():
                 self.expected = estimate.expected_rows(holder, self.queries)
@@ -167,12 +179,14 @@ class ChangeStream:
         first, last = self._clock.span
         coverage = Coverage(
             start=self._start or first,
-            end=max((time for time in (self._known(), last) if time is not None), default=None),
+            end=max((time for time in (self.known(), last) if time is not None), default=None),
             complete=not partial,
             why=partial,
         )
         if coverage.start is None:
             coverage = replace(coverage, end=None)
+        elif self._dropped is not None:
+            coverage = retention.covered(coverage, self._dropped, begin=self._start, first=self._clock.first_recorded)
         return LogFacts(
             source=f"{self._snapshot.holder.label} {self.log.label}",
             system=self._moment["system"],
@@ -181,26 +195,38 @@ class ChangeStream:
             coverage=coverage,
             filters=self.filters.words,
             kinds={name: self._kinds[name] for name in sorted(self._types) if name in self._kinds},
-            keys={name: self._keys[name] for name in sorted(self._types) if name in self._keys},
-            partial=tuple(name for name, whole in self.tracked.items() if not whole and name in self._types),
+            keys={name: self.keys[name] for name in sorted(self._types) if name in self.keys},
+            partial=self._unseen(),
             snapshot=self._seen(),
             timeline=self._moment["timeline"],
             marks=self._marks,
             visible_within=self._clock.visible_within if self._visible_within is None else self._visible_within,
         )
 
-    def _known(self) -> datetime | None:
+    def known(self) -> datetime | None:
         """Up to when all is known that was committed: now, on a standby what it had replayed; None where it is not."""
         now: datetime | None = self._snapshot.replayed if self._snapshot.standby else self._moment["now"]
         if now is None or self._end is None:
             return now and now.astimezone(UTC)
         return min(now.astimezone(UTC), self._end - timedelta(microseconds=1))
 
+    def _unseen(self) -> tuple[str, ...]:
+        """The types of which rows may be that no change tells of: tracked without a baseline, or dropped in part."""
+        if self._dropped is not None:
+            return tuple(sorted(self._types))
+        return tuple(name for name, whole in self.tracked.items() if not whole and name in self._types)
+
     def _seen(self) -> str | None:
         """The transaction snapshot of what is read: up to a watermark, all and nothing else."""
-        if self.watermark is None:
+        if self.watermark is None or self.by_position or not self._part_by_part:
             return self._moment["snapshot"]  # type: ignore[no-any-return]  # a text or null
         return f"{self.watermark.transaction}:{self.watermark.transaction}:"
+
+    @property
+    def now(self) -> datetime:
+        """The moment at which the log is read, by the server's clock, UTC."""
+        moment: datetime = self._moment["now"].astimezone(UTC)
+        return moment
 
     def expected_bytes(self) -> int:
         """About how much memory the rows would take if they were held."""
@@ -210,20 +236,35 @@ class ChangeStream:
         """Close the connections; what was not read is not."""
         self._undo.close()
 
-    def _limit(self, cursor: Cursor | None) -> Watermark | None:
-        """Narrow the filters to the transactions from the cursor up to the snapshot's watermark."""
+    def _limit(self, cursor: Cursor | None) -> Watermark:
+        """Narrow the filters to what came since the cursor, and to what is below the snapshot's watermark."""
         holder = self._snapshot.holder
-        if not has_transactions(holder, self.log):
-            return None
-        found = watermark(holder)
+        found, numbered = watermark(holder), has_transactions(holder, self.log)
+        self.by_position = not numbered if cursor is None else cursor.transaction is None
         if cursor is not None:
             cursor.check(self._cursor(found))
-        check_trackable(holder, self.log, found)
-        first = 0 if cursor is None else cursor.transaction
-        limits = {"from_transaction": str(first), "to_transaction": str(found.transaction)}
+            retention.none_since(cursor, self._dropped)
+            self._dropped = None  # what is read goes on behind it
+        if self.by_position:
+            limits = self._overlapping(cursor)
+        elif numbered:
+            check_trackable(holder, self.log, found)
+            limits = {"from_transaction": str(0 if cursor is None else cursor.transaction)}
+            limits |= {"to_transaction": str(found.transaction)} if self._part_by_part else {}
+        else:
+            raise CursorMismatch(f"the cursor is a transaction, and {self.log.label} has no transaction ids.")
         self.filters = replace(self.filters, settings={**self.filters.settings, **limits})
         self.filters.tell(holder)
         return found
+
+    def _overlapping(self, cursor: Cursor | None) -> dict[str, str]:
+        """Of a log without transaction ids: what is read again, because it may have been committed since."""
+        if cursor is None or cursor.read_at is None or self._sweep:
+            return {}
+        zoneless = timedelta(days=0 if self._zone == "UTC" else 1)
+        since = datetime.fromisoformat(cursor.read_at) - self._overlap - zoneless
+        self.window = (since, cursor.id)
+        return {"since": since.isoformat(), "since_id": str(-(2**63) if cursor.id is None else cursor.id)}
 
     def _cursor(self, found: Watermark) -> Cursor:
         return Cursor(
@@ -232,17 +273,21 @@ class ChangeStream:
             database=self._moment["database"],
             table=self.log.label,
             oid=self.log.oid,
-            transaction=found.transaction,
+            transaction=None if self.by_position else found.transaction,
+            id=self._last_id if self.by_position else None,
+            read_at=(self.known() or self.now).isoformat() if self.by_position else None,
         )
 
     @property
     def cursor(self) -> Cursor | None:
-        """Where the next stream by transaction goes on."""
-        return None if self.watermark is None else self._cursor(self.watermark)
+        """Where the next stream goes on, when this one is exhausted; None for one that is not read part by part."""
+        return self._cursor(self.watermark) if self.watermark is not None and self._part_by_part else None
 
     def left(self) -> Held | None:
         """What is committed and was left for the next time; None where all was read."""
-        return None if self.watermark is None else held(self._snapshot.holder, self.log, self.watermark)
+        if self.watermark is None or self.by_position or not self._part_by_part:
+            return None
+        return held(self._snapshot.holder, self.log, self.watermark)
 
     def wait_until_durable(self) -> None:
         """Wait until what was read part by part is on the server's disk."""
@@ -309,6 +354,8 @@ class ChangeStream:
             return
         self._types.update(pc.unique(batch.column("entity_type")).to_pylist())
         self._clock.see(batch)
+        if self.by_position:
+            self._last_id = max(pc.max(batch.column("id")).as_py(), self._last_id or -(2**63))
 
     def _recorded(self, exc: UnrepresentableTime) -> str:
         """The message about a time that cannot be represented, with the value as PostgreSQL writes it."""

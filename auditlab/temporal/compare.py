@@ -83,6 +83,7 @@ def compare(
         UncertainTime: what was visible at an instant is open for some entities (as in ``as_of``).
     """
     selected.require_states("compare")
+    selected.warn_withheld(*selected.entity_types)
     shown = view(selected, paths=paths, ignore=ignore, tolerance=tolerance, list_keys=list_keys)
     if marks is not None:
         if steps or start is not None or end is not None or isinstance(marks, str) or len(marks) != 2:  # noqa: PLR2004

@@ -32,6 +32,7 @@ def history(selected: Selected) -> pl.DataFrame:
         IncompleteLog: the selection or the log does not hold whole histories.
     """
     selected.require_states("history")
+    selected.warn_withheld(*selected.entity_types)
     params = params_frame(entity_id=(selected.entity_id, pl.String()))
     frames = []
     for shape in selected.shapes():

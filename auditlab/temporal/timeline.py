@@ -39,6 +39,7 @@ def timeline(selected: Selected) -> pl.DataFrame:
     Returns:
         ``TIMELINE``'s columns.
     """
+    selected.warn_withheld(*selected.entity_types)
     params = params_frame(entity_id=(selected.entity_id, pl.String()))
     frames = [pl.DataFrame(schema={**TIMELINE, "position": pl.UInt32()})]
     for shape in selected.shapes():

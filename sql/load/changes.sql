@@ -9,6 +9,7 @@ WHERE true
   AND (l.entity_id IN (SELECT jsonb_array_elements_text(current_setting('auditlab.entities')::jsonb)::uuid) OR l.entity_id IS NULL) -- if entities
   AND l.transaction_id >= current_setting('auditlab.from_transaction')::bigint -- if from_transaction
   AND l.transaction_id < current_setting('auditlab.to_transaction')::bigint -- if to_transaction
+  AND (l.changed_at >= current_setting('auditlab.since')::timestamptz OR l.id > current_setting('auditlab.since_id')::bigint) -- if since
   AND l.leaf IN (SELECT jsonb_array_elements_text(current_setting('auditlab.partitions')::jsonb)::oid) -- if partitions
   AND l.place >= '(0,0)'::tid -- if from_block
   AND l.place < '(0,0)'::tid -- if to_block

@@ -2,7 +2,7 @@
 
 Usage: python killed_puller.py DSN FOLDER STRIDE [SEED]. Each attempt is a child of its own that writes three rows
 into the table and pulls; all feed one archive, so each goes on from what the killed ones left. Every STRIDE-th step is
-taken; with a seed as many are drawn.
+taken; with a seed they are drawn: 200 where STRIDE is 1, else as many.
 Prints how many attempts were killed and how many lived.
 """
 
@@ -49,7 +49,7 @@ def main() -> None:
     steps = list(range(1, MOST_STEPS, stride))
     if sys.argv[4:]:
         drawn = random.Random(sys.argv[4])  # noqa: S311 - no secret
-        steps = [drawn.randrange(1, MOST_STEPS) for _ in steps]
+        steps = [drawn.randrange(1, MOST_STEPS) for _ in range(200 if stride == 1 else len(steps))]
     lived = sum(attempt(dsn, folder, step) for step in steps)
     sys.stdout.write(f"{len(steps) - lived} {lived}\n")
 

@@ -19,7 +19,7 @@ from auditlab.archive.read import scan_archive
 from auditlab.archive.verify import verify
 from auditlab.capture.track import track
 from auditlab.connection import connect
-from auditlab.errors import BadOption, CursorMismatch, UntrackableChanges
+from auditlab.errors import BadOption, CursorMismatch, UntrackableChanges, WatermarkHeld
 from auditlab.load.postgres import read_postgres
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 TABLE = "CREATE SCHEMA s; CREATE TABLE s.t (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, v int)"
 IDS = "SELECT id, transaction_id FROM audit.entity_change_log ORDER BY id"
+SOAK = bool(os.environ.get("AUDITLAB_SOAK"))
+ROUNDS = 1300 if SOAK else 40
+"""Transactions of each of eight writers: in a soak they leave more than 50,000 rows."""
 AFTER = "SELECT id FROM audit.entity_change_log WHERE id > $1 ORDER BY id"
 
 
@@ -112,6 +115,20 @@ def test_a_prepared_transaction_that_holds_the_watermark_is_named(tracked: str, 
     assert archive_postgres(tracked, tmp_path / "a").rows == 1
 
 
+def test_who_holds_the_watermark_for_too_long_is_an_error_after_the_rest_is_archived(
+    tracked: str, db: Connection, tmp_path: Path
+):
+    db.execute("INSERT INTO s.t (v) VALUES (0)")
+    with connect(tracked) as late:
+        late.execute("INSERT INTO s.t (v) VALUES (1)")
+        assert archive_postgres(tracked, tmp_path / "a", held_at_most=600).rows == 1
+        db.execute("INSERT INTO s.t (v) VALUES (2)")
+        with pytest.raises(
+            WatermarkHeld, match=r"pid \d+ .* has a transaction open since .*; 1 rows wait .* at most 0 s"
+        ):
+            archive_postgres(tracked, tmp_path / "a", held_at_most=0)
+
+
 class Writers:
     """Eight that write at once: short and long transactions, savepoints, rollbacks, two phases."""
 
@@ -158,7 +175,7 @@ def test_no_row_is_lost_or_read_twice_while_eight_write_and_reading_by_id_does_l
     tracked: str, db: Connection, tmp_path: Path
 ):
     folder, by_id, last = tmp_path / "a", set[int](), 0
-    with Writers(tracked, rounds=40) as writers:
+    with Writers(tracked, rounds=ROUNDS) as writers:
         while writers.busy:
             archive_postgres(tracked, folder)
             found = [row["id"] for row in db.rows(AFTER, (last,))]
@@ -168,7 +185,7 @@ def test_no_row_is_lost_or_read_twice_while_eight_write_and_reading_by_id_does_l
     by_id.update(row["id"] for row in db.rows(AFTER, (last,)))
     there = [row["id"] for row in db.rows(IDS)]
     assert ids(folder) == there
-    assert len(there) > 1000
+    assert len(there) > (50_000 if SOAK else 1000)
     assert len(by_id) < len(there), "the schedule must be one in which 'id > last' loses rows"
     assert verify(folder) == []
 
@@ -177,9 +194,9 @@ def test_three_exporters_at_once_never_add_a_row_twice(tracked: str, db: Connect
     folder = tmp_path / "a"
 
     def pull(_: int) -> int:
-        return sum(archive_postgres(tracked, folder).rows for _ in range(8))
+        return sum(archive_postgres(tracked, folder).rows for _ in range(100 if SOAK else 8))
 
-    with Writers(tracked, rounds=20), ThreadPoolExecutor(3) as exporters:
+    with Writers(tracked, rounds=250 if SOAK else 20), ThreadPoolExecutor(3) as exporters:
         rows = sum(exporters.map(pull, range(3)))
     rows += archive_postgres(tracked, folder).rows
     there = [row["id"] for row in db.rows(IDS)]
@@ -260,7 +277,7 @@ def test_a_puller_that_is_killed_is_resumed_by_the_next_one(
     tracked: str, db: Connection, tmp_path: Path, drawn: list[str]
 ):
     folder, program = tmp_path / "a", Path(__file__).parent / "killed_puller.py"
-    stride = "1" if os.environ.get("AUDITLAB_SOAK") else "5"
+    stride = "1" if SOAK else "5"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(program.parent), *sys.path])}
     command = [sys.executable, str(program), tracked, str(folder), stride, *drawn]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)

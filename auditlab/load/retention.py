@@ -1,0 +1,172 @@
+"""What a log no longer has: partitions that were dropped once an archive had them; and which partitions there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from auditlab.errors import AccessDenied, CursorMismatch, IncompleteRead
+from auditlab.load.catalog import Leaf
+from auditlab.queries import quote_identifier, text
+from auditlab.visibility import LONGEST_TRANSACTION
+
+if TYPE_CHECKING:
+    from auditlab.connection import Connection
+    from auditlab.load.catalog import LogTable
+    from auditlab.load.cursor import Cursor
+    from auditlab.schema import Coverage
+
+__all__ = ["Bound", "Dropped", "bounds", "covered", "dropped", "kept_beside", "none_since"]
+
+_RECORD = "audit.entity_change_log_pruned"
+"""What stands in the statements for the table that ``prune`` keeps beside a log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """What was dropped from the beginning of a log.
+
+    Args:
+        until: Every change recorded before this was in a partition that was dropped, UTC.
+        partitions: How many there were.
+        last_id: The highest id among what was dropped; None where that was empty.
+        last_transaction: The highest transaction id among it; None where it had none.
+    """
+
+    until: datetime
+    partitions: int
+    last_id: int | None
+    last_transaction: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A partition of a log and the span of time that it is for.
+
+    Args:
+        leaf: The partition.
+        start: The first time that it takes, UTC; None where it has no beginning.
+        end: The first time after it, UTC; None where it has no end.
+        bytes: Its size, with its indexes.
+        why: Why it is no partition that a time can close; empty where it is one.
+    """
+
+    leaf: Leaf
+    start: datetime | None
+    end: datetime | None
+    bytes: int
+    why: str
+
+    @property
+    def name(self) -> str:
+        """Its name for people."""
+        return f"{self.leaf.schema}.{self.leaf.name}"
+
+
+def kept_beside(log: LogTable) -> str:
+    """The SQL name of the table that says what was dropped from a log."""
+    return f"{quote_identifier(log.schema)}.{quote_identifier(log.name + '_pruned')}"
+
+
+def dropped(connection: Connection, log: LogTable) -> Dropped | None:
+    """What was dropped from a log after it was archived; None where nothing was.
+
+    Raises:
+        AccessDenied, IncompleteRead: there is a record of it, and this role may not read all of it.
+    """
+    beside = kept_beside(log)
+    found = connection.rows(text("load", "relation"), (beside,))
+    if not found:
+        return None
+    role = found[0]["role"]
+    if not found[0]["readable"]:
+        raise AccessDenied(
+            f"{connection.label}: role {role} may not read {beside}, which says what was dropped from {log.label}. "
+            f"Grant it: GRANT SELECT ON {beside} TO {role}"
+        )
+    if found[0]["row_security"]:
+        raise IncompleteRead(f"row security would filter {beside} for role {role}, which says what was dropped.")
+    row = connection.rows(text("load", "dropped").replace(_RECORD, beside))[0]
+    if not row["partitions"]:
+        return None
+    return Dropped(row["until"].astimezone(UTC), row["partitions"], row["last_id"], row["last_transaction"])
+
+
+def covered(coverage: Coverage, gone: Dropped, *, begin: datetime | None, first: datetime | None) -> Coverage:
+    """What a log covers from whose beginning partitions were dropped.
+
+    What was dropped may have become visible to others a while after its time; states are known from then on.
+
+    Args:
+        coverage: What its rows cover.
+        gone: What was dropped.
+        begin: The first instant that was asked for.
+        first: The earliest time of a row that was read.
+    """
+    told = f"{gone.partitions} partitions, up to {gone.until:%Y-%m-%d %H:%M} UTC, were dropped from it (auditlab prune)"
+    together = "Ask it together with the archive that has them: al.scan(dsn, archive)"
+    start = gone.until + timedelta(seconds=LONGEST_TRANSACTION)
+    if begin is not None:
+        start = max(start, begin)
+    if coverage.end is not None:
+        start = min(start, coverage.end)
+    whole = first is None or first >= gone.until
+    why = f"{told}. {together}"
+    if not whole:
+        why = f"{told}, and changes from before are still there. {together}"
+    if coverage.why:
+        why = f"{coverage.why}; {why}"
+    return replace(coverage, start=start, complete=coverage.complete and whole, why=why)
+
+
+def none_since(cursor: Cursor, gone: Dropped | None) -> None:
+    """Check that a reader who goes on from a cursor misses nothing of what was dropped.
+
+    Raises:
+        CursorMismatch: changes were dropped that came after the cursor.
+    """
+    if gone is None:
+        return
+    told = "transaction" if cursor.transaction is not None else "id"
+    here, there = (
+        (cursor.id, gone.last_id) if cursor.transaction is None else (cursor.transaction, gone.last_transaction)
+    )
+    last = here if cursor.transaction is None or here is None else here - 1
+    if there is not None and (last is None or there > last):
+        raise CursorMismatch(
+            f"the cursor is at {told} {here}; partitions were dropped from {cursor.table} with changes up to {told} "
+            f"{there}, proven against another archive. This one would have a gap. Nothing was read; go on with that "
+            "one, or begin a new archive in another folder."
+        )
+
+
+def bounds(connection: Connection, log: LogTable) -> list[Bound]:
+    """The partitions directly under a log; those without a beginning first, then by their spans, the others last."""
+    theirs = log.column("changed_at").theirs
+    found = []
+    for row in connection.rows(text("load", "bounds"), (log.oid, theirs)):
+        leaf = Leaf(**{name: row[name] for name in ("oid", "schema", "name", "kind", "blocks", "readable")})
+        start, end = (None if row[side] is None else _instant(row[side]) for side in ("first", "last"))
+        found.append(Bound(leaf, start, end, row["bytes"], _why(row, theirs)))
+    return sorted(found, key=lambda one: (bool(one.why), one.end is None, one.end or one.start or _NEVER, one.name))
+
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+def _instant(told: str) -> datetime:
+    found = datetime.fromisoformat(told)
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+def _why(row: dict[str, object], theirs: str | None) -> str:
+    if row["is_default"]:
+        return "the default partition takes whatever has no other, at any time"
+    if row["detaching"]:
+        return "it is being detached: finish that by ALTER TABLE ... DETACH PARTITION ... FINALIZE"
+    if row["kind"] != "r":
+        return "it is no plain table" if row["kind"] != "p" else "it is partitioned itself"
+    if not row["by_time"]:
+        return f"it is no range of {theirs}: no time closes it"
+    return "" if row["last"] is not None else "it has no end"
