@@ -23,7 +23,6 @@ __all__ = [
     "at_hand",
     "digest",
     "is_safe_name",
-    "is_unchanged",
     "is_url",
     "make_folder",
     "opened",
@@ -140,38 +139,14 @@ def opened(path: Path) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
-_hashed: dict[Path, tuple[tuple[int, ...], str]] = {}
-"""What files had for a SHA-256 when they were last hashed here, and what the system told of them then."""
-
-
 def digest(path: Path) -> tuple[str, int]:
     """The SHA-256 (hexadecimal) of a file's bytes, and how many there are."""
     hashed, size = hashlib.sha256(), 0
     with opened(path) as file:
-        known = _state(file)
         while block := file.read(_BLOCK):
             hashed.update(block)
             size += len(block)
-    _hashed[path] = known, hashed.hexdigest()
     return hashed.hexdigest(), size
-
-
-def is_unchanged(path: Path, sha256: str) -> bool:
-    """Whether a file that was hashed here is still the one it was; one that somebody wrote to since is hashed anew.
-
-    Raises:
-        OSError: it is not there, or cannot be read.
-    """
-    with opened(path) as file:
-        known = _hashed.get(path)
-        if known is not None and known == (_state(file), sha256):
-            return True
-    return digest(path)[0] == sha256
-
-
-def _state(file: BinaryIO) -> tuple[int, ...]:
-    told = os.fstat(file.fileno())
-    return told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns, told.st_ctime_ns
 
 
 class HashingFile:
@@ -241,6 +216,5 @@ class HashingFile:
 def settle(temporary: Path, name: str) -> Path:
     """Give a finished file its name, in one step."""
     final = temporary.parent / name
-    _hashed.pop(temporary, None)
     os.replace(temporary, final)  # noqa: PTH105 - the one atomic step, called by its name
     return final

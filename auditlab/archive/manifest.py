@@ -185,7 +185,8 @@ def _seal(body: dict[str, Any]) -> str:
 def _sealed(body: dict[str, Any], signature: Signature | None) -> bytes:
     document = {"manifest": body, "sha256": _seal(body)}
     if signature is not None:
-        document["signature"] = {"key": signature.key, "ed25519": signature.value}
+        told = {"key": signature.key, "ed25519": signature.value}
+        document["signature"] = told | {"sha256": _seal(told)}  # so that damage to it is found without the key, too
     return (_text(document) + "\n").encode()
 
 

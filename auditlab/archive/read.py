@@ -149,7 +149,13 @@ _LOOKED_AT = 8
 
 def _prove(folder: Path, part: Part) -> None:
     """As ``check_part``, but for a file that passed it in this process and is still the same."""
-    proven(folder / DATA / part.name, part.sha256, lambda: check_part(folder, part))
+    path = folder / DATA / part.name
+    try:
+        proven(path, part.sha256, lambda: check_part(folder, part))
+    except ArchiveCorrupt as exc:
+        if path.exists():
+            raise
+        raise ArchiveCorrupt(f"{exc} Where the archive was compacted since it was opened, open it again.") from exc
 
 
 def check_part(folder: Path, part: Part) -> None:
