@@ -8,7 +8,8 @@ PYTEST_ARGS ?=
 BENCH_CHANGES ?=
 BENCH_RESULTS ?= build/bench.jsonl
 BENCHES ?= $(wildcard tests/bench/bench_*.py)
-# Two processes share the tests, each with a PostgreSQL of its own; a server that is given has one set of roles for all.
+# Two processes share the tests file by file, each with a PostgreSQL of its own; a server that is given has one set of
+# roles for all.
 WORKERS ?= $(if $(AUDITLAB_TEST_DSN),0,2)
 
 BIN := $(VENV)/bin
@@ -34,7 +35,7 @@ demo: $(VENV)/.installed-demo
 	@$(BIN)/auditlab demo --folder "$(DEMO_FOLDER)"
 
 test: lint
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 # Every test file that knows AUDITLAB_SOAK, with the full numbers.
 soak: $(VENV)/.installed-test
