@@ -65,8 +65,8 @@ def asked(
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             answer = verb(replace(selected, recorded=part))
-        for one in caught:
-            _take(given, one.message)  # type: ignore[arg-type]  # each that we give is a warning, no text
+        for message in {str(one.message): one.message for one in caught}.values():  # a question may give one twice
+            _take(given, message)  # type: ignore[arg-type]  # each that we give is a warning, no text
         yield part, answer
     for message in given.values():
         warnings.warn(message, stacklevel=5)

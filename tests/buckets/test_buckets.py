@@ -20,7 +20,7 @@ from polars.testing import assert_frame_equal
 import auditlab as al
 from auditlab.buckets.bucketed import AMPLIFIED, SHARE, Bucketed, Rows
 from auditlab.changelog import ChangeLog
-from auditlab.errors import AuditlabError, BadOption, LogTooLarge, SpillFailed
+from auditlab.errors import AuditlabError, BadOption, LogTooLarge, SpillFailed, UncertainTime
 from auditlab.schema import CHANGES
 from auditlab.testing import histories, make_log
 
@@ -210,6 +210,14 @@ def test_a_field_has_the_type_of_the_whole_log_in_every_bucket():
     assert parts.as_of().collect_schema() == log.as_of().schema
     assert parts.as_of().collect_schema()["n"] == pl.Decimal(38, 3)
     assert_frame_equal(parts.fields(), log.fields())
+
+
+def test_a_warning_of_two_equal_moments_counts_each_entity_once():
+    log = al.from_arrow(make_log([("INSERT", f"e{n}", {"n": n}) for n in range(9)]))
+    mark = al.Mark(at=log.facts.coverage.end, snapshot="100:100:")
+    for each in (log, dealt_out(log, 4)):
+        with pytest.warns(UncertainTime, match=": 5 of t. "):
+            each.with_marks(mark, visible_within=60).compare("2024-01-01T00:00:04Z", "2024-01-01T00:00:04Z")
 
 
 def test_a_truncate_is_told_once_whichever_buckets_it_ended_entities_in():
