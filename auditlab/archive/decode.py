@@ -99,9 +99,12 @@ class _Rows:
             own = _gathered(self._differs(place), at).fill_null(value=True)
             if place not in stored or not own.any():
                 return after
-            column = _gathered(self._frame[stored[place]], at)
-            kind = self._form.fields[place].kind
-            return told(kind, column, column).zip_with(own, after)
+            rows = own.arg_true()
+            column = _gathered(self._frame[stored[place]], at).gather(rows)
+            texts = told(self._form.fields[place].kind, column, column)
+            turn = pl.int_range(len(after), dtype=pl.UInt32, eager=True)
+            turn = turn.scatter(rows, pl.int_range(len(after), len(after) + len(rows), dtype=pl.UInt32, eager=True))
+            return pl.concat([after, texts.rename(after.name)]).gather(turn)
 
         return _by_layout(
             self._frame["before_layout"],
