@@ -56,3 +56,9 @@ def test_a_notebook_is_committed_clean(path: Path):
     assert len(text) < 20_000
     assert re.search(r"/(home|root|Users|tmp|work)/", text) is None
     nbformat.validate(nbformat.reads(text, as_version=4))
+
+
+@pytest.mark.parametrize("path", [*NOTEBOOKS, ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=lambda path: path.name)
+def test_what_a_page_links_to_is_there(path: Path):
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text(encoding="utf-8"))
+    assert [link for link in links if not (path.parent / link).exists()] == []
