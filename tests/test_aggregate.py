@@ -20,7 +20,8 @@ from auditlab.testing.families import KINDS, family, nested
 from auditlab.testing.logs import START
 
 ENGINES = ("polars", "duckdb")
-EXAMPLES = 400 if os.environ.get("AUDITLAB_HYPOTHESIS") == "nightly" else 6
+NIGHTLY = os.environ.get("AUDITLAB_HYPOTHESIS") == "nightly" or os.environ.get("AUDITLAB_SOAK") == "1"
+EXAMPLES = 400 if NIGHTLY else 6
 ORDER, ITEM, RETURN = ({"entity_type": f"orders.{name}"} for name in ("orders", "order_items", "returns"))
 ITEMS = {"items": ("orders.order_items", "order_id", {"returns": ("orders.returns", "item_id")})}
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 
 import auditlab as al
-from auditlab.errors import BadMark, BadOption, IncompleteLog, NoData, UncertainTime, UndeterminedState
+from auditlab.errors import BadMark, BadOption, BadTime, IncompleteLog, NoData, UncertainTime, UndeterminedState
 from auditlab.testing import Oracle, assert_states, histories, make_log
 from auditlab.testing.equality import differences
 from auditlab.testing.schedules import START, schedule
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from auditlab.testing.schedules import Schedule
 
 ENGINES = ("polars", "duckdb")
-NIGHTLY = os.environ.get("AUDITLAB_HYPOTHESIS") == "nightly"
+NIGHTLY = os.environ.get("AUDITLAB_HYPOTHESIS") == "nightly" or os.environ.get("AUDITLAB_SOAK") == "1"
 SEEDS = range(1000 if NIGHTLY else 12)
 TICK = timedelta(microseconds=1)
 
@@ -185,6 +185,9 @@ def test_two_marks_are_compared_exactly_and_not_with_times():
             log.compare(**wrong)
     with pytest.raises(BadOption, match="takes two times, or marks"):
         log.compare(end)
+    for ask in (log.blame, log.replay):
+        with pytest.raises(BadTime, match="As of a mark answer as_of"):
+            ask(at=one)
 
 
 def test_as_of_a_mark_says_which_states_are_not_known():

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ENGINES = ("polars", "duckdb")
 BERLIN = "Europe/Berlin"
-NIGHTLY = os.environ.get("AUDITLAB_HYPOTHESIS") == "nightly"
+NIGHTLY = os.environ.get("AUDITLAB_HYPOTHESIS") == "nightly" or os.environ.get("AUDITLAB_SOAK") == "1"
 
 
 def day(month: int, number: int = 1) -> datetime:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 ENGINES = ("polars", "duckdb")
-NIGHTLY = os.environ.get("AUDITLAB_HYPOTHESIS") == "nightly"
+NIGHTLY = os.environ.get("AUDITLAB_HYPOTHESIS") == "nightly" or os.environ.get("AUDITLAB_SOAK") == "1"
 BIG = "123456789012345678901234567890"
 Row = dict[str, Any]
 

@@ -130,7 +130,7 @@ OPENINGS = {
     "not yet": "{who} was not yet there at ",
     "not recorded": "It cannot be told whether {who} was there at ",
 }
-NIGHTLY = os.environ.get("AUDITLAB_HYPOTHESIS") == "nightly"
+NIGHTLY = os.environ.get("AUDITLAB_HYPOTHESIS") == "nightly" or os.environ.get("AUDITLAB_SOAK") == "1"
 
 
 def agree(frame: pl.DataFrame) -> None:

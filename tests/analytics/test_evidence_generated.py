@@ -16,7 +16,7 @@ from auditlab.testing import histories, make_log
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-NIGHTLY = os.environ.get("AUDITLAB_HYPOTHESIS") == "nightly"
+NIGHTLY = os.environ.get("AUDITLAB_HYPOTHESIS") == "nightly" or os.environ.get("AUDITLAB_SOAK") == "1"
 SEVERE = ("error", "warning")
 CHAIN = (
     "unlogged change",
