@@ -23,7 +23,7 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 help:
 	@echo "make demo    start an embedded PostgreSQL, audit a workload on it, and show the answers (under a minute)"
 	@echo "make test    lint, format check, types and the whole test suite"
-	@echo "make soak    the promises of the log and its archive with their full numbers of kills, flips and writers (an hour)"
+	@echo "make soak    the promises of the log and its archive with their full numbers of kills, flips and writers"
 	@echo "make bench   measure beside rivals and print the table (of 1M changes; BENCH_CHANGES=10000000 for another size)"
 	@echo "make bench-readme  put what the last make bench measured into README.md"
 	@echo "make format  let ruff format and mend what it can"
