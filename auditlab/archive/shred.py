@@ -72,13 +72,19 @@ class Shredder:
         plain = rows.select(name for name in CHANGES if name not in (*IDS, *DOCUMENTS))
         told = self._arrow(pl.concat([plain, cells], how="horizontal"))
         back = recorded_rows(told, self.form)
-        odd = back.select(
-            pl.any_horizontal(pl.col(name).ne_missing(pl.lit(rows[name])) for name in CHANGES)
-        ).to_series()
-        if odd.any():
-            as_text = [pl.when(pl.lit(odd)).then(pl.lit(rows[name])).otherwise(name).alias(name) for name in DOCUMENTS]
+        other = {name: back[name].ne_missing(rows[name]) for name in CHANGES}
+        listed = other.pop("changed_fields")
+        odd = pl.DataFrame(other).select(pl.any_horizontal(pl.all())).to_series()
+        if odd.any() or listed.any():
+            kept = dict.fromkeys(DOCUMENTS, odd) | {"changed_fields": odd | listed}
+            as_text = [
+                pl.when(pl.lit(at)).then(pl.lit(rows[name])).otherwise(name).alias(name) for name, at in kept.items()
+            ]
             rest = [name for name in cells.columns if name not in (*DOCUMENTS, *IDS, *IDS.values())]
-            cells = cells.with_columns(*as_text, *(pl.when(~pl.lit(odd)).then(name).alias(name) for name in rest))
+            cells = cells.with_columns(
+                *as_text,
+                *(pl.when(~pl.lit(kept.get(name.removesuffix("_told"), odd))).then(name).alias(name) for name in rest),
+            )
             told = self._arrow(pl.concat([plain, cells], how="horizontal"))
         self._judge(cells)
         return told
