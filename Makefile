@@ -49,12 +49,12 @@ lint: $(VENV)/.installed-test
 bench: $(VENV)/.installed-bench
 	@mkdir -p "$(dir $(BENCH_RESULTS))" && rm -f "$(BENCH_RESULTS)"
 	$(if $(BENCH_CHANGES),AUDITLAB_BENCH_ROWS=$(BENCH_CHANGES) )AUDITLAB_BENCH_RESULTS="$(abspath $(BENCH_RESULTS))" \
-	  $(BIN)/python -m pytest -m bench -s $(PYTEST_ARGS) $(BENCHES)
-	@$(BIN)/python tests/bench/figures_table.py "$(BENCH_RESULTS)"
+	  $(BIN)/python -m pytest -m bench -s $(PYTEST_ARGS) $(BENCHES); \
+	status=$$?; $(BIN)/python tests/bench/figures_table.py "$(BENCH_RESULTS)" && exit $$status
 
 # What the last `make bench` measured, into the README.
 bench-readme: $(VENV)/.installed-bench
-	$(BIN)/python tests/bench/figures_table.py "$(BENCH_RESULTS)" --readme README.md --plot docs/bench.svg
+	$(BIN)/python tests/bench/figures_table.py "$(BENCH_RESULTS)" --readme README.md --plot notebooks/pictures/bench.svg
 
 format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .

@@ -1,6 +1,6 @@
 """Make the README's table, and its plot, of what ``make bench`` measured.
 
-Usage: python tests/bench/figures_table.py RESULTS [--readme README.md --plot docs/bench.svg]. Without ``--readme`` the
+Usage: python tests/bench/figures_table.py RESULTS [--readme README.md --plot notebooks/pictures/bench.svg]. Without ``--readme`` the
 table is printed.
 """
 
