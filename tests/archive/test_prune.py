@@ -26,6 +26,7 @@ from auditlab.errors import (
     IncompletePopulation,
     NoData,
 )
+from auditlab.queries import text
 from auditlab.sources import read_postgres
 
 if TYPE_CHECKING:
@@ -298,6 +299,14 @@ def test_a_load_after_a_prune_does_not_claim_what_was_dropped(log: str, db: Conn
     with pytest.warns(IncompletePopulation, match="were there before the log began"):
         assert len(after.as_of("2024-03-20")) == 11
     assert len(after.entity("c4ca4238-a0b9-2382-0dcc-509a6f75849b").as_of("2024-03-20")) == 1
+
+
+def test_who_reads_the_log_still_reads_what_was_dropped_after_an_upgrade(log: str, db: Connection, kept: Path):
+    prune(log, kept, before="2024-03-01", execute=True)
+    db.execute(text("capture", "grants"))
+    allowed = "SELECT has_table_privilege($1::text, 'audit.entity_change_log_pruned', 'SELECT') AS may"
+    readers = ("auditlab_auditor", "auditlab_archiver", "auditlab_app")
+    assert [db.rows(allowed, (role,))[0]["may"] for role in readers] == [True, True, False]
 
 
 def test_where_older_partitions_stay_before_dropped_ones_states_are_refused(log: str, kept: Path):

@@ -1,7 +1,7 @@
 """Make the README's table, and its plot, of what ``make bench`` measured.
 
-Usage: python tests/bench/figures_table.py RESULTS [--readme README.md --plot notebooks/pictures/bench.svg]. Without ``--readme`` the
-table is printed.
+Usage: python tests/bench/figures_table.py RESULTS [--readme README.md --plot notebooks/pictures/bench.svg].
+Without ``--readme`` the table is printed.
 """
 
 from __future__ import annotations
