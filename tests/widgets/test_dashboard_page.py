@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hostile_cases
+import polars as pl
 import pytest
 from forty_days import forty_days
-from watched import keep_picture, violations
+from watched import keep_picture, keep_top, violations
 
 import auditlab as al
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from watched import Watched
 
     Watch = Callable[..., Watched]
 
+SHOP = Path(__file__).parents[1] / "data" / "shop" / "log.parquet"
 ALIVE = ".al-place[data-alive]"
 
 
@@ -92,6 +94,15 @@ def test_people_can_read_it_and_nothing_is_wider_than_the_page(watch: Watch, doc
     assert violations(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     keep_picture(page, f"dashboard-{'dark' if dark else 'light'}-{width}")
+
+
+def test_the_readme_shows_what_happened_in_the_shop(watch: Watch, tmp_path: Path):
+    log = al.from_arrow(pl.read_parquet(SHOP), source="the shop's log")
+    log.dashboard().to_html(tmp_path / "shop.html")
+    page = watch(width=1100).open(tmp_path / "shop.html").page
+    page.wait_for_selector(ALIVE)
+    assert "832" in page.locator("main, body").first.inner_text()
+    keep_top(page.locator("body"), 880, "dashboard")
 
 
 def test_where_scripts_do_not_run_the_picture_and_its_table_are_there(watch: Watch, document: Path, tmp_path: Path):
