@@ -25,6 +25,10 @@ _DOCUMENTS = ("before_snapshot", "after_snapshot", "changed_fields")
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]', re.DOTALL)
 _SPACE = re.compile(r"\s*")
 _TOLD = json.dumps(MASK)
+_BROKEN = f"{{{MASK}}}"
+"""What stands for an image that begins as an object and is none."""
+
+_NO_JSON = object()
 
 
 @dataclass(slots=True)
@@ -68,18 +72,11 @@ class Masks:
                 continue
             places = changes.select(own)["entity_type"].to_list()
             met: set[str] = set()
-            columns = [
-                pl.Series(
-                    name,
-                    [
-                        withhold(text, masked, omitted, met.add) if mine and text is not None else text
-                        for text, mine in zip(changes[name].to_list(), places, strict=True)
-                    ],
-                    pl.String,
-                )
-                for name in _DOCUMENTS
+            rows = [
+                _row(row, masked, omitted, met.add) if mine else row
+                for row, mine in zip(changes.select(_DOCUMENTS).iter_rows(), places, strict=True)
             ]
-            changes = changes.with_columns(columns)
+            changes = changes.with_columns(pl.DataFrame(rows, dict.fromkeys(_DOCUMENTS, pl.String), orient="row"))
             self.met.update(f"{entity_type}.{name}" for name in met)
         return changes
 
@@ -114,6 +111,51 @@ class Masks:
                 entity_type, _, column = name.rpartition(".")
                 found.setdefault(entity_type, (set(), set()))[place].add(column)
         return {name: (frozenset(masked), frozenset(omitted)) for name, (masked, omitted) in found.items()}
+
+
+def _row(
+    row: tuple[str | None, ...], masked: frozenset[str], omitted: frozenset[str], met: Callable[[str], object]
+) -> tuple[str | None, ...]:
+    """A change's documents without what is withheld. What is no object may have it anywhere, and is masked whole."""
+    *images, listed = row
+    kept = [image if image is None else _image(image, masked, omitted, met) for image in images]
+    return (*kept, listed if listed is None else _listed(listed, images, masked, omitted, met))
+
+
+def _image(text: str, masked: frozenset[str], omitted: frozenset[str], met: Callable[[str], object]) -> str:
+    if not text.lstrip().startswith("{"):
+        return _TOLD
+    kept = withhold(text, masked, omitted, met)
+    return _BROKEN if _value(text) is _NO_JSON else kept
+
+
+def _listed(
+    text: str,
+    images: list[str | None],
+    masked: frozenset[str],
+    omitted: frozenset[str],
+    met: Callable[[str], object],
+) -> str:
+    """The changed fields: new values by name, or names. In any other form it is not known which value is whose."""
+    names = {name for image in images if image is not None for name, *_ in _members(image)}
+    value = _value(text)
+    if isinstance(value, dict):
+        odd = frozenset(name for name, *_ in _members(text)) - names if images[-1] is not None else frozenset()
+        return withhold(
+            text, masked | (odd - omitted), omitted, lambda name: met(name) if name in masked | omitted else None
+        )
+    if value is None or (isinstance(value, list) and all(isinstance(one, str) and one in names for one in value)):
+        return text
+    return _TOLD
+
+
+def _value(text: str) -> object:
+    try:
+        return json.loads(text, parse_int=str, strict=False)
+    except ValueError:
+        return _NO_JSON
+    except RecursionError:
+        return {} if text.lstrip().startswith("{") else MASK
 
 
 def withhold(

@@ -110,9 +110,13 @@ def _arrays(rows: pl.DataFrame, _kinds: dict[str, str]) -> dict[str, _List]:
     return {name: _List(names.list.contains(name), None) for name in lists["names"].explode().drop_nulls().unique()}
 
 
+_NAMELESS = "(no name)"
+"""An entry of a list that is no name of a field; it may tell values, which are not to stand among the names."""
+
+
 def _names(text: str) -> list[str]:
     try:
-        return [str(name) for name in json.loads(text)]
+        return [name if isinstance(name, str) else _NAMELESS for name in json.loads(text)]
     except (ValueError, RecursionError):
         return []
 

@@ -206,7 +206,7 @@ def _objects(opened: BufferedReader, names: frozenset[str], path: Path) -> Itera
                 continue
             try:
                 row = {name: _text(raw) for name, raw in decoder.decode(line).items() if name in names}
-            except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
                 raise SchemaMismatch(f"{path}, line {number}: is no JSON object: {exc}") from exc
             if not row:
                 raise SchemaMismatch(f"{path}, line {number}: has none of {', '.join(sorted(names))}")

@@ -68,6 +68,45 @@ def test_what_is_withheld_goes_and_all_else_stays_as_it_is(text: str, masked: st
     assert withhold(text, frozenset(masked), frozenset(omitted)) == wanted
 
 
+def withheld(**documents: str | None) -> dict[str, str | None]:
+    row = dict.fromkeys(DOCUMENTS[:3]) | documents
+    frame = pl.DataFrame({"entity_type": ["s.t"], "partition": [None], **{name: [row[name]] for name in row}}).cast(
+        pl.String
+    )
+    return Masks(masked=("s.t.a",)).on(frame).select(DOCUMENTS[:3]).row(0, named=True)
+
+
+@pytest.mark.parametrize(
+    ("listed", "kept"),
+    [
+        ('{"a": "secret", "b": 1}', '{"a": "***", "b": 1}'),
+        ('["a", "b"]', '["a", "b"]'),
+        ("[]", "[]"),
+        ("null", "null"),
+        ('{"old": {"a": "secret"}, "new": {"a": 2}}', '{"old": "***", "new": "***"}'),
+        ('[{"field": "a", "old": "secret", "new": 2}]', '"***"'),
+        ('[{"op": "replace", "path": "/a", "value": "secret"}]', '"***"'),
+        ('["a", "secret"]', '"***"'),
+        ('"a was secret"', '"***"'),
+        ("a => secret", '"***"'),
+    ],
+)
+def test_changed_fields_of_any_form_tell_no_masked_value(listed: str, kept: str):
+    images = {"before_snapshot": '{"a": "secret", "b": 0}', "after_snapshot": '{"a": 2, "b": 1}'}
+    row = withheld(**images, changed_fields=listed)
+    assert row["changed_fields"] == kept
+    assert "secret" not in str(row)
+
+
+@pytest.mark.parametrize("image", ['{"b": 1, "a": "secret', '["a", "secret"]', '"secret"', "{'a': 'secret'}"])
+def test_an_image_that_is_no_document_is_masked_whole(image: str):
+    assert "secret" not in str(withheld(after_snapshot=image))
+
+
+def test_a_list_without_images_goes_by_its_names():
+    assert withheld(changed_fields='{"a": "secret", "b": 1}')["changed_fields"] == '{"a": "***", "b": 1}'
+
+
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),

@@ -141,3 +141,10 @@ def test_rows_that_are_no_changes_are_refused_or_set_apart(tmp_path: Path):
     with pytest.raises(MalformedChange):
         read_csv(path)
     assert read_csv(path, strict=False).changes["id"].to_list() == [2]
+
+
+def test_a_line_that_is_nested_too_deep_is_named(tmp_path: Path):
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"id": 1, "after_snapshot": {"a": ' + "[" * 3000 + "]" * 3000 + "}}\n")
+    with pytest.raises(SchemaMismatch, match="line 1: is no JSON object"):
+        read_jsonl(path)

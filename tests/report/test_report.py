@@ -167,6 +167,12 @@ def test_under_an_older_name_a_masked_value_is_masked_too():
     assert LATER not in everything(html)
 
 
+def test_a_list_of_changes_that_are_no_names_tells_no_masked_value():
+    lists = {"changed_fields": [{"field": "note", "old": "secret", "new": 2}]}
+    steps = [("INSERT", "a", {"note": 1}), ("UPDATE", "a", {"note": 2}, lists)]
+    assert "secret" not in al.from_arrow(make_log(steps)).report(include=list(SECTIONS), mask=["note"])
+
+
 def test_a_mask_with_a_slip_in_it_is_refused(log):
     with pytest.raises(UnknownField, match="cannot hide 'notes': no such field. The log has id, note, total"):
         log.report(mask=["notes"])
