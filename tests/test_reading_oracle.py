@@ -31,6 +31,10 @@ pytestmark = [
 
 DEFAULT = 1
 CURRENT = 3
+WHOLE = [kind for kind in KINDS if kind != "with commit times" and "missing" not in KINDS[kind]]
+"""Histories with the images that their operations have. An image that was completed is read as of the change that
+recorded it, which may lie on the other side of a limit than the change that it completes: the oracle, which completes
+first and reads then, does not know by which change an image was recorded."""
 
 
 def agree(data: st.DataObject, frame: pl.DataFrame, log: al.ChangeLog, reading: Reading) -> None:
@@ -147,7 +151,7 @@ def test_upcast_histories():
     profile(14)(given(histories(), st.data())(check))()
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "with commit times"])
+@pytest.mark.parametrize("kind", WHOLE)
 def test_histories_renamed_up_to_a_change_and_upcast(kind: str):
     def check(frame: pl.DataFrame, data: st.DataObject) -> None:
         entity_type, fields = drawn_type(data, frame)
