@@ -15,6 +15,7 @@ import msgspec
 
 from auditlab.archive.files import HashingFile, is_safe_name, opened, sync_folder
 from auditlab.errors import ArchiveCorrupt, ArchiveError, ArchiveExists, NotAnArchive
+from auditlab.load.commit_times import CLOCKS
 from auditlab.load.cursor import Cursor
 from auditlab.marks import Mark
 from auditlab.schema import Coverage, LogFacts
@@ -26,6 +27,7 @@ __all__ = [
     "DATA",
     "FORMAT",
     "MANIFESTS",
+    "ROLES",
     "Manifest",
     "Part",
     "Segment",
@@ -46,6 +48,9 @@ _DIGESTS = 3
 """The first format in which every part has a digest of its rows."""
 
 DATA, MANIFESTS = "data", "manifests"
+ROLES = ("changes", "baseline")
+"""What a part can hold: changes, or states before the log's coverage begins."""
+
 _NAME = re.compile(r"(\d{8})\.json")
 _HEX, _HEX_SIGNATURE = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{128}")
 
@@ -250,6 +255,8 @@ def _manifest(body: dict[str, Any]) -> Manifest:
         "cursor": None if cursor is None else Cursor(**cursor),
         "replaces": tuple((number, place) for number, place in body.get("replaces", ())),
     }
+    if facts["clock"] not in CLOCKS:
+        raise ValueError(f"no clock of a log is {facts['clock']!r}")
     if datetime.fromisoformat(body["written_at"]).tzinfo is None:
         raise ValueError("a time without its zone")
     if body["format"] >= _DIGESTS and not all(part.digest for one in segments for part in one.parts):
@@ -267,6 +274,8 @@ def _part(body: dict[str, Any]) -> Part:
     ranges = {
         name: None if body[name] is None else tuple(body[name]) for name in ("id", "transaction_id", "changed_at")
     }
+    if body["role"] not in ROLES or not body["entity_types"]:
+        raise ValueError(f"{body['name']} is of no role ({body['role']!r}) or of no entity type")
     sources = tuple(Source(**source) for source in body.get("sources", ()))
     return Part(**{**body, **ranges, "entity_types": tuple(body["entity_types"]), "sources": sources})
 

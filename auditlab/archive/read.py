@@ -11,7 +11,7 @@ import polars as pl
 
 from auditlab.archive.files import digest
 from auditlab.archive.held import held_parts
-from auditlab.archive.manifest import DATA, Part, read_chain
+from auditlab.archive.manifest import DATA, ROLES, Part, read_chain
 from auditlab.archive.proof import proven
 from auditlab.archive.remote import remote
 from auditlab.archive.rows import frames, lazy_rows
@@ -122,7 +122,7 @@ def _scanned(place: Path, entity_types: str | Sequence[str] | None, afar: Remote
         if len(read_chain(place)) == len(chain):
             raise
         return _scanned(place, entity_types, afar)  # compacted meanwhile: its files are others now
-    files = {role: tuple(place / DATA / part.name for part in parts if part.role == role) for role in _ROLES}
+    files = {role: tuple(place / DATA / part.name for part in parts if part.role == role) for role in ROLES}
     only = None if entity_types is None else sorted(wanted)
     listed = {place / DATA / part.name: part for part in parts}
 
@@ -140,8 +140,6 @@ def _scanned(place: Path, entity_types: str | Sequence[str] | None, afar: Remote
         prove=prove,
     )
 
-
-_ROLES = ("changes", "baseline")
 
 _LOOKED_AT = 8
 """Files of which the width of rows is taken."""

@@ -85,6 +85,22 @@ def test_a_manifest_that_holds_nonsense_anywhere_is_a_named_error_or_harmless(ar
 
 
 @pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("segments", 0, "parts", 0, "role"), "x"),
+        (("segments", 0, "parts", 0, "entity_types"), []),
+        (("facts", "clock"), "x"),
+    ],
+    ids=str,
+)
+def test_no_part_is_left_out_unseen_and_no_clock_is_made_up(archive: Path, place: tuple[Any, ...], value: object):
+    forge(archive, lambda body: put(body, place, value), number=1)
+    with pytest.raises(ArchiveCorrupt, match="does not hold what a manifest must"):
+        scan_archive(archive)
+    assert verify(archive) != []
+
+
+@pytest.mark.parametrize(
     "text",
     [
         b"",
