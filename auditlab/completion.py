@@ -48,13 +48,14 @@ def told_fields(changes: pl.DataFrame) -> pl.Series | None:
     """The fields that changes without an after image say they set, as JSON text by row; None where none says so.
 
     Taken is an object of new values, as the reference schema's ``changed_fields`` is. In a log that lists them so, an
-    UPDATE without a list changed nothing. Names alone, and old and new values together, tell no state.
+    UPDATE without a list changed nothing, unless the next change found something else. Names alone, and old and new
+    values together, tell no state.
 
     Args:
         changes: One entity type's changes.
     """
     silent = pl.col("operation").is_in(["INSERT", "UPDATE"]) & pl.col("after_snapshot").is_null()
-    listed = silent & pl.col("changed_fields").str.contains(r"^\s*\{").fill_null(value=False)
+    listed = silent & _listed()
     given = changes.filter(listed)["changed_fields"]
     if given.is_empty() or all(_old_and_new(text) for text in given.head(_SAMPLE)):
         return None
@@ -91,13 +92,33 @@ def completed(parts: Split, own: pl.DataFrame, steps: pl.DataFrame) -> Completed
     placed = _placed(parts, own, steps)
     merged = none
     if parts.told.null_count() < len(own):
-        parts, filled = _merged(parts, placed)
+        parts = _shown_idle(parts, own, _found_next(placed))
+        parts, filled = _merged(parts, _placed(parts, own, steps))
         merged = none.scatter(filled["row"], values=True)
         parts = _compact(parts)
         placed = _placed(parts, own, steps)
     filled = _found_next(placed)
     after = parts.after.scatter(filled["row"], filled["image"])
     return Completed(replace(parts, after=after), missing & after.is_not_null(), merged)
+
+
+def _shown_idle(parts: Split, own: pl.DataFrame, shown: pl.DataFrame) -> Split:
+    """The documents, with what the next change found as what an UPDATE without a list left.
+
+    That it changed nothing is a guess, for where nothing tells.
+    """
+    unlisted = own.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"), bare=~_listed()).filter("bare")
+    shown = shown.join(unlisted, on="row", how="semi", maintain_order="left")
+    return replace(
+        parts,
+        after=parts.after.scatter(shown["row"], shown["image"]),
+        told=parts.told.scatter(shown["row"], values=None),
+    )
+
+
+def _listed() -> pl.Expr:
+    """Over changes: whether the changed fields are an object."""
+    return pl.col("changed_fields").str.contains(r"^\s*\{").fill_null(value=False)
 
 
 def _placed(parts: Split, own: pl.DataFrame, steps: pl.DataFrame) -> pl.DataFrame:

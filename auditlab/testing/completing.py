@@ -30,7 +30,8 @@ def found(change: Written, state: Known) -> Known:
 def completed(change: Written, state: Known, following: Written | None, told: State | None) -> Written:
     """The change with the state that it left, where it does not say so itself but that is determined.
 
-    It is what the fields that it lists make of the state before it; else what the entity's next change found.
+    It is what the fields that it lists make of the state before it; else what the entity's next change found; where
+    nothing tells, an UPDATE without a list in a type whose changes have lists left what was there.
 
     Args:
         change: The change.
@@ -42,9 +43,10 @@ def completed(change: Written, state: Known, following: Written | None, told: St
         return change
     before: Known = found(change, state)
     before = {} if before == ABSENT and change.row["operation"] == "INSERT" else before
-    if told is not None and isinstance(before, dict):
-        return replace(change, after={**before, **told}, derived=True)
     shown = _shown(following)
+    thought_idle = shown is not None and not _object(change.row)
+    if told is not None and isinstance(before, dict) and not thought_idle:
+        return replace(change, after={**before, **told}, derived=True)
     return change if shown is None else replace(change, after=shown, derived=True)
 
 

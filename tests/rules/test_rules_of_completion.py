@@ -233,3 +233,18 @@ def _summing() -> al.Upcasters:
     upcasters = al.Upcasters()
     upcasters.register("t", 1, lambda document: {**document, "sum": document["n"] + len(document.get("title", ""))})
     return upcasters
+
+
+def test_rule_18_an_update_without_a_list_is_idle_only_where_the_next_change_does_not_show_another_state(log_of: LogOf):
+    silent = {"before_snapshot": None, "changed_fields": None}
+    log = log_of([
+        ("INSERT", "a", None, said({"n": 1})),
+        ("UPDATE", "a", None, silent),
+        ("UPDATE", "a", None, silent),
+        ("UPDATE", "a", None, {"before_snapshot": {"n": 7}, "changed_fields": {"n": 8}}),
+    ])  # fmt: skip
+    assert log.history().select("id", "n", "origin").rows() == [
+        (1, 1, "derived"), (2, 1, "derived"), (3, 7, "derived"), (4, 8, "derived"),
+    ]  # fmt: skip
+    assert [log.as_of(id=number)["n"].to_list() for number in (2, 3, 4)] == [[1], [7], [8]]
+    assert log.diffs().select("id", "old", "new").rows() == [(1, None, "1"), (3, "1", "7"), (4, "7", "8")]
