@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from auditlab.clock import instant
+from auditlab.widgets.code import log_code
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -54,11 +55,14 @@ class Question:
         return log if start is None and end is None else log.between(start or _FIRST, end or _LAST)
 
     @property
+    def code(self) -> str:
+        """The code of the log."""
+        return log_code(self.log.selected)
+
+    @property
     def picked_code(self) -> str:
         """The code that picks them."""
-        code = "log" if self.by is None else f"log.by({self.by!r})"
-        start, end = (None if when is None else when.isoformat() for when in self.span)
-        return code if start is None and end is None else f"{code}.between({start or _FIRST!r}, {end or _LAST!r})"
+        return log_code(self.picked().selected)
 
     @property
     def words(self) -> list[str]:

@@ -81,7 +81,7 @@ def report(
     origin = None if read_from is None else Path(read_from)
     identity = digests(log, origin)
     sections = {name: answered(name, question) for name in names}
-    call = _call(
+    call = question.code + _call(
         include=include, start=start, end=end, by=by, mask=tuple(mask), omit=tuple(omit), rows=rows, documents=documents
     )
     text = document(title, _parts(question, sections, identity, call), style=_style())
@@ -134,7 +134,7 @@ def _call(**options: object) -> str:
         for name, value in options.items()
         if value != usual[name]
     )
-    return f"log.report({given})"
+    return f".report({given})"
 
 
 def _style() -> str:

@@ -12,6 +12,7 @@ from auditlab.analytics.findings import SEVERITIES, tally
 from auditlab.errors import BadOption, IncompleteLog
 from auditlab.printable import printable
 from auditlab.schema import HISTORY
+from auditlab.widgets.code import log_code
 from auditlab.widgets.dashboard import Dashboard, dashboard
 from auditlab.widgets.picks import collected
 from auditlab.widgets.sides import warned
@@ -77,7 +78,7 @@ def _summary(question: Question, section: Section) -> None:
     hiding = question.hidden
     view = dashboard(picked, documents=question.documents, mask=sorted(hiding.masked), omit=sorted(hiding.omitted))
     section.parts.append(view)
-    section.asked.append((f"{code}.dashboard()", "activity"))
+    section.asked.append((view.code, "activity"))
     users = len(picked.activity().by_user) or 1  # no fewer than there are
     counted = picked.summary(users=users)
     for caption, rows in (
@@ -90,7 +91,7 @@ def _summary(question: Question, section: Section) -> None:
 
 
 def _evidence(question: Question, section: Section) -> None:
-    option = "" if question.documents else "documents=False"
+    code = f"{question.code}.evidence({'' if question.documents else 'documents=False'})"
     try:
         found = question.log.evidence(documents=question.documents)
     except IncompleteLog as exc:
@@ -101,12 +102,12 @@ def _evidence(question: Question, section: Section) -> None:
     section.parts.append(
         "<ul>" + "".join(f"<li><strong>{name}</strong>: {words}.</li>" for name, words in SEVERITIES.items()) + "</ul>"
     )
-    section.table(question, found.findings, "Findings, the worst first", f"log.evidence({option})", None)
+    section.table(question, found.findings, "Findings, the worst first", code, None)
     for kind, severity, meaning in found.findings.select("kind", "severity", "meaning").iter_rows():
         section.parts.append(f"<h3>{escape(severity)}: {escape(printable(kind))}</h3><p>{escape(meaning)}</p>")
         rows = question.hidden.finding(found.rows(kind))
         rows = rows.select([column.name for column in rows if column.null_count() < rows.height])
-        section.table(question, rows, f"Rows behind {kind}", f"log.evidence({option}).rows({kind!r})", None)
+        section.table(question, rows, f"Rows behind {kind}", f"{code}.rows({kind!r})", None)
 
 
 def _timeline(question: Question, section: Section) -> None:
@@ -131,7 +132,7 @@ def _compare(question: Question, section: Section) -> None:
         section.note("The log holds no change.")
         return
     rows = question.hidden.rows(collected(question.log.compare(start, end)))
-    code = f"log.compare({start.isoformat()!r}, {end.isoformat()!r})"
+    code = f"{question.code}.compare({start.isoformat()!r}, {end.isoformat()!r})"
     caption = f"{start:%Y-%m-%d %H:%M:%S} against {end:%Y-%m-%d %H:%M:%S} UTC, net"
     section.table(question, rows, caption, code, "compare")
 
@@ -144,7 +145,7 @@ def _history(question: Question, section: Section) -> None:
         rows = question.hidden.columns(rows, own)
         if rows.height:
             rows = rows.drop([one for one in HISTORY if one in ("ended_by", "origin") and rows[one].null_count()])
-        section.table(question, rows, f"Versions of {name}", f"log.of({name!r}).history()", "history")
+        section.table(question, rows, f"Versions of {name}", f"{log_code(log.selected)}.history()", "history")
 
 
 def _blame(question: Question, section: Section) -> None:
@@ -153,7 +154,7 @@ def _blame(question: Question, section: Section) -> None:
     at = "" if end is None else f"at={end.isoformat()!r}"
     words = "Who last set each field" + ("" if end is None else f", as of {end:%Y-%m-%d %H:%M:%S} UTC")
     rows = rows.drop("old_present")
-    section.table(question, rows, words, f"log.blame({at})", "blame")
+    section.table(question, rows, words, f"{question.code}.blame({at})", "blame")
 
 
 SECTIONS: dict[str, tuple[str, Callable[[Question, Section], None]]] = {

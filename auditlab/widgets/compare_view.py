@@ -9,6 +9,7 @@ import polars as pl
 from auditlab.clock import instant
 from auditlab.errors import BadOption
 from auditlab.widgets.behind import cells
+from auditlab.widgets.code import call, log_code
 from auditlab.widgets.palette import OPERATIONS
 from auditlab.widgets.picks import collected
 from auditlab.widgets.pictures import Bar, Picture, bars, sheet
@@ -107,7 +108,7 @@ class CompareView(WidgetView):
 
     @property
     def _own_code(self) -> str:
-        return f"log.compare_view({self._span[0]!r}, {self._span[1]!r})"
+        return log_code(self._log.selected) + call("compare_view", *self._span)
 
     def _drawn(self) -> tuple[tuple[Picture, ...], dict[str, dict[str, str]]]:
         """The pictures, and by the name of each mark which entities it stands for."""

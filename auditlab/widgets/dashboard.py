@@ -8,6 +8,7 @@ import polars as pl
 
 from auditlab.errors import BadOption
 from auditlab.widgets.behind import behind
+from auditlab.widgets.code import call, log_code
 from auditlab.widgets.hidden import NOTHING, hidden
 from auditlab.widgets.overview import overview
 from auditlab.widgets.picks import Pick
@@ -103,8 +104,10 @@ class Dashboard(WidgetView):
     ) -> None:
         self._log = log
         self._shown = shown
-        given = ", ".join(f"{name}={value!r}" for name, (value, usual) in options.items() if value != usual)
-        self._own_code = f"log.dashboard({given})"
+        given = {name: value for name, (value, usual) in options.items() if value != usual}
+        selected = log_code(log.selected)
+        self._own_code = selected + call("dashboard", **given)
+        self._codes = {name: mark.pick.code(selected) for name, mark in shown.marks.items()}
         totals = log.summary(users=0, recent=0).totals.row(0, named=True)
         facts = log.facts
         self._totals = {name: f"{totals[name]:,}" for name in ("changes", "transactions", "entities", "users")}
@@ -121,7 +124,7 @@ class Dashboard(WidgetView):
                 {"title": one.title, "width": one.width, "height": one.height, "nodes": list(one.nodes)}
                 for one in shown.pictures
             ],
-            "marks": {name: {"words": mark.words, "code": mark.pick.code} for name, mark in shown.marks.items()},
+            "marks": {name: {"words": mark.words, "code": self._codes[name]} for name, mark in shown.marks.items()},
             "behind": behind(log, shown, limit=rows, hiding=hiding),
         }
         types = log.entity_types
@@ -132,7 +135,7 @@ class Dashboard(WidgetView):
     def frame(self) -> pl.DataFrame:
         """One row a mark: ``FRAME``'s columns. Of a finding, ``changes`` is how often it was found."""
         rows = [
-            (name, mark.picture, mark.words, mark.changes, mark.transactions, mark.pick.code)
+            (name, mark.picture, mark.words, mark.changes, mark.transactions, self._codes[name])
             for name, mark in self._shown.marks.items()
         ]
         return pl.DataFrame(rows, schema=FRAME, orient="row")
@@ -150,7 +153,7 @@ class Dashboard(WidgetView):
     def code(self) -> str:
         """The code of the dashboard, and under it that of the selected rows."""
         name = self._selected()
-        return f"{self._own_code}\n{self._shown.marks[name].pick.code}" if name else self._own_code
+        return f"{self._own_code}\n{self._codes[name]}" if name else self._own_code
 
     def rows(self) -> pl.DataFrame:
         """All rows behind the selected mark; every counted change where none is selected."""

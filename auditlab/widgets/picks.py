@@ -39,10 +39,9 @@ class Pick:
     steps: tuple[Step, ...] = ()
     answer: Step = ("changes()", lambda log: log.changes())
 
-    @property
-    def code(self) -> str:
-        """The Python code that gives the rows; ``log`` is the log that is looked at."""
-        return ".".join(["log", *(text for text, _ in self.steps), self.answer[0]])
+    def code(self, log: str) -> str:
+        """The Python code that gives the rows; ``log`` is the code of the log that is looked at."""
+        return ".".join([log, *(text for text, _ in self.steps), self.answer[0]])
 
     def rows(self, log: ChangeLog[Any]) -> pl.DataFrame:
         """The rows."""

@@ -113,6 +113,16 @@ def test_the_code_that_it_names_gives_what_it_shows(log):
         assert eval(code, {"log": log, "pl": pl}).lazy().collect().height  # noqa: S307 - our own code
 
 
+def test_of_a_selection_its_code_starts_from_the_whole_log():
+    other = ("INSERT", "c", {"id": 3, "note": "", "total": 1}, {"entity_type": "shop.items"})
+    log = al.from_arrow(make_log([*STEPS, other], entity_type="shop.orders"))
+    html = log.of("shop.orders").report(include=list(SECTIONS))
+    code = "log.of('shop.orders')"
+    assert dict(table(html, "This report")[1:])["made by"].startswith(f"{code}.report(")
+    codes = [unescape(one) for one in re.findall(r"<li><code>(.*?)</code></li>", html)]
+    assert [one for one in codes if not one.startswith(f"{code}.")] == []
+
+
 def test_the_sql_that_ran_stands_in_it(log):
     html = log.report(include=["timeline", "blame"])
     for verb in ("timeline", "blame"):

@@ -94,6 +94,14 @@ def test_the_frame_is_compare_and_the_code_gives_the_selected_rows(log, shown):
     shown.select("")
 
 
+def test_the_code_of_a_selection_gives_the_same_from_the_whole_log(log):
+    view = log.of("t").compare_view(START, END)
+    view.select("e0")
+    whole, entity = (eval(code, {"log": log}) for code in view.code.splitlines())  # noqa: S307 - our own code
+    assert_frame_equal(whole.frame, view.frame)
+    assert_frame_equal(entity.lazy().collect(), view.rows())
+
+
 def test_one_entity_is_shown_also_where_nothing_of_it_differs(log):
     same = log.compare_view(START, END).entities.filter(kind="same").row(0, named=True)
     view = log.entity(same["entity_id"], same["entity_type"]).compare_view(START, END)

@@ -73,6 +73,18 @@ def test_the_code_of_a_mark_gives_its_rows(log, shown):
         assert_frame_equal(answer.lazy().collect(), shown.rows())
 
 
+@pytest.mark.parametrize("part", ["log.of('t')", "log.of('t').by('{user}')", "log.between('2024-03-25', '2024-04-10')"])
+def test_the_code_of_a_selection_gives_the_same_from_the_whole_log(log, part):
+    users = log.changes().lazy().collect()["changed_by"].drop_nulls()
+    names = {"log": log, "pl": pl}
+    view = eval(part.format(user=users[0]), names).dashboard()  # noqa: S307 - our own code
+    assert_frame_equal(eval(view.code, names).frame, view.frame)  # noqa: S307 - our own code
+    for name in view.frame["name"]:
+        view.select(name)
+        answer = eval(view.code.splitlines()[1], names)  # noqa: S307 - our own code
+        assert_frame_equal(answer.lazy().collect(), view.rows())
+
+
 def test_a_snapshot_is_behind_no_mark_but_a_finding(shown):
     for name in shown.frame.filter(~pl.col("picture").str.starts_with("Evidence"))["name"]:
         rows = behind(shown, name)[0]
