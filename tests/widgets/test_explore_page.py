@@ -147,6 +147,8 @@ def test_people_can_read_it_and_nothing_is_wider_than_the_page(watch: Watch, doc
     line.press("Home", "ArrowRight")
     line.settled()
     assert violations(line.view.page) == []
+    colours = "[...document.querySelectorAll('.al-lane-count')].map((count) => getComputedStyle(count).color)"
+    assert len(set(line.view.page.evaluate(colours))) == 1  # none of them stands out
     assert line.view.page.evaluate("document.documentElement.scrollWidth") <= width
     keep_picture(line.view, f"explore-{'dark' if dark else 'light'}-{width}")
 
