@@ -27,8 +27,9 @@ BLUE = "#0072B2"
 QUIET = 0.72
 
 _ROW, _GAP, _AXIS, _BAR = 26, 6, 22, 34
-_LABEL, _COUNT = 118, 46
+_LABEL, _COUNT = 118, 54
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_UNITS = (("", 1), ("k", 10**3), ("M", 10**6), ("G", 10**9))
 _SHADES = (0.14, 0.28, 0.42, 0.56, 1.0)
 
 
@@ -169,7 +170,7 @@ def week(title: str, cells: Iterable[Cell]) -> Picture:
         shade = _shade(cell.number, most)
         x, y = left + cell.hour * size, (cell.weekday - 1) * tall
         box = rect(x + 0.5, y + 0.5, size - 1, tall - 1, fill=BLUE, fill_opacity=_SHADES[shade], class_="al-hit")
-        number = text(_in_cell(cell.number), x + size / 2, y + 15, size + 4, anchor="middle", size=TINY)
+        number = text(_in_cell(cell.number), x + size / 2, y + 15, size + 5, anchor="middle", size=TINY)
         if shade == len(_SHADES) - 1:
             number[1]["fill"] = "#ffffff"
         drawn.append(_mark(cell.mark, cell.words, box, number, row=cell.weekday, column=cell.hour))
@@ -205,22 +206,26 @@ def sheet(pictures: Sequence[Picture], *, title: str, notes: Sequence[str] = (),
 
 
 def short(number: int) -> str:
-    """A number in as few characters as tell it.
+    """A number in the seven characters that stand beside a lane: exact up to six digits, else rounded half up.
 
-    >>> short(999), short(1250), short(48_000), short(2_000_000)
-    ('999', '1.2k', '48k', '2M')
+    >>> short(1_288), short(999_999), short(1_250_000), short(19_999_999)
+    ('1,288', '999,999', '1.3M', '20M')
     """
-    for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
-        if number >= size:
-            part = number * 10 // size / 10
-            return f"{part:.0f}{unit}" if part >= 10 or part == int(part) else f"{part:.1f}{unit}"  # noqa: PLR2004
-    return str(number)
+    return f"{number:,}" if number < 10**6 else _rounded(number, tenths=True)
 
 
 def _in_cell(number: int) -> str:
-    """A number in the three characters that a cell has room for; the whole of it is in the mark's words."""
-    told = short(number)
-    return told if "." not in told else told.partition(".")[0] + told[-1]
+    """A number in the few characters that a cell has room for; the whole of it is in the mark's words."""
+    return _rounded(number, tenths=False)
+
+
+def _rounded(number: int, *, tenths: bool) -> str:
+    """A number of at most three digits and a unit, rounded half up; with tenths where it has one digit alone."""
+    unit, size = next((one for one in _UNITS if number < 999.5 * one[1]), _UNITS[-1])
+    part = (number * 20 + size) // (size * 2)
+    if tenths and part < 100:  # noqa: PLR2004 - one digit and its tenths
+        return f"{part / 10:g}{unit}"
+    return f"{(number * 2 + size) // (size * 2):,}{unit}"
 
 
 def _shade(number: int, most: int) -> int:
