@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Literal, Protocol, cast, overload
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,14 +35,26 @@ class View(Protocol):
     def code(self) -> str:
         """The Python code that shows the same again."""
 
-    def to_html(self, path: str | Path | None = None) -> str:
-        """One HTML document that needs neither kernel nor network; also written to ``path`` where one is given."""
+    @overload
+    def to_html(self, path: None = None) -> str: ...
+    @overload
+    def to_html(self, path: str | Path) -> Path: ...
+    def to_html(self, path: str | Path | None = None) -> str | Path:
+        """One HTML document that needs neither kernel nor network; with ``path``, the file that now holds it."""
 
-    def to_svg(self, path: str | Path | None = None) -> str:
-        """The picture as SVG; also written to ``path`` where one is given."""
+    @overload
+    def to_svg(self, path: None = None) -> str: ...
+    @overload
+    def to_svg(self, path: str | Path) -> Path: ...
+    def to_svg(self, path: str | Path | None = None) -> str | Path:
+        """The picture as SVG; with ``path``, the file that now holds it."""
 
-    def to_csv(self, path: str | Path | None = None) -> str:
-        """The rows behind the picture as CSV; also written to ``path`` where one is given."""
+    @overload
+    def to_csv(self, path: None = None) -> str: ...
+    @overload
+    def to_csv(self, path: str | Path) -> Path: ...
+    def to_csv(self, path: str | Path | None = None) -> str | Path:
+        """The rows behind the picture as CSV; with ``path``, the file that now holds it."""
 
 
 class MarkedView(View, Protocol):
@@ -150,6 +162,38 @@ class Viewing:
         """
         return self._open("aggregate_view", parent=parent, items=items, entity=entity, key=key, cursor=cursor)
 
+    @overload
+    def report(
+        self,
+        path: None = None,
+        *,
+        include: Sequence[str] | None = None,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        by: str | None = None,
+        mask: Sequence[str] = (),
+        omit: Sequence[str] = (),
+        rows: int = 500,
+        documents: bool = True,
+        read_from: str | Path | None = None,
+        title: str = "Audit report",
+    ) -> str: ...
+    @overload
+    def report(
+        self,
+        path: str | Path,
+        *,
+        include: Sequence[str] | None = None,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        by: str | None = None,
+        mask: Sequence[str] = (),
+        omit: Sequence[str] = (),
+        rows: int = 500,
+        documents: bool = True,
+        read_from: str | Path | None = None,
+        title: str = "Audit report",
+    ) -> Path: ...
     def report(
         self,
         path: str | Path | None = None,
@@ -164,9 +208,9 @@ class Viewing:
         documents: bool = True,
         read_from: str | Path | None = None,
         title: str = "Audit report",
-    ) -> str:
+    ) -> str | Path:
         """``auditlab.report.report``: one HTML file to hand over, with what was asked, of what, with which digests."""
-        made: str = import_module("auditlab.report").report(
+        made: str | Path = import_module("auditlab.report").report(
             self, path, include=include, start=start, end=end, by=by, mask=mask, omit=omit, rows=rows,
             documents=documents, read_from=read_from, title=title,
         )  # fmt: skip

@@ -40,14 +40,14 @@ def report(
     documents: bool = True,
     read_from: str | Path | None = None,
     title: str = "Audit report",
-) -> str:
+) -> str | Path:
     """One HTML file for the audit's folder: what was found, what was asked, of what, and which digests that has.
 
     It needs no network, no kernel and no other file, and nothing in the log's values can run in it.
 
     Args:
         log: The log, some types of it, or one entity.
-        path: Where to write it: whole, or not at all. Without one, only the text is given back.
+        path: Where to write it: whole, or not at all.
         include: The sections, of ``summary``, ``evidence``, ``compare``, ``timeline``, ``diffs``, ``history`` and
             ``blame``. Without: summary, evidence and timeline; with both times also compare; of one entity also history
             and blame.
@@ -62,7 +62,7 @@ def report(
         title: The heading.
 
     Returns:
-        The HTML.
+        The path where one was given, else the HTML.
 
     Raises:
         BadOption: there is no such section, a time or number cannot be, or the file cannot be written.
@@ -85,10 +85,11 @@ def report(
         include=include, start=start, end=end, by=by, mask=tuple(mask), omit=tuple(omit), rows=rows, documents=documents
     )
     text = document(title, _parts(question, sections, identity, call), style=_style())
-    if path is not None:
-        with whole(Path(path)) as file:
-            file.write_text(text, encoding="utf-8", newline="")
-    return text
+    if path is None:
+        return text
+    with whole(Path(path)) as file:
+        file.write_text(text, encoding="utf-8", newline="")
+    return Path(path)
 
 
 def _parts(question: Question, sections: dict[str, Section], identity: list[tuple[str, str]], call: str) -> list[Any]:

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from functools import cached_property, partial
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import anywidget
 import traitlets
@@ -170,20 +170,32 @@ class WidgetView(ABC):
         """The model for a page without a kernel."""
         return {"data": self.embedded_data(), "state": self._state, "title": self._title, "error": ""}
 
-    def to_html(self, path: str | Path | None = None) -> str:
-        """One HTML document that needs neither kernel nor network; also written to ``path`` where one is given.
+    @overload
+    def to_html(self, path: None = None) -> str: ...
+    @overload
+    def to_html(self, path: str | Path) -> Path: ...
+    def to_html(self, path: str | Path | None = None) -> str | Path:
+        """One HTML document that needs neither kernel nor network; with ``path``, the file that now holds it.
 
         Raises:
             BadOption: it cannot be written there.
         """
         return _kept(document(self._title, [self]), path)
 
-    def to_svg(self, path: str | Path | None = None) -> str:
-        """The picture as SVG; also written to ``path`` where one is given."""
+    @overload
+    def to_svg(self, path: None = None) -> str: ...
+    @overload
+    def to_svg(self, path: str | Path) -> Path: ...
+    def to_svg(self, path: str | Path | None = None) -> str | Path:
+        """The picture as SVG; with ``path``, the file that now holds it."""
         return _kept(self.picture(), path)
 
-    def to_csv(self, path: str | Path | None = None) -> str:
-        """The rows behind the picture as CSV; also written to ``path`` where one is given.
+    @overload
+    def to_csv(self, path: None = None) -> str: ...
+    @overload
+    def to_csv(self, path: str | Path) -> Path: ...
+    def to_csv(self, path: str | Path | None = None) -> str | Path:
+        """The rows behind the picture as CSV; with ``path``, the file that now holds it.
 
         What a spreadsheet would run as a formula has an apostrophe in front; ``frame`` has the values as they are.
         """
@@ -251,8 +263,9 @@ class WidgetView(ABC):
             self.widget.error = self.error
 
 
-def _kept(text: str, path: str | Path | None) -> str:
-    if path is not None:
-        with whole(Path(path)) as file:
-            file.write_text(text, encoding="utf-8", newline="")
-    return text
+def _kept(text: str, path: str | Path | None) -> str | Path:
+    if path is None:
+        return text
+    with whole(Path(path)) as file:
+        file.write_text(text, encoding="utf-8", newline="")
+    return Path(path)

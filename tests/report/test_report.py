@@ -235,7 +235,8 @@ def test_what_the_log_cannot_answer_is_the_verbs_own_error(log, tmp_path: Path):
 
 
 def test_the_file_is_the_text_and_a_log_of_nothing_has_a_report(log, tmp_path: Path):
-    text = log.report(tmp_path / "r.html", title="<June> & July")
-    assert (tmp_path / "r.html").read_text(encoding="utf-8") == text
+    file = log.report(str(tmp_path / "r.html"), title="<June> & July")
+    assert file == tmp_path / "r.html"
+    text = file.read_text(encoding="utf-8")
     assert "<h1>&lt;June&gt; &amp; July</h1>" in text
     assert "The log holds no change." in al.from_arrow(make_log([])).report(include=["compare", "timeline", "summary"])

@@ -140,7 +140,7 @@ def test_what_compare_refuses_is_refused(log):
 
 
 def test_files_hold_what_differs(shown, tmp_path: Path):
-    assert shown.to_csv(tmp_path / "c.csv").count("\n") == shown.frame.height + 1
+    assert shown.to_csv(tmp_path / "c.csv").read_text(encoding="utf-8").count("\n") == shown.frame.height + 1
     svg = shown.to_svg()
     assert svg.startswith("<svg ")
     assert "<b>" not in svg + shown.to_html()

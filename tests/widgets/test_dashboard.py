@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -12,6 +13,7 @@ from polars.testing import assert_frame_equal
 import auditlab as al
 from auditlab.errors import BadOption
 from auditlab.testing import make_log
+from auditlab.widgets.pictures import BLUE, Cell, Lane, Span, lanes, sheet, short, week
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -144,15 +146,33 @@ def test_what_cannot_be_is_refused(log):
 
 
 def test_files_hold_what_is_shown(shown, tmp_path: Path):
-    assert shown.to_csv(tmp_path / "d.csv").splitlines()[0] == "name,picture,words,changes,transactions,code"
-    assert (tmp_path / "d.csv").read_text(encoding="utf-8") == shown.to_csv()
-    svg = shown.to_svg(tmp_path / "d.svg")
+    assert shown.to_csv().splitlines()[0] == "name,picture,words,changes,transactions,code"
+    svg, html = shown.to_svg(), shown.to_html()
+    for write, text in ((shown.to_csv, shown.to_csv()), (shown.to_svg, svg), (shown.to_html, html)):
+        file = write(str(tmp_path / "made"))
+        assert file == tmp_path / "made"  # no text: a notebook would print the whole of it
+        assert file.read_text(encoding="utf-8") == text
     assert svg.startswith("<svg ")
     assert "odd &lt;b&gt;" in svg
     assert "<b>" not in svg
-    html = shown.to_html(tmp_path / "d.html")
     assert "<b>" not in html
     assert "http" not in html.replace("http://www.w3.org/2000/svg", "").replace("http-equiv", "")
+
+
+def test_numbers_beside_lanes_are_exact_where_there_is_room_and_else_rounded_half_up():
+    numbers = [999, 1_288, 19_999, 999_999, 1_000_000, 1_250_000, 9_949_999, 9_950_000, 999_499_999, 999_500_000]
+    told = ["999", "1,288", "19,999", "999,999", "1M", "1.3M", "9.9M", "10M", "999M", "1G"]
+    assert [short(number) for number in numbers] == told
+    span = Span(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 2, tzinfo=UTC), 999_999, "m0", "")
+    assert ">999,999</text>" in sheet([lanes("t", [Lane("all", BLUE, [span])], "UTC")], title="t")
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [(999, "999"), (1_499, "1k"), (1_500, "2k"), (19_999, "20k"), (999_499, "999k"), (999_500, "1M")],
+)
+def test_numbers_in_cells_are_rounded_half_up(number, told):
+    assert f">{told}</text>" in sheet([week("w", [Cell(1, 0, number, "m0", "")])], title="w")
 
 
 def test_where_widgets_do_not_run_it_is_a_picture_and_a_table(shown, monkeypatch):
