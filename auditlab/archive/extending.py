@@ -26,8 +26,8 @@ def known(facts: LogFacts, left: Held) -> LogFacts:
     return replace(facts, coverage=replace(facts.coverage, end=until))
 
 
-def extended(old: LogFacts, new: LogFacts) -> LogFacts:
-    """The facts of an archive to which a part with facts of its own was added."""
+def extended(old: LogFacts, new: LogFacts, *, clock: str | None = None) -> LogFacts:
+    """The facts of an archive to which a part with facts of its own was added; ``clock`` was asked for of that."""
     ends = [end for end in (old.coverage.end, new.coverage.end) if end is not None]
     coverage = Coverage(
         start=old.coverage.start or new.coverage.start,
@@ -35,7 +35,8 @@ def extended(old: LogFacts, new: LogFacts) -> LogFacts:
         complete=old.coverage.complete and new.coverage.complete,
         why=old.coverage.why or new.coverage.why,
     )
-    dating = old if old.coverage.start is not None and old.clock == "changed_at" else new
+    stays = old.clock == "changed_at" or (new.coverage.start is None and clock is None)  # nothing new dates nothing
+    dating = old if old.coverage.start is not None and stays else new
     return replace(
         new,
         clock=dating.clock,  # the commit's only where both parts have it throughout

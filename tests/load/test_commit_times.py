@@ -15,6 +15,7 @@ from auditlab.errors import BadOption, IncompleteLog, MarkMismatch, UncertainTim
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from auditlab.connection import Connection
     from auditlab.demo.server import Server
@@ -80,6 +81,16 @@ def test_every_change_has_its_commit_time_which_is_the_clock(dsn: str, db: Conne
     assert log.of("s.t").history()["valid_from"].to_list() == changes["committed_at"].to_list()
     assert log.facts.coverage.start == changes["committed_at"].min()
     assert "committed_at (when a commit was written down; seen by others within 1 minute)" in repr(log)
+
+
+def test_an_archive_with_nothing_new_behind_it_keeps_its_clock(dsn: str, db: Connection, tmp_path: Path):
+    db.execute(f"INSERT INTO s.t VALUES ('{KEY}', 1)")
+    al.archive_postgres(dsn, tmp_path / "a", progress=False)
+    for _ in range(2):
+        facts = al.scan(dsn, tmp_path / "a", progress=False).facts
+        assert (facts.clock, facts.visible_within) == ("committed_at", 60)
+        assert al.scan(dsn, tmp_path / "a", progress=False, clock="changed_at").facts.clock == "changed_at"
+        db.execute("UPDATE s.t SET n = 2")
 
 
 def test_the_clock_can_be_chosen_and_start_and_end_go_by_changed_at(dsn: str, db: Connection):
