@@ -49,6 +49,7 @@ and warnings, for answers that are not the whole truth::
 
     IncompletePopulation (UserWarning)      rows may be that the log never saw
     WithheldFields (UserWarning)            fields were masked or left out when the log was written
+    PerhapsCutShort (UserWarning)           a file that was read may lack its end
     UnlinkedKeys (UserWarning)              keys were changed, and how the log does not tell
     EntitiesInDoubt (UserWarning)           an answer leaves something open of some entities
     ├── UncertainTime                       what was committed by then is not known of every change
@@ -86,6 +87,7 @@ __all__ = [
     "NotDurable",
     "NotInstalled",
     "OnStandby",
+    "PerhapsCutShort",
     "ReadingError",
     "SchemaMismatch",
     "SnapshotTooDeep",
@@ -283,6 +285,10 @@ class IncompletePopulation(UserWarning):
 
 class WithheldFields(UserWarning):
     """Fields were masked or left out when the log was written: their values and changes are in no answer."""
+
+
+class PerhapsCutShort(UserWarning):
+    """A file may lack its end: its last line is not ended, as whoever writes a whole file ends it."""
 
 
 class UnlinkedKeys(UserWarning):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from io import BufferedReader
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pv
 
 from auditlab.clock import zone as time_zone
-from auditlab.errors import BadTime, SchemaMismatch
+from auditlab.errors import BadTime, PerhapsCutShort, SchemaMismatch
 from auditlab.load.arrow import loaded
 from auditlab.load.canonical import Canonical, source_names
 from auditlab.load.partitions import checked, folding
@@ -28,6 +31,9 @@ __all__ = ["read_csv", "read_jsonl"]
 
 _BLOCK = 8 << 20
 _LINES = 65_536
+_QUOTE = re.compile(b'"')
+_SHOWN = 50
+"""How many names of columns that are not read are kept, for a message."""
 _OFFSET = r"(?i):\d\d.*(z|[+-]\d\d(:?\d\d)?)$"
 """How a time ends that tells its offset; the last part of a bare date looks like one."""
 
@@ -55,7 +61,7 @@ def read_csv(
         strict: As in ``from_arrow``.
 
     Raises:
-        SchemaMismatch: the file is missing or no CSV, a number is none, and what ``from_arrow`` raises.
+        SchemaMismatch: the file is missing, no CSV or cut short, a number is none, and what ``from_arrow`` raises.
         BadTime: a time that cannot be read.
     """
     time_zone(zone)
@@ -160,6 +166,7 @@ def _times(texts: pa.Array, name: str, ids: pa.Array | None) -> pa.Array:
 
 
 def _csv(path: Path) -> Iterator[pa.RecordBatch]:
+    _check_end(path)
     nothing_guessed = pv.ConvertOptions(
         column_types=dict.fromkeys(_header(path), pa.string()),
         strings_can_be_null=True,
@@ -176,6 +183,39 @@ def _csv(path: Path) -> Iterator[pa.RecordBatch]:
         raise SchemaMismatch(f"cannot read {path} as CSV: {exc}") from exc
 
 
+def _check_end(path: Path) -> None:
+    """Refuse a file that ends inside of a quoted field, and warn of one whose last line has no end."""
+    last, quotes = b"", 0
+    try:
+        with pa.input_stream(str(path), compression="detect") as opened:
+            while block := opened.read(_BLOCK):
+                last, quotes = block, quotes + block.count(b'"')
+        unclosed = quotes % 2 == 1 and _ends_quoted(path)
+    except (pa.ArrowInvalid, OSError) as exc:
+        raise SchemaMismatch(f"cannot read {path} as CSV: {exc}") from exc
+    if unclosed:
+        raise SchemaMismatch(f"cannot read {path} as CSV: the file ends inside a quoted field: it is cut short")
+    if last and not last.endswith((b"\n", b"\r")):
+        warnings.warn(f"{path}: its last line has no line end, and may be cut short", PerhapsCutShort, stacklevel=2)
+
+
+def _ends_quoted(path: Path) -> bool:
+    """Whether the file ends inside a quoted field; quotation marks inside a field that none began are its text."""
+    inside, at, before = False, 0, b"\n"
+    reopens = -1  # the place where a mark is the second one of two inside a field
+    with pa.input_stream(str(path), compression="detect") as opened:
+        while block := opened.read(_BLOCK):
+            seen = before + block
+            for found in _QUOTE.finditer(seen, 1):
+                place = found.start()
+                if inside:
+                    inside, reopens = False, at + place + 1
+                else:
+                    inside = at + place == reopens or seen[place - 1] in b",\r\n"
+            at, before = at + len(block), seen[-1:]
+    return inside
+
+
 def _header(path: Path) -> list[str]:
     try:
         with pa.input_stream(str(path), compression="detect") as opened:
@@ -186,7 +226,7 @@ def _header(path: Path) -> list[str]:
 
 
 def _jsonl(path: Path, names: frozenset[str]) -> pa.Table:
-    """The columns of these names as texts, and none that no line has."""
+    """The columns of these names as texts, none that no line has, and what else there is as columns of nothing."""
     try:
         with pa.input_stream(str(path), compression="detect") as opened:
             tables = list(_objects(BufferedReader(opened), names, path))
@@ -198,6 +238,7 @@ def _jsonl(path: Path, names: frozenset[str]) -> pa.Table:
 def _objects(opened: BufferedReader, names: frozenset[str], path: Path) -> Iterator[pa.Table]:
     decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
     number = 0
+    others: dict[str, None] = {}
     while lines := opened.readlines(_BLOCK):
         rows = []
         for line in lines:
@@ -205,14 +246,22 @@ def _objects(opened: BufferedReader, names: frozenset[str], path: Path) -> Itera
             if not line.strip():
                 continue
             try:
-                row = {name: _text(raw) for name, raw in decoder.decode(line).items() if name in names}
+                told = decoder.decode(line)
+                row = {name: _text(raw) for name, raw in told.items() if name in names}
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
                 raise SchemaMismatch(f"{path}, line {number}: is no JSON object: {exc}") from exc
             if not row:
-                raise SchemaMismatch(f"{path}, line {number}: has none of {', '.join(sorted(names))}")
+                raise SchemaMismatch(
+                    f"{path}, line {number}: has none of {', '.join(sorted(names))}. It has "
+                    f"{', '.join(islice(told, _SHOWN)) or 'nothing'}: columns with other names are given by "
+                    "columns={'canonical name': 'name there'}."
+                )
             rows.append(row)
+            if len(others) < _SHOWN:
+                others |= dict.fromkeys(islice((name for name in told if name not in names), _SHOWN))
         there = sorted({name for row in rows for name in row})
-        yield pa.table({name: pa.array([row.get(name) for row in rows], pa.string()) for name in there})
+        texts = {name: pa.array([row.get(name) for row in rows], pa.string()) for name in there}
+        yield pa.table(texts | {name: pa.nulls(len(rows)) for name in others})
 
 
 def _text(raw: msgspec.Raw) -> str | None:

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from auditlab.errors import BadTime, MalformedChange, SchemaMismatch
+from auditlab.errors import BadTime, MalformedChange, PerhapsCutShort, SchemaMismatch
 from auditlab.load.arrow import read_parquet
 from auditlab.load.text import read_csv, read_jsonl
 
@@ -141,6 +141,35 @@ def test_rows_that_are_no_changes_are_refused_or_set_apart(tmp_path: Path):
     with pytest.raises(MalformedChange):
         read_csv(path)
     assert read_csv(path, strict=False).changes["id"].to_list() == [2]
+
+
+@pytest.mark.parametrize("ending", ["csv", "csv.gz"])
+def test_a_csv_that_is_cut_in_mid_row_is_refused_or_warned_of(ending: str, tmp_path: Path):
+    rows = ['1,a.b,x,INSERT,5" pipe,2024-06-01 12:00Z,,"{""n"": 1}"', '2,a.b,y,INSERT,,2024-06-01 12:00Z,,"{""n"": 2}"']
+    text, path = csv(tmp_path, *rows).read_bytes(), tmp_path / f"cut.{ending}"
+
+    def cut(text: bytes) -> Path:
+        path.write_bytes(gzip.compress(text) if ending.endswith("gz") else text)
+        return path
+
+    for text_of in (text, text.replace(b'5"', b"5")):
+        assert read_csv(cut(text_of)).changes["id"].to_list() == [1, 2]
+        with pytest.warns(PerhapsCutShort, match="its last line has no line end"):
+            assert read_csv(cut(text_of[:-1])).changes["id"].to_list() == [1, 2]
+    text = text.replace(b'5"', b"5")
+    for missing in (2, 4):
+        with pytest.raises(SchemaMismatch, match="the file ends inside a quoted field: it is cut short"):
+            read_csv(cut(text[:-missing]))
+    with pytest.warns(PerhapsCutShort), pytest.raises(SchemaMismatch, match="Expected 8 columns, got 7"):
+        read_csv(cut(text[: text.rindex(b',"')]))
+
+
+def test_the_keys_of_json_lines_are_named_so_that_they_can_be_mapped(tmp_path: Path):
+    line = '{"id": 1, "op": "INSERT", "wann": "2024-06-01T12:00Z", "wer": "ann"}'
+    with pytest.raises(SchemaMismatch, match=r"It has the columns: id, op, wann, wer\."):
+        read_jsonl(jsonl(tmp_path, line))
+    with pytest.raises(SchemaMismatch, match=r"line 1: has none of .* It has op, wer: columns with other names"):
+        read_jsonl(jsonl(tmp_path, '{"op": "INSERT", "wer": "ann"}'))
 
 
 def test_a_line_that_is_nested_too_deep_is_named(tmp_path: Path):
