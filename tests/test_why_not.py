@@ -61,6 +61,18 @@ def test_not_yet_inserted_names_the_first_change():
     assert "by an unnamed user in an unnumbered transaction (change 8)" in log().why_not("late", START)
 
 
+def test_in_a_log_by_commit_times_both_times_are_told():
+    later = {"changed_at": START + SECOND, "committed_at": START + 3 * SECOND, "transaction_id": 71}
+    committed = al.from_arrow(
+        make_log([("INSERT", "a", {"x": 1}, {"changed_at": START, "committed_at": START}), ("INSERT", "o", {}, later)])
+    )
+    assert committed.facts.clock == "committed_at"
+    assert committed.why_not("o", START + 2 * SECOND).endswith(
+        "o was not yet there at 2024-01-01 00:00:02 UTC: it was inserted at 2024-01-01 00:00:01 UTC "
+        "(in effect from 2024-01-01 00:00:03 UTC) by an unnamed user in transaction 71 (change 2)."
+    )
+
+
 def test_deleted_names_who_when_and_in_which_transaction_and_that_it_came_back():
     assert log().why_not("o", START + 2 * SECOND) == (
         "orders o is absent at 2024-01-01 00:00:02 UTC: "

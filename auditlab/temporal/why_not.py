@@ -29,10 +29,11 @@ DOUBT = (
 def why_not(selected: Selected, at: Moment | None = None) -> str:
     """Why the one selected entity is absent at an instant (inclusive), else in the latest state: a sentence or two.
 
-    The sentence names the change that ended the entity, or the first that the log has of it, with its time (UTC), its
-    user and its transaction; where its key was changed, the other key (as an entity id). Of an entity that is there it
-    says so, since when, and where that is not certain; of one that the log first has later it says whether it was not
-    there yet or that cannot be told.
+    The sentence names the change that ended the entity, or the first that the log has of it, with its time (UTC; and
+    since when it holds, where the log's clock says otherwise, as by commit times), its user and its transaction; where
+    its key was changed, the other key (as an entity id). Of an entity that is there it says so, since when, and where
+    that is not certain; of one that the log first has later it says whether it was not there yet or that cannot be
+    told.
 
     Args:
         selected: A selection of one entity.
@@ -123,7 +124,9 @@ def _told(change: dict[str, Any]) -> str:
     by = f"by {change['changed_by']}" if change["changed_by"] is not None else "by an unnamed user"
     number = change["transaction_id"]
     transaction = f"in transaction {number}" if number is not None else "in an unnumbered transaction"
-    return f"at {_time(change['changed_at'])} {by} {transaction} (change {change['id']})"
+    when, since = change["changed_at"], change["effective"]  # what counts is the log's clock, such as the commit's
+    held = "" if since == when else f" (in effect from {_time(since)})"
+    return f"at {_time(when)}{held} {by} {transaction} (change {change['id']})"
 
 
 def _since(changes: pl.DataFrame, version: dict[str, Any]) -> str:
