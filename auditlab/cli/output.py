@@ -35,14 +35,28 @@ class Format(StrEnum):
     PARQUET = "parquet"
 
 
-_BY_SUFFIX = {".csv": Format.CSV, ".jsonl": Format.JSONL, ".ndjson": Format.JSONL, ".parquet": Format.PARQUET}
+_BY_SUFFIX = {
+    ".csv": Format.CSV,
+    ".jsonl": Format.JSONL,
+    ".ndjson": Format.JSONL,
+    ".parquet": Format.PARQUET,
+    ".txt": Format.TABLE,
+}
 
 
 def chosen(form: Format | None, file: Path | None) -> Format:
-    """The format that was asked for; where none was, the one that the file's name ends with, else a table."""
+    """The format that was asked for; where none was, the one that the file's name ends with, without ending a table.
+
+    Raises:
+        BadOption: the name has an ending that says no format.
+    """
     if form is not None:
         return form
-    return _BY_SUFFIX.get(file.suffix.lower(), Format.TABLE) if file else Format.TABLE
+    ending = file.suffix.lower() if file else ""
+    if ending and ending not in _BY_SUFFIX:
+        known = ", ".join(_BY_SUFFIX)
+        raise BadOption(f"-o {file}: the ending {ending} says no format. Known are {known}; or give --format.")
+    return _BY_SUFFIX.get(ending, Format.TABLE)
 
 
 class _Terminal(Console):

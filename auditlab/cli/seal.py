@@ -136,11 +136,11 @@ def seal(
         ),
     ],
 ) -> None:
-    """Make a pair of ed25519 keys that sign archives: auditlab archive --sign FILE, auditlab verify --key FILE.pub.
+    r"""Make a pair of ed25519 keys that sign archives: auditlab archive --sign FILE, auditlab verify --key FILE.pub.
 
     The private key is for its owner alone (mode 0600) and stays where the archiving runs; give the public one to
     those who verify. A signature shows that the holder of the key wrote a manifest. It does not show that a manifest
-    is the newest: keep a head (auditlab head). Needs pip install 'auditlab[seal]'.
+    is the newest: keep a head (auditlab head). Needs pip install 'auditlab\[seal]'.
 
     [bold]Examples[/bold]
 

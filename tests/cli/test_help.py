@@ -95,5 +95,9 @@ def test_the_examples_can_be_typed(name: str):
         assert parsed.params
 
 
+def test_what_stands_in_brackets_is_no_markup():
+    assert "pip install 'auditlab[seal]'" in help_of("seal")
+
+
 def test_no_command_shows_the_help(typed: Typed):
     assert "Start here" in typed().output

@@ -141,6 +141,12 @@ def test_the_name_of_the_file_says_the_format_where_nothing_else_does():
     assert chosen(Format.TABLE, Path("a.csv")) is Format.TABLE
 
 
+def test_an_ending_that_says_no_format_needs_one_to_be_given():
+    with pytest.raises(BadOption, match=r"-o a\.xlsx: .* Known are \.csv, \.jsonl, .*--format"):
+        chosen(None, Path("a.xlsx"))
+    assert chosen(Format.TABLE, Path("a.xlsx")) is Format.TABLE
+
+
 @pytest.mark.parametrize("width", [20, 40, 60, 80, 120])
 def test_a_table_keeps_within_the_terminal(width: int):
     frame = pl.DataFrame({f"column {n}": ["東" * n, "ab"] for n in range(1, 20)})
