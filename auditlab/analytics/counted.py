@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from auditlab.buckets.bucketed import Bucketed
     from auditlab.selection import Selected
 
-__all__ = ["PERIODS", "counted", "last_changes", "summed", "tables_of"]
+__all__ = ["PERIODS", "counted", "last_changes", "snapshots_of", "summed", "tables_of"]
 
 PERIODS = {"second": "1s", "minute": "1m", "hour": "1h", "day": "1d", "week": "1w", "month": "1mo", "year": "1y"}
 """The periods by which a summary counts: name -> Polars' duration."""
@@ -60,6 +60,11 @@ def tables_of(selected: Selected, rows: pl.DataFrame) -> dict[str, pl.DataFrame]
     }
 
 
+def snapshots_of(rows: pl.DataFrame) -> int:
+    """How many of ``counted`` rows are states that were read, which no table counts."""
+    return int((rows["operation"] == "SNAPSHOT").sum())
+
+
 def last_changes(selected: Selected, recent: int) -> pl.DataFrame:
     """The last of the selected changes, newest first, with ``position``."""
     return selected.changes().filter(pl.col("operation") != "SNAPSHOT").tail(recent).reverse()
@@ -67,8 +72,8 @@ def last_changes(selected: Selected, recent: int) -> pl.DataFrame:
 
 def summed(
     recorded: Bucketed, selected: Selected, *, period: str, recent: int
-) -> tuple[dict[str, pl.DataFrame], pl.DataFrame]:
-    """The tables of a summary, and the last changes, newest first, of a log that is dealt out.
+) -> tuple[dict[str, pl.DataFrame], pl.DataFrame, int]:
+    """The tables of a summary, the last changes, newest first, and how many rows are SNAPSHOT, of one dealt out.
 
     Entities are counted in their buckets. Transactions are not in one bucket each, so the narrow rows are dealt out
     once more, by transaction; then each is counted where it is.
@@ -76,10 +81,12 @@ def summed(
     by_transaction = Compartments(recorded.count)
     entities: list[dict[str, pl.DataFrame]] = []
     latest: list[pl.DataFrame] = []
+    snapshots = 0
     for part, last in asked(recorded, selected, partial(last_changes, recent=recent)):
         keys = part.keys_of(last["position"]).rename({"id": "at"})
         latest.append(compact(last.drop("position").hstack(keys)))
         _, rows = next(asked(recorded, selected, partial(counted, period=period), [part]))
+        snapshots += snapshots_of(rows)
         by_transaction.deal(rows, rows["transaction_id"].fill_null(-1).hash() % recorded.count)
         entities.append(tables_of(selected, rows))
     counts = [tables_of(selected, by_transaction.read(number)) for number in range(len(by_transaction))]
@@ -87,7 +94,7 @@ def summed(
     users = len(tables["by_user"]["changed_by"].drop_nulls())
     tables["totals"] = tables["totals"].with_columns(users=pl.lit(users, dtype=pl.Int64))
     newest = pl.concat(latest).sort("at", ARRIVAL, descending=True).head(recent)
-    return {name: with_dtypes(table, DTYPES) for name, table in tables.items()}, newest
+    return {name: with_dtypes(table, DTYPES) for name, table in tables.items()}, newest, snapshots
 
 
 def _sum(name: str, counts: list[dict[str, pl.DataFrame]], entities: list[dict[str, pl.DataFrame]]) -> pl.DataFrame:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from auditlab.analytics.counted import PERIODS, counted, last_changes, summed, tables_of
+from auditlab.analytics.counted import PERIODS, counted, last_changes, snapshots_of, summed, tables_of
 from auditlab.buckets.bucketed import Bucketed
 from auditlab.errors import BadOption
 from auditlab.printable import printable_lines
@@ -31,6 +31,7 @@ class Summary:
         by_type: entity_type, changes, transactions, entities.
         by_period: period (its start, in the log's zone), changes, transactions.
         recent: The last changes, newest first, in the canonical columns.
+        snapshots: How many rows are SNAPSHOT, and so not counted.
     """
 
     totals: pl.DataFrame
@@ -39,6 +40,13 @@ class Summary:
     by_type: pl.DataFrame
     by_period: pl.DataFrame
     recent: pl.DataFrame
+    snapshots: int = 0
+
+    @property
+    def not_counted(self) -> str:
+        """In words, which rows the tables leave out; nothing where they leave out none."""
+        rows = f"{self.snapshots:,} SNAPSHOT row{'' if self.snapshots == 1 else 's'}"
+        return f"not counted: {rows}, states that were read, not changes" if self.snapshots else ""
 
     def _tables(self) -> dict[str, pl.DataFrame]:
         recent = self.recent.select("id", "changed_at", "changed_by", "operation", "entity_type", "entity_id")
@@ -53,11 +61,12 @@ class Summary:
 
     def __repr__(self) -> str:
         with pl.Config(tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True, tbl_rows=12):
-            return printable_lines("\n".join(f"{title}\n{table}" for title, table in self._tables().items()))
+            parts = [f"{title}\n{table}" for title, table in self._tables().items()]
+        return printable_lines("\n".join([*parts, *filter(None, [self.not_counted])]))
 
     def _repr_html_(self) -> str:
         parts = (f"<h4>{escape(title)}</h4>{table._repr_html_()}" for title, table in self._tables().items())
-        return "".join(parts)
+        return "".join(parts) + (f"<p>{self.not_counted}</p>" if self.snapshots else "")
 
 
 def summary(selected: Selected, *, users: int = 10, recent: int = 50, period: str = "day") -> Summary:
@@ -77,10 +86,11 @@ def summary(selected: Selected, *, users: int = 10, recent: int = 50, period: st
     if users < 0 or recent < 0:
         raise BadOption(f"users and recent count rows: {users} and {recent} cannot be.")
     if isinstance(selected.recorded, Bucketed):
-        tables, latest = summed(selected.recorded, selected, period=period, recent=recent)
+        tables, latest, snapshots = summed(selected.recorded, selected, period=period, recent=recent)
     else:
-        tables, latest = tables_of(selected, counted(selected, period)), last_changes(selected, recent)
+        rows = counted(selected, period)
+        tables, latest, snapshots = tables_of(selected, rows), last_changes(selected, recent), snapshots_of(rows)
     zone = selected.recorded.facts.zone
     tables["by_user"] = tables["by_user"].head(users)
     tables["by_period"] = tables["by_period"].with_columns(pl.col("period").dt.convert_time_zone(zone))
-    return Summary(**tables, recent=latest.select(*CHANGES))
+    return Summary(**tables, recent=latest.select(*CHANGES), snapshots=snapshots)

@@ -10,7 +10,7 @@ import typer
 
 from auditlab.cli import options as opt
 from auditlab.cli.ask import PANEL, picked
-from auditlab.cli.output import Format
+from auditlab.cli.output import Format, warn
 from auditlab.cli.question import Question, asks_as_recorded
 from auditlab.errors import BadOption
 
@@ -92,3 +92,5 @@ def summary(
     ).summary(users=users, recent=recent, period=period)
     frames: dict[Part, pl.DataFrame] = {name: getattr(counted, name) for name in PARTS if part in (None, name)}
     question.output.write_all({PARTS[name]: frame for name, frame in frames.items()})
+    if counted.snapshots:
+        warn(counted.not_counted)

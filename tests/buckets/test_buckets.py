@@ -220,6 +220,11 @@ def test_a_warning_of_two_equal_moments_counts_each_entity_once():
             each.with_marks(mark, visible_within=60).compare("2024-01-01T00:00:04Z", "2024-01-01T00:00:04Z")
 
 
+def test_states_that_were_read_are_named_as_not_counted():
+    log = al.from_arrow(make_log([("SNAPSHOT", f"e{n}", {"n": n}) for n in range(9)]))
+    assert dealt_out(log, 5).summary().snapshots == log.summary().snapshots == 9
+
+
 def test_a_truncate_is_told_once_whichever_buckets_it_ended_entities_in():
     steps = [("INSERT", f"e{n}", {"n": n}) for n in range(9)]
     log = al.from_arrow(make_log([("TRUNCATE",), *steps, ("TRUNCATE",), ("TRUNCATE",), ("INSERT", "e1", {"n": 1})]))

@@ -142,6 +142,13 @@ def test_summary_prints_each_part(typed: Typed, log_file: Path):
     assert [(row["changed_by"], row["changes"]) for row in by_user] == [(ALICE, "3"), (BOB, "3")]
 
 
+def test_summary_says_how_many_rows_it_does_not_count(typed: Typed, tmp_path: Path):
+    make_log([("SNAPSHOT", "a", {"x": 1}), ("UPDATE", "a", {"x": 2})]).write_parquet(tmp_path / "log.parquet")
+    for words in ((), ("--part", "totals", "-f", "jsonl")):
+        done = typed("summary", tmp_path / "log.parquet", *words)
+        assert done.stderr == "not counted: 1 SNAPSHOT row, states that were read, not changes\n"
+
+
 @pytest.mark.parametrize("verb", ["as-of", "history", "diffs", "compare", "blame", "timeline", "summary"])
 def test_sql_shows_the_query_that_answers(typed: Typed, log_file: Path, verb: str):
     moments = ("--from", "2024-01-01", "--to", "2024-01-02") if verb == "compare" else ()

@@ -151,6 +151,9 @@ def test_rule_20_a_snapshot_sets_state_and_is_nobody_s_change(log_of: LogOf):
     summary = log.summary()
     assert summary.totals["changes"].to_list() == [1]
     assert summary.by_operation["operation"].to_list() == ["UPDATE"]
+    assert repr(summary).endswith("\nnot counted: 2 SNAPSHOT rows, states that were read, not changes")
+    assert summary._repr_html_().endswith("states that were read, not changes</p>")
+    assert "SNAPSHOT" not in repr(log.where(operation="UPDATE").summary())
     assert log.blame("b").select("field", "set_by", "id").rows() == [("x", None, None)]
 
 
