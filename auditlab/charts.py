@@ -29,7 +29,6 @@ MOST = 5_000
 """The most rows of a chart: Altair puts them into the page as JSON."""
 
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_SHAPES = {"ring": "circle", "triangle": "triangle-up"}
 _TOLD = ("changed_by", "operation", "entity_type", "entity_id", "field", "old", "new", "id")
 _LANES = {"field": "field", "user": "changed_by", "operation": "operation", "entity": "entity_id"}
 

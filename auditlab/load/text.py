@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["read_csv", "read_jsonl"]
 
 _BLOCK = 8 << 20
-_LINES = 65_536
 _QUOTE = re.compile(b'"')
 _SHOWN = 50
 """How many names of columns that are not read are kept, for a message."""
@@ -65,10 +64,9 @@ def read_csv(
         BadTime: a time that cannot be read.
     """
     time_zone(zone)
-    names = source_names(columns)
-    batches = _canonical(_csv(Path(path)), names, columns=columns, zone=zone, what=str(path))
-    folded = folding(batches, checked(partitions), str(path))
-    return loaded(folded, zone=zone, coverage=coverage, source=str(path), strict=strict)
+    return _log(
+        _csv(Path(path)), str(path), columns=columns, partitions=partitions, zone=zone, coverage=coverage, strict=strict
+    )
 
 
 def read_jsonl(
@@ -98,25 +96,26 @@ def read_jsonl(
         BadTime: a time that cannot be read.
     """
     time_zone(zone)
-    names = source_names(columns)
-    table = _jsonl(Path(path), frozenset(names.values()))
-    batches = _canonical(table.to_batches(), names, columns=columns, zone=zone, what=str(path))
-    folded = folding(batches, checked(partitions), str(path))
-    return loaded(folded, zone=zone, coverage=coverage, source=str(path), strict=strict)
+    texts = _jsonl(Path(path), frozenset(source_names(columns).values())).to_batches()
+    return _log(texts, str(path), columns=columns, partitions=partitions, zone=zone, coverage=coverage, strict=strict)
 
 
-def _canonical(
+def _log(
     texts: Iterable[pa.RecordBatch],
-    names: Mapping[str, str],
+    source: str,
     *,
     columns: Mapping[str, str | None] | None,
+    partitions: Mapping[str, str] | None,
     zone: str,
-    what: str,
-) -> Iterator[pa.RecordBatch]:
-    """Batches of texts in the canonical columns."""
-    for batch in texts:
-        told = _typed(batch, names, what)
-        yield Canonical(told.schema, columns=columns, zone=zone, what=what).batch(told)
+    coverage: tuple[Moment, Moment] | None,
+    strict: bool,
+) -> Loaded:
+    """The log that batches of texts hold."""
+    names = source_names(columns)
+    told = (_typed(batch, names, source) for batch in texts)
+    batches = (Canonical(batch.schema, columns=columns, zone=zone, what=source).batch(batch) for batch in told)
+    folded = folding(batches, checked(partitions), source)
+    return loaded(folded, zone=zone, coverage=coverage, source=source, strict=strict)
 
 
 def _typed(batch: pa.RecordBatch, names: Mapping[str, str], what: str) -> pa.RecordBatch:

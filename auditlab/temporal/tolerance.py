@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from decimal import MAX_EMAX, MIN_EMIN, ROUND_DOWN, ROUND_FLOOR, Context, Decimal, Inexact, InvalidOperation
 from typing import TYPE_CHECKING
@@ -26,7 +25,6 @@ SHORT = r"^-?[0-9]{1,18}(\.[0-9]{1,9})?$"
 _SHORT_TYPE = pl.Decimal(38, 9)
 """Holds every short number, and what two of them differ by."""
 _FARTHEST = Decimal(10) ** 20
-_NUMBER = re.compile(NUMBER)
 
 
 def amount(given: object) -> Decimal:
