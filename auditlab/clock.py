@@ -63,7 +63,11 @@ def _parse(moment: Moment) -> datetime:
             raise BadTime(
                 f"cannot read the time {moment!r}. Write e.g. '2024-06-01' or '2024-06-01T12:30:00+02:00'."
             ) from exc
-    mark = " As of a mark answer as_of(mark=) and compare(marks=)." if type(moment).__name__ == "Mark" else ""
+    mark = (
+        " As of a mark answer as_of(mark=), blame(mark=) and compare(marks=)."
+        if type(moment).__name__ == "Mark"
+        else ""
+    )
     raise BadTime(
         f"cannot read a time from {type(moment).__name__}. Give a datetime, a date or an ISO 8601 text.{mark}"
     )

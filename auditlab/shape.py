@@ -14,6 +14,7 @@ import polars as pl
 
 from auditlab.completion import passed_on, with_images
 from auditlab.knowledge import Knowledge, records_by_clock, records_by_field
+from auditlab.lineage import lineage
 from auditlab.origins import field_origins
 from auditlab.places import places, version_places
 from auditlab.schema import FIELD_CHANGES, HISTORY, TIME
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from auditlab.documents import Documents
+    from auditlab.marks import TransactionSnapshot
     from auditlab.values import Column
 
 __all__ = ["FIELD_STATES", "Shape"]
@@ -159,6 +161,19 @@ class Shape:
     def version_places(self) -> pl.Series:
         """``auditlab.places.version_places``: by row of ``versions``, the change that left it."""
         return version_places(self.places, len(self.versions))
+
+    @cached_property
+    def lines(self) -> pl.DataFrame | None:
+        """:func:`auditlab.lineage.lineage`: which lives are one row of the table under several keys."""
+        return lineage(self._steps)
+
+    def emptied_unseen(self, seen: TransactionSnapshot) -> bool:
+        """Whether a snapshot missed the type's first TRUNCATE and saw a change behind it, as no server makes it."""
+        if self._truncated is None:
+            return False
+        first = self._truncates.filter(pl.col("position") == self._truncated)["transaction_id"]
+        later = self._steps.filter(pl.col("position") > self._truncated)["transaction_id"]
+        return not seen.seen(first).any() and bool(seen.seen(later).any())
 
     @property
     def images(self) -> pl.DataFrame:

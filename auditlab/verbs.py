@@ -51,7 +51,7 @@ QUERIES = {
     "history": ("history",),
     "diffs": ("diffs",),
     "compare": ("compare", "compare_steps", "compare_marks"),
-    "blame": ("blame",),
+    "blame": ("blame", "blame_mark"),
     "pit_join": ("pit_join", "pit_join_known"),
     "timeline": ("timeline",),
     "replay": ("replay", "replay_steps"),
@@ -155,9 +155,17 @@ class Verbs(Generic[F]):
         )  # fmt: skip
         return self._told(verb, self._selected, Order.LOG if steps else Order.ENTITY)
 
-    def blame(self, entity: object = None, at: Moment | None = None) -> F:
+    def blame(
+        self,
+        entity: object = None,
+        at: Moment | None = None,
+        *,
+        mark: Mark | str | None = None,
+        snapshot: str | None = None,
+    ) -> F:
         """:func:`auditlab.temporal.blame.blame`: who last set each field of each live entity, when, from what."""
-        return self._told(partial(blame_.blame, at=at), self._about(entity), Order.ENTITY)
+        verb = partial(blame_.blame, at=at, mark=mark, snapshot=snapshot)
+        return self._told(verb, self._about(entity), Order.ENTITY)
 
     def pit_join(
         self,

@@ -8,21 +8,21 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections import Counter, defaultdict
+from collections import Counter
 from datetime import timedelta
 from decimal import Decimal
 from itertools import count, pairwise, takewhile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
+from oracle_frames import assert_blame, text_fields, told
 from polars.testing import assert_frame_equal
 
 import auditlab as al
 from auditlab.errors import NoData
 from auditlab.schema import FIELD_CHANGES, HISTORY, TIME
-from auditlab.temporal.blame import BLAME
 from auditlab.temporal.timeline import TIMELINE
 from auditlab.testing import Exact, Oracle, State, Version, assert_states, canonical, histories, read_document, shows
 from auditlab.testing.frames import column_of
@@ -197,34 +197,6 @@ def sorted_changes(shown: pl.DataFrame) -> pl.DataFrame:
     return shown.sort("id", "entity_type", "entity_id", "field", maintain_order=True)
 
 
-def told(
-    oracle: Oracle, found: list[Any], schema: Mapping[str, pl.DataType], *, sides: tuple[str, ...] = ("old", "new")
-) -> pl.DataFrame:
-    """Field changes as the verbs tell them: null where there is no value, texts without their quotes.
-
-    In a field that ever held anything but texts, texts keep their quotes: "1.10" is not 1.10.
-    """
-    texts = text_fields(oracle)
-    rows = []
-    for each in found:
-        row = {name: getattr(each, name) for name in schema}
-        plain = (each.entity_type, each.field) in texts
-        for side in sides:
-            row[side] = None if row[side] in (None, "null") else json.loads(row[side]) if plain else row[side]
-        rows.append(row)
-    return pl.DataFrame(rows, schema=schema, orient="row")
-
-
-def text_fields(oracle: Oracle) -> set[tuple[str, str]]:
-    """The fields that only ever held texts, by entity type."""
-    kinds: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for entity_type, image in oracle.images:
-        for name, value in image.items():
-            if not value.unavailable:
-                kinds[entity_type, name].add(value.value[0])
-    return {field for field, held in kinds.items() if held <= {"text", "instant", "null"}}
-
-
 def agree_on_compare(frame: pl.DataFrame) -> None:
     net_schema = dict.fromkeys(("entity_type", "entity_id", "field", "kind", "old", "new"), pl.String())
     for log, oracle in questions(frame):
@@ -246,11 +218,9 @@ def agree_on_replay(frame: pl.DataFrame) -> None:
 
 
 def agree_on_blame(frame: pl.DataFrame) -> None:
-    schema = {name: dtype for name, dtype in BLAME.items() if name != "certain"}
     for log, oracle in questions(frame):
         for moment in (None, *moments(frame, oracle)):
-            shown = log.blame(at=moment).select(list(schema)).sort("entity_type", "entity_id", "field")
-            assert_frame_equal(shown, told(oracle, oracle.blame(moment), schema, sides=("value", "old")))
+            assert_blame(log.blame(at=moment), oracle, oracle.blame(moment))
 
 
 def agree_on_pit_join(frame: pl.DataFrame) -> None:

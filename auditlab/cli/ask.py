@@ -13,6 +13,7 @@ from auditlab.errors import BadOption, UnknownField
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     import auditlab as al
 
@@ -60,19 +61,14 @@ def as_of(
 
       auditlab as-of SOURCE -t orders.orders --mark "month end"             exactly what was committed then
     """
-    asked = {"change": change, "transaction": transaction, "mark": mark, "snapshot": snapshot}
-    when = at or next((f"{name} {value}" for name, value in asked.items() if value is not None), "now")
-
-    def ask(log: al.ChangeLog[Any]) -> pl.DataFrame | pl.LazyFrame:
-        if marks is not None:
-            log = log.with_marks(marks)
-        moment = question.moment(log, at)
-        rows: pl.DataFrame | pl.LazyFrame = log.as_of(
-            moment, id=change, transaction=transaction, mark=mark, snapshot=snapshot
-        )
-        return rows
-
-    question.answer("as_of", ask, title=f"As of {when}")
+    when = _told(at=at, change=change, transaction=transaction, mark=mark, snapshot=snapshot)
+    question.answer(
+        "as_of",
+        lambda log: _marked(log, marks).as_of(
+            question.moment(log, at), id=change, transaction=transaction, mark=mark, snapshot=snapshot
+        ),
+        title=f"As of {when}",
+    )
 
 
 @asks
@@ -133,14 +129,16 @@ def diffs(
 def compare(
     question: Question,
     *,
-    start: opt.First,
-    end: opt.Second,
+    start: opt.First = None,
+    end: opt.Second = None,
+    between: opt.BetweenMarks = None,
     steps: opt.Steps = False,
     field: opt.Field = None,
     paths: opt.Paths = False,
     ignore: opt.Ignore = None,
     tolerance: opt.Tolerance = None,
     list_key: opt.ListKey = None,
+    marks: opt.MarksFile = None,
 ) -> None:
     """Two instants against each other: what was added, removed and modified in between.
 
@@ -149,19 +147,37 @@ def compare(
       auditlab compare SOURCE -t orders.orders --from 2024-06-01 --to 2024-07-01
 
       auditlab compare SOURCE -t orders.orders --from 2024-06-01 --to 2024-07-01 --steps
+
+      auditlab compare SOURCE -t orders.orders --marks "month end" closing   exactly, by marks
     """
     shown = _view(paths=paths, ignore=ignore, tolerance=tolerance, list_key=list_key)
-    question.answer(
-        "compare",
-        lambda log: _of_fields(
-            log, log.compare(question.moment(log, start), question.moment(log, end), steps=steps, **shown), field
-        ),
-        title=f"{start} against {end}",
-    )
+    times = [name for name, time in (("--from", start), ("--to", end)) if time is not None]
+    if len(times) != (0 if between else 2) or (between and steps):
+        given = [*times, *["--marks"] * bool(between), *["--steps"] * steps]
+        raise BadOption(
+            "compare takes --from TIME and --to TIME, or --marks EARLIER LATER without --steps; "
+            f"got {', '.join(given) or 'neither'}."
+        )
+
+    def ask(log: al.ChangeLog[Any]) -> pl.DataFrame | pl.LazyFrame:
+        log = _marked(log, marks)
+        moments = (question.moment(log, start), question.moment(log, end))
+        return _of_fields(log, log.compare(*moments, marks=between, steps=steps, **shown), field)
+
+    first, second = between or (start, end)
+    question.answer("compare", ask, title=f"{first} against {second}")
 
 
 @asks
-def blame(question: Question, *, at: opt.At = None, field: opt.Field = None) -> None:
+def blame(
+    question: Question,
+    *,
+    at: opt.At = None,
+    mark: opt.AsOfMark = None,
+    snapshot: opt.AsOfSnapshot = None,
+    field: opt.Field = None,
+    marks: opt.MarksFile = None,
+) -> None:
     """Who last set each field of each row, when, in which change, and from what.
 
     Where the log cannot name a change, [bold]origin[/bold] says why: [bold]unknown[/bold] was set before the log
@@ -172,12 +188,15 @@ def blame(question: Question, *, at: opt.At = None, field: opt.Field = None) -> 
       auditlab blame SOURCE -t orders.orders -e 6f1c...                     one order, field by field
 
       auditlab blame SOURCE -t orders.orders --field total --at 2024-06-01
+
+      auditlab blame SOURCE -t orders.orders --mark "month end"             by what was committed then
     """
-    question.answer(
-        "blame",
-        lambda log: _of_fields(log, log.blame(at=question.moment(log, at)), field),
-        title=f"Blame as of {at or 'now'}",
-    )
+
+    def ask(log: al.ChangeLog[Any]) -> pl.DataFrame | pl.LazyFrame:
+        log = _marked(log, marks)
+        return _of_fields(log, log.blame(at=question.moment(log, at), mark=mark, snapshot=snapshot), field)
+
+    question.answer("blame", ask, title=f"Blame as of {_told(at=at, mark=mark, snapshot=snapshot)}")
 
 
 @asks
@@ -230,6 +249,16 @@ def picked(
     if correlation is not None:
         log = log.correlation(correlation)
     return log
+
+
+def _told(*, at: str | None, **others: object) -> str:
+    """As of when an answer is, for its title."""
+    return at or next((f"{name} {value}" for name, value in others.items() if value is not None), "now")
+
+
+def _marked(log: al.ChangeLog[Any], marks: Path | None) -> al.ChangeLog[Any]:
+    """The log with the marks in a file beside it, where one is given."""
+    return log if marks is None else log.with_marks(marks)
 
 
 def _view(

@@ -51,7 +51,7 @@ def mark(
 
       auditlab mark DSN --every 60                    a mark a minute, as a service; from cron: auditlab mark DSN
 
-      auditlab mark DSN --file marks.jsonl            for a log that others capture: as-of SOURCE --marks marks.jsonl
+      auditlab mark DSN --file marks.jsonl            for a log that others capture: --with-marks marks.jsonl
     """
     with connect(dsn, autocommit=True, isolation="read committed") as connection:
         _take(connection, name, file)

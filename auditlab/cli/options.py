@@ -18,6 +18,7 @@ __all__ = [
     "AsOfMark",
     "AsOfSnapshot",
     "At",
+    "BetweenMarks",
     "By",
     "Columns",
     "Correlation",
@@ -189,17 +190,29 @@ AsOfSnapshot = Annotated[
 MarksFile = Annotated[
     Path | None,
     typer.Option(
-        "--marks",
+        "--with-marks",
         metavar="FILE",
         rich_help_panel=_READ,
         help="More marks of the log's database, as [bold]auditlab mark --file[/bold] keeps them.",
     ),
 ]
 First = Annotated[
-    str, typer.Option("--from", metavar="TIME", rich_help_panel=_WHICH, help="The first instant.", show_default=False)
+    str | None,
+    typer.Option("--from", metavar="TIME", rich_help_panel=_WHICH, help="The first instant.", show_default=False),
 ]
 Second = Annotated[
-    str, typer.Option("--to", metavar="TIME", rich_help_panel=_WHICH, help="The second instant.", show_default=False)
+    str | None,
+    typer.Option("--to", metavar="TIME", rich_help_panel=_WHICH, help="The second instant.", show_default=False),
+]
+BetweenMarks = Annotated[
+    tuple[str, str] | None,
+    typer.Option(
+        "--marks",
+        metavar="NAME NAME",
+        rich_help_panel=_WHICH,
+        help="In place of both: what was committed at one mark, exactly, against what was at a later one.",
+        show_default=False,
+    ),
 ]
 Steps = Annotated[
     bool, typer.Option("--steps", rich_help_panel=_WHICH, help="Every change between them, not just end against start.")

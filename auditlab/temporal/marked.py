@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from auditlab.selection import Selected
     from auditlab.shape import Shape
 
-__all__ = ["docs_seen", "live_seen", "untold_seen", "view"]
+__all__ = ["docs_seen", "live_seen", "origins_seen", "untold_seen", "view"]
 
 UPPER = "changes before"
 """How the filter of a load that ends at a time begins, in words."""
@@ -68,6 +68,19 @@ def docs_seen(selected: Selected, shape: Shape, seen: TransactionSnapshot) -> pl
     return pl.concat([pl.DataFrame(schema={"entity_id": pl.String, "doc": pl.UInt32}), *states])
 
 
+def origins_seen(selected: Selected, shape: Shape, seen: TransactionSnapshot) -> pl.DataFrame:
+    """Each field of the type's states that a snapshot saw: ``auditlab.origins.FIELD_ORIGINS``' columns, by entity_id.
+
+    The origin of a field is told by what came before, so that of a version stands in the whole log as it stood then.
+    """
+    parts = []
+    for part, keep in _parts(selected, shape, seen):
+        versions = part.versions.gather(_last(part, seen)) if len(part.versions) else part.versions
+        tables = {"field_origins": part.field_origins, "seen": versions.filter(keep).select("entity_id", "version")}
+        parts.append(selected.engine.run(queries.text("analysis", "blame_mark"), tables, {}))
+    return pl.concat(parts).sort("entity_id", "place") if len(parts) > 1 else parts[0]
+
+
 def untold_seen(selected: Selected, shape: Shape, seen: TransactionSnapshot) -> pl.Series:
     """The ids of the entities of which the log does not tell what the snapshot saw."""
     found = []
@@ -84,18 +97,21 @@ def untold_seen(selected: Selected, shape: Shape, seen: TransactionSnapshot) -> 
 
 def _parts(selected: Selected, shape: Shape, seen: TransactionSnapshot) -> list[tuple[Shape, pl.Expr]]:
     """The tables to ask, and of which entities each: those whose seen changes are no prefix are put in order anew."""
-    steps = shape.images
-    vis = seen.seen(steps["transaction_id"])
-    frame = steps.select("entity", "entity_id").with_columns(vis=vis)
+    own = pl.lit(value=True) if selected.entity_id is None else pl.col("entity_id") == selected.entity_id
+    if shape.emptied_unseen(seen):
+        return [(selected.recorded.shape_seen(shape.entity_type, seen), own), (shape, own & pl.lit(value=False))]
+    steps = shape.places
+    frame = steps.select("entity", "entity_id").with_columns(vis=seen.seen(steps["transaction_id"]))
     same = pl.col("entity") == pl.col("entity").shift()
-    torn = frame.filter((same & pl.col("vis") & ~pl.col("vis").shift()).fill_null(value=False))
-    own = pl.lit(value=True)
-    if selected.entity_id is not None:
-        torn = torn.filter(pl.col("entity_id") == selected.entity_id)
-        own = pl.col("entity_id") == selected.entity_id
+    torn = frame.filter((same & pl.col("vis") & ~pl.col("vis").shift()).fill_null(value=False)).unique("entity")
+    if shape.lines is not None:  # and the rows that they were under other keys: what one was set to, it took along
+        lines = shape.lines.join(torn, on="entity", how="semi").select("line").unique()
+        kin = shape.lines.join(lines, on="line", how="semi").select("entity")
+        torn = frame.filter("vis").join(kin, on="entity", how="semi").unique("entity").vstack(torn)
+    torn = torn.filter(own)
     if torn.is_empty():
         return [(shape, own)]
-    anew = pl.col("entity_id").is_in(torn["entity_id"].implode())
+    anew = pl.col("entity_id").is_in(torn["entity_id"].unique().implode())
     return [(selected.recorded.shape_seen(shape.entity_type, seen), own & anew), (shape, own & ~anew)]
 
 

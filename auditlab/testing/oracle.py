@@ -217,14 +217,28 @@ class Oracle:
 
         An entity that none of them changed is there if it was before the log began.
         """
+        now, before = self._seen(transactions)
+        return now.as_of() | {(version.entity_type, version.entity_id): version.state for version in before}
+
+    def blame_seen(self, transactions: Collection[int]) -> list[Blamed]:
+        """Who last set each field of each entity that is there then, by entity and field: as ``seen`` has them."""
+        now, before = self._seen(transactions)
+        found = [*now.blame(), *(blamed for version in before for blamed in self._blamed(version))]
+        return sorted(found, key=lambda each: (each.entity_type, each.entity_id, each.field))
+
+    def _seen(self, transactions: Collection[int]) -> tuple[Oracle, list[Version]]:
+        """The log of some transactions alone; and the states from before it of entities that none of them changed."""
         own = {row["id"] for row in self.rows if row["transaction_id"] in transactions}
-        states = Oracle((row for row in self.rows if row["id"] in own), self.changed, derived=self.derived).as_of()
+        now = Oracle((row for row in self.rows if row["id"] in own), self.changed, derived=self.derived)
         changed = {(entity_type, entity_id) for change, entity_type, entity_id in self._touched if change in own}
-        for version in self._versions:
-            entity = (version.entity_type, version.entity_id)
-            if entity not in changed and version.origin == "unknown" and version.valid_from is None:
-                states[entity] = version.state
-        return states
+        before = [
+            version
+            for version in self._versions
+            if (version.entity_type, version.entity_id) not in changed
+            and version.origin == "unknown"
+            and version.valid_from is None
+        ]
+        return now, before
 
     def diffs(self) -> list[FieldChange]:
         """What each change did, by id, entity and field. A SNAPSHOT did nothing: it was read."""
@@ -265,31 +279,37 @@ class Oracle:
 
     def blame(self, at: datetime | None = None) -> list[Blamed]:
         """Who last set each field of each entity that is there, by entity and field."""
+        return [
+            blamed
+            for version in self._versions
+            if (version.valid_to is None if at is None else version.holds_at(at))
+            for blamed in self._blamed(version)
+        ]
+
+    def _blamed(self, version: Version) -> list[Blamed]:
+        settings = self._settings[version.entity_type, version.entity_id, version.version]
         found = []
-        for version in self._versions:
-            if version.valid_to is None if at is None else version.holds_at(at):
-                settings = self._settings[version.entity_type, version.entity_id, version.version]
-                for name in sorted(version.state):
-                    setting = settings[name]
-                    change = setting.change or {}
-                    found.append(
-                        Blamed(
-                            entity_type=version.entity_type,
-                            entity_id=version.entity_id,
-                            field=name,
-                            value=version.state[name].text,
-                            set_by=change.get("changed_by"),
-                            set_at=change.get("changed_at"),
-                            id=change.get("id"),
-                            transaction_id=change.get("transaction_id"),
-                            operation=change.get("operation"),
-                            old=text_of(setting.old),
-                            old_present=setting.old_present,
-                            life=version.life,
-                            origin=setting.origin,
-                            seen_in=setting.seen_in,
-                        )
-                    )
+        for name in sorted(version.state):
+            setting = settings[name]
+            change = setting.change or {}
+            found.append(
+                Blamed(
+                    entity_type=version.entity_type,
+                    entity_id=version.entity_id,
+                    field=name,
+                    value=version.state[name].text,
+                    set_by=change.get("changed_by"),
+                    set_at=change.get("changed_at"),
+                    id=change.get("id"),
+                    transaction_id=change.get("transaction_id"),
+                    operation=change.get("operation"),
+                    old=text_of(setting.old),
+                    old_present=setting.old_present,
+                    life=version.life,
+                    origin=setting.origin,
+                    seen_in=setting.seen_in,
+                )
+            )
         return found
 
     def presences(self, entity_type: str, entity_id: str) -> list[tuple[datetime | None, str, int | None]]:

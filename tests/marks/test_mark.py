@@ -80,9 +80,18 @@ def test_the_command_takes_marks_and_as_of_finds_them(tracked: str, tmp_path: Pa
     with connect(tracked, autocommit=True) as connection:
         connection.execute("UPDATE s.t SET n = 2")
     asked = ["as-of", tracked, "-t", "s.t", "-f", "jsonl"]
-    for words in (["--mark", "here"], ["--snapshot", kept.snapshot], ["--mark", "here", "--marks", file]):
+    for words in (["--mark", "here"], ["--snapshot", kept.snapshot], ["--mark", "here", "--with-marks", file]):
         assert json.loads(command(*asked, *words))["n"] == 1
+        (blamed,) = map(json.loads, command("blame", *asked[1:], *words, "--field", "n").splitlines())
+        assert (blamed["value"], blamed["operation"]) == ("1", "INSERT")
     assert json.loads(command(*asked))["n"] == 2
+    command("mark", tracked, "--name", "after")
+    net = json.loads(command("compare", *asked[1:], "--marks", "here", "after"))
+    assert (net["field"], net["old"], net["new"]) == ("n", "1", "2")
+    for words in ([], ["--from", "2024-01-01"], ["--marks", "here", "after", "--steps"]):
+        done = CliRunner().invoke(app, ["compare", *asked[1:], *words])
+        assert done.exit_code == 2
+        assert "compare takes --from TIME and --to TIME, or --marks EARLIER LATER" in done.output
     for words, told in (
         (["--mark", "there"], "no mark 'there' beside this log. There are 'here'"),
         (["--snapshot", "1"], ""),

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
+from oracle_frames import assert_blame
 from planted import ORDERS, Planted, key
 
 import auditlab as al
 from auditlab.connection import connect
 from auditlab.errors import UncertainTime
-from auditlab.testing import assert_states
+from auditlab.testing import Oracle, assert_states
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,6 +146,28 @@ def wrong_and_flagged(log: al.ChangeLog, copy: Copy, at: datetime) -> tuple[set[
         told = log.as_of(at)
     flagged = told.filter(~pl.col("certain"))["entity_id"]
     return wrong(statuses(told), copy), set(flagged) | set(log.doubtful(at)["entity_id"])
+
+
+def test_blame_as_of_a_mark_names_the_last_setting_among_the_changes_that_it_saw(
+    happened: tuple[str, list[Copy], list[al.Mark]],
+):
+    dsn, copies, _ = happened
+    log = al.read_postgres(dsn, progress=False).of(ORDERS)
+    oracle = Oracle(log.changes().to_dicts())
+    for copy in copies:
+        seen = {row["transaction_id"] for row in oracle.rows if copy.mark.sees.sees(row["transaction_id"])}
+        values = {
+            (entity, name): value.text for entity, row in copy.rows[ORDERS].items() for name, value in row.items()
+        }
+        blamed = oracle.blame_seen(seen)
+        assert {(each.entity_id, each.field): each.value for each in blamed} == values
+        for engine in ("polars", "duckdb"):
+            assert_blame(log.on(engine).blame(mark=copy.mark), oracle, blamed)
+            assert_blame(log.on(engine).blame(snapshot=copy.mark.snapshot), oracle, blamed)
+    early = copies[1].mark  # the long transaction was at work: order 1 is as it was inserted, whatever was logged since
+    first = log.entity(key(1))
+    assert set(first.blame(mark=early).filter(field="status")["operation"]) == {"INSERT"}
+    assert set(first.blame().filter(field="status")["operation"]) <= {"UPDATE"}
 
 
 def test_as_of_marks_and_times_against_copies(happened: tuple[str, list[Copy], list[al.Mark]]):
