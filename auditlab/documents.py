@@ -9,20 +9,22 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import msgspec
 import polars as pl
 
-from auditlab.dictionary import codes
+from auditlab.dictionary import Coded, codes
 from auditlab.errors import MalformedChange, SnapshotTooDeep, SnapshotTooLarge
-from auditlab.layouts import split_flat
+from auditlab.layouts import Flat, split_flat
+from auditlab.threads import side_by_side
 from auditlab.values import Column, column
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 __all__ = [
     "DEEPEST",
@@ -60,6 +62,7 @@ class Split:
         flags: As in :class:`Documents`, and so are ``before`` and ``after``.
         told: UInt32 by row: the number of the document of the fields that a change without an after image says it set;
             null for every other change.
+        coded: Of fields whose texts repeat, those of ``fields`` by number, where the split found them so.
     """
 
     texts: pl.Series
@@ -68,6 +71,7 @@ class Split:
     before: pl.Series
     after: pl.Series
     told: pl.Series
+    coded: dict[str, Coded] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +116,13 @@ def split(before: pl.Series, after: pl.Series, ids: pl.Series, told: pl.Series |
     """
     sides = [after, before] if told is None else [after, before, told]
     codes, texts = _number(pl.concat([side.rename("image") for side in sides]))
-    fields, faults = _split(texts)
+    whole, left, faults = _split(texts)
     if faults:
         _refuse(faults, codes, pl.concat([ids] * len(sides)))
     numbers = [codes.slice(place * len(ids), len(ids)) for place in range(len(sides))]
     numbers += [] if len(numbers) > 2 else [numbers[0].clear().extend_constant(None, len(ids))]  # noqa: PLR2004
-    return Split(texts, fields, _flags(texts, fields), before=numbers[1], after=numbers[0], told=numbers[2])
+    flags = _flags(texts, left, whole.fields)
+    return Split(texts, whole.fields, flags, numbers[1], numbers[0], numbers[2], whole.coded)
 
 
 def typed(parts: Split, kinds: Mapping[str, str], derived: pl.Series | None = None) -> Documents:
@@ -128,10 +133,14 @@ def typed(parts: Split, kinds: Mapping[str, str], derived: pl.Series | None = No
         kinds: field -> kind, as the source's catalog declares them.
         derived: By row, which after images were not recorded; None for none.
     """
-    columns = tuple(column(name, raw, kinds.get(name)) for name, raw in parts.fields.items())
+    columns = side_by_side(
+        lambda field: column(*field, kinds.get(field[0]), parts.coded.get(field[0])),
+        list(parts.fields.items()),
+        len(parts.texts),
+    )
     recorded = pl.repeat(value=False, n=len(parts.after), eager=True)
     derived = recorded if derived is None else derived
-    return Documents(parts.texts, columns, parts.flags, parts.before, parts.after, derived)
+    return Documents(parts.texts, tuple(columns), parts.flags, parts.before, parts.after, derived)
 
 
 def assembled(fields: Mapping[str, pl.Series], height: int) -> pl.Series:
@@ -166,19 +175,28 @@ def raw_fields(text: str) -> dict[str, str]:
 
 def by_layout(
     texts: pl.Series, wanted: pl.Series, refuse: Callable[[str, int], object]
-) -> list[tuple[pl.Series, dict[str, pl.Series]]]:
-    """Documents by layout: their numbers, and their fields' raw JSON text in the order of the text.
+) -> tuple[Iterator[Flat], pl.Series]:
+    """Documents by layout, and the numbers of those that are split one by one.
 
     Of duplicate keys the last value counts. A layout may come more than once.
 
     Args:
         texts: Documents.
-        wanted: UInt32; the numbers of those to be split.
-        refuse: Is told of texts that are no documents: the kind of fault, and the number.
+        wanted: UInt32; the numbers of those to be split, rising.
+        refuse: Is told of texts that are no documents, or are nested too deep: the kind of fault, and the number.
     """
     found, left = split_flat(texts, wanted, raw_fields)
+    deep = _too_deep(texts, left)
+    for number in deep:
+        refuse("nested too deep", number)
+    left = left.filter(~left.is_in(deep)) if deep else left
+    batches = (left[start : start + BATCH] for start in range(0, len(left), BATCH))
+    return chain(found, chain.from_iterable(_one_by_one(texts, batch, refuse) for batch in batches)), left
+
+
+def _one_by_one(texts: pl.Series, wanted: pl.Series, refuse: Callable[[str, int], object]) -> Iterator[Flat]:
     layouts: dict[tuple[str, ...], tuple[list[int], list[Any]]] = defaultdict(lambda: ([], []))
-    for number in left.to_list():
+    for number in wanted.to_list():
         fields: Mapping[str, Any]
         try:
             fields = _decode(texts[number])
@@ -197,16 +215,16 @@ def by_layout(
             name: pl.Series(list(map(bytes, raws)), dtype=pl.Binary).cast(pl.String)
             for name, raws in zip(layout, cells, strict=True)
         }
-        found.append((pl.Series(numbers, dtype=pl.UInt32), columns))
-    return found
+        yield Flat(pl.Series(numbers, dtype=pl.UInt32), columns, {})
 
 
 def _number(images: pl.Series) -> tuple[pl.Series, pl.Series]:
     """Each row's document as a number (null where there is none), and the documents in order of first appearance."""
-    present = images.drop_nulls()
+    present = images.drop_nulls().rechunk()  # a lookup in pieces costs six times as much
     # Hashes are numbered six times faster than texts; that no two texts share one is then seen by comparing them.
     numbers, firsts = _numbered(_hashes(present))
-    if not (present.gather(firsts).gather(numbers) == present).all():
+    again = (firsts.gather(numbers) != pl.int_range(len(present), dtype=pl.UInt32, eager=True)).arg_true()
+    if not (present.gather(firsts.gather(numbers.gather(again))) == present.gather(again)).all():
         numbers, firsts = _numbered(codes(present))
     if len(present) < len(images):
         none = pl.Series([None], dtype=pl.UInt32).new_from_index(0, len(images))
@@ -217,35 +235,45 @@ def _number(images: pl.Series) -> tuple[pl.Series, pl.Series]:
 def _numbered(keys: pl.Series) -> tuple[pl.Series, pl.Series]:
     """Numbers (UInt32) for equal keys by first appearance, and where each appears first."""
     firsts = keys.arg_unique()
-    known = pl.DataFrame({"key": keys.gather(firsts)}).with_row_index("number")
-    numbers = pl.DataFrame({"key": keys}).join(known, on="key", how="left", maintain_order="left")["number"]
-    return numbers.cast(pl.UInt32), firsts
+    first = pl.Series([False]).new_from_index(0, len(keys)).scatter(firsts, values=True)
+    numbers = first.cum_sum().cast(pl.UInt32) - 1
+    again = (~first).arg_true()
+    if len(again):
+        known = pl.DataFrame({"key": keys.gather(firsts)}).with_row_index("number")
+        found = pl.DataFrame({"key": keys.gather(again)}).join(known, on="key", how="left", maintain_order="left")
+        numbers = numbers.scatter(again, found["number"])
+    return numbers, firsts
 
 
 def _hashes(texts: pl.Series) -> pl.Series:
     return texts.hash()
 
 
-def _split(texts: pl.Series) -> tuple[dict[str, pl.Series], dict[str, list[int]]]:
+def _split(texts: pl.Series) -> tuple[Flat, pl.Series, dict[str, list[int]]]:
+    """The documents as if of one layout, the numbers of those that were split one by one, and what is no document."""
     faults: dict[str, list[int]] = defaultdict(list)
-    for number in _suspects(texts, faults):
-        faults["nested too deep"].append(number)
-    refused = {number for numbers in faults.values() for number in numbers}
-    parts: list[pl.DataFrame] = []
-    names: dict[str, None] = {}
-    for start in range(0, len(texts), BATCH):
-        part = _split_batch(texts[start : start + BATCH], start, refused, faults)
-        names.update(dict.fromkeys(name for name in part.columns if name != _DOC))
+    every = pl.int_range(len(texts), dtype=pl.UInt32, eager=True).alias(_DOC)
+    large = texts.str.len_bytes() > LARGEST
+    if large.any():
+        faults["too large"] = large.arg_true().to_list()
+    flats, left = by_layout(texts, every.filter(~large), lambda kind, number: faults[kind].append(number))
+    groups: list[Flat] = []
+    names: set[str] = set()
+    for flat in flats:
+        groups.append(flat)
+        names.update(flat.fields)
         if len(names) > MOST_FIELDS:
             raise SnapshotTooLarge(
                 f"the snapshots of one entity type have more than {MOST_FIELDS} different fields "
-                f"(e.g. {list(names)[-3:]}). Are the keys values? Move that map one level down before loading.",
+                f"(e.g. {list(flat.fields)[-3:]}). Are the keys values? Move that map one level down before loading.",
             )
-        parts.append(part)
-    if not parts:
-        return {}, faults
-    whole = pl.concat(parts, how="diagonal")
-    return {name: whole[name].alias(_RAW) for name in names}, faults
+    if len(groups) == 1 and len(groups[0].numbers) == len(texts):
+        return groups[0], left, faults  # as nearly always: one layout, nothing to put together
+    groups.sort(key=lambda flat: flat.numbers[0])  # fields come in the order of their first appearance
+    frames = [pl.DataFrame({_DOC: flat.numbers, **flat.fields}) for flat in groups]
+    found = pl.concat([every.clear().to_frame(), *frames], how="diagonal")
+    whole = every.to_frame().join(found, on=_DOC, how="left", maintain_order="left")
+    return Flat(every, {name: whole[name].alias(_RAW) for name in whole.columns if name != _DOC}, {}), left, faults
 
 
 _RAW = "raw"
@@ -255,11 +283,9 @@ _DOC = f"\x00doc {uuid4().hex}"
 """The helper column's name; a key may be anything, also NUL, but not what nobody can know."""
 
 
-def _suspects(texts: pl.Series, faults: dict[str, list[int]]) -> Iterable[int]:
-    sizes = texts.str.len_bytes()
-    faults.update({"too large": (sizes > LARGEST).arg_true().to_list()} if (sizes > LARGEST).any() else {})
-    brackets = texts.str.count_matches(r"[\[{]")
-    return [i for i in (brackets > DEEPEST).arg_true() if _depth(texts[i]) > DEEPEST]
+def _too_deep(texts: pl.Series, wanted: pl.Series) -> list[int]:
+    brackets = texts.gather(wanted).str.count_matches(r"[\[{]")
+    return [number for number in wanted.filter(brackets > DEEPEST) if _depth(texts[number]) > DEEPEST]
 
 
 def _depth(text: str) -> int:
@@ -272,20 +298,6 @@ def _depth(text: str) -> int:
         elif bracket in "]}":
             depth -= 1
     return deepest
-
-
-def _split_batch(texts: pl.Series, start: int, refused: set[int], faults: dict[str, list[int]]) -> pl.DataFrame:
-    """The batch's raw fields as a frame: one String column a field, in the order of the texts."""
-    every = pl.int_range(len(texts), dtype=pl.UInt32, eager=True).alias(_DOC)
-    own = [number - start for number in refused if start <= number < start + len(texts)]
-    wanted = every.filter(~every.is_in(own)) if own else every
-    groups = by_layout(texts, wanted, lambda kind, number: faults[kind].append(number + start))
-    if len(groups) == 1 and len(groups[0][0]) == len(texts):
-        return pl.DataFrame(groups[0][1])  # as nearly always: one layout, nothing to put together
-    frames = [pl.DataFrame({_DOC: numbers, **fields}) for numbers, fields in groups]
-    frames.sort(key=lambda frame: frame[_DOC][0])  # fields come in the order of their first appearance
-    found = pl.concat([every.clear().to_frame(), *frames], how="diagonal")
-    return every.to_frame().join(found, on=_DOC, how="left", maintain_order="left")
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:
@@ -325,19 +337,25 @@ def encodable(key: str) -> str:
     return key.encode("utf-8", "backslashreplace").decode()
 
 
-def _flags(texts: pl.Series, fields: dict[str, pl.Series]) -> pl.DataFrame:
-    """Documents whose text is not accounted for by their fields (duplicate keys), or that hold lone surrogates."""
+def _flags(texts: pl.Series, parsed: pl.Series, fields: dict[str, pl.Series]) -> pl.DataFrame:
+    """Documents whose text is not accounted for by their fields (duplicate keys), or that hold lone surrogates.
+
+    Args:
+        texts: The documents.
+        parsed: The numbers of those that were split one by one: the others have no key twice.
+        fields: Their fields.
+    """
     flags: list[tuple[int, str]] = [(i, "lone surrogate") for i in _lone_surrogates(texts)]
     keys_sizes = (len(json.dumps(name, ensure_ascii=False).encode()) for name in fields)
-    raws = zip(fields.values(), keys_sizes, strict=True)
+    raws = ((raw.gather(parsed), key) for raw, key in zip(fields.values(), keys_sizes, strict=True))
     sizes = [(raw.str.len_bytes().cast(pl.Int64) + key).alias(str(place)) for place, (raw, key) in enumerate(raws)]
-    frame = pl.DataFrame(sizes or [pl.Series("0", [None] * len(texts), dtype=pl.Int64)])
+    frame = pl.DataFrame(sizes or [pl.Series("0", [None] * len(parsed), dtype=pl.Int64)])
     count = frame.select(pl.sum_horizontal(pl.all().is_not_null().cast(pl.Int64)))[:, 0]
     total = frame.select(pl.sum_horizontal(pl.all()))[:, 0] + 2
-    length = texts.str.len_bytes().cast(pl.Int64)
+    length = texts.gather(parsed).str.len_bytes().cast(pl.Int64)
     separators = count + (count - 1).clip(lower_bound=0)
     odd = (length != total + separators) & (length != total + 2 * separators)
-    for i in odd.arg_true():
+    for i in parsed.filter(odd):
         keys = [key for key, _ in _pairs(texts[i])]
         if len(keys) != len(set(keys)):
             flags.append((i, "duplicate keys"))

@@ -7,16 +7,17 @@ exactly those fields. Whatever does not read so is left to the exact parser in :
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from auditlab.dictionary import repeated
+from auditlab.dictionary import Coded, repeated
+from auditlab.threads import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["SCALAR", "split_flat"]
+__all__ = ["SCALAR", "Flat", "split_flat"]
 
 SCALAR = (
     r'^(?:"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*"'
@@ -32,32 +33,74 @@ FEWEST = 64
 """Documents below which a layout is not worth a pass over the columns."""
 
 
+BATCH = 50_000
+"""Documents that are cut at once: the layouts of a log change with time, and most batches have one."""
+
+Layout = tuple[tuple[str, str], ...]
+"""The keys of a document, each with what its text begins with."""
+
+
+class Flat(NamedTuple):
+    """The documents of one layout.
+
+    Args:
+        numbers: UInt32; their numbers.
+        fields: Their fields' raw JSON text, in the order of the text.
+        coded: The same of fields whose texts repeat, by number.
+    """
+
+    numbers: pl.Series
+    fields: dict[str, pl.Series]
+    coded: dict[str, Coded]
+
+
 def split_flat(
     texts: pl.Series, numbers: pl.Series, parse: Callable[[str], Mapping[str, str]]
-) -> tuple[list[tuple[pl.Series, dict[str, pl.Series]]], pl.Series]:
+) -> tuple[list[Flat], pl.Series]:
     """The flat documents by layout, and the numbers of those that are left.
 
     Args:
         texts: All documents.
-        numbers: UInt32; those to be split.
+        numbers: UInt32; those to be split, rising.
         parse: Gives one document's fields, to learn its layout; raises ``ValueError`` for what is no document.
-
-    Returns:
-        For each layout found, the numbers of its documents and their fields' raw JSON text; and what is left.
     """
-    found: list[tuple[pl.Series, dict[str, pl.Series]]] = []
+    cut: dict[Layout, list[tuple[pl.Series, pl.DataFrame]]] = {}
+    left = [numbers.clear()]
+    starts = range(0, len(numbers), BATCH)
+    for pieces, rest in side_by_side(lambda at: _by_layout(texts, numbers[at : at + BATCH], parse), starts, BATCH):
+        left.append(rest)
+        for layout, piece in pieces:
+            cut.setdefault(layout, []).append(piece)
+    found = []
+    for layout, of in cut.items():
+        own = pl.concat([piece for piece, _ in of], rechunk=True)
+        fields, coded, sound = _checked(pl.concat([parts for _, parts in of]), layout)
+        if not sound.all():
+            left.append(own.filter(~sound))
+            own, coded = own.filter(sound), {}
+            fields = {key: raw.filter(sound) for key, raw in fields.items()}
+        if len(own):
+            found.append(Flat(own, fields, coded))
+    return found, pl.concat(left).sort()
+
+
+def _by_layout(
+    texts: pl.Series, numbers: pl.Series, parse: Callable[[str], Mapping[str, str]]
+) -> tuple[list[tuple[Layout, tuple[pl.Series, pl.DataFrame]]], pl.Series]:
+    """The documents of a batch by layout, with the parts of their texts, and the numbers of those that are left."""
+    found = []
     aside = numbers.clear()
     for _ in range(MOST_LAYOUTS):
         if len(numbers) < FEWEST:
             break
-        try:
-            keys = list(parse(texts[int(numbers[0])]))
-        except ValueError:
-            keys = []
         own = texts.gather(numbers)
-        fields, fits = _columns(own, keys)
-        if fits.any():
-            found.append((numbers.filter(fits), {key: raw.filter(fits) for key, raw in fields.items()}))
+        layout, comma = _layout(own[0], parse)
+        parts, fits = _cut(own, layout, comma)
+        if fits.all():
+            found.append((layout, (numbers, parts)))
+            numbers = numbers.clear()
+        elif fits.any():
+            found.append((layout, (numbers.filter(fits), parts.filter(fits))))
             numbers = numbers.filter(~fits)
         else:
             aside = pl.concat([aside, numbers[:1]])
@@ -65,31 +108,57 @@ def split_flat(
     return found, pl.concat([aside, numbers])
 
 
-def _columns(texts: pl.Series, keys: list[str]) -> tuple[dict[str, pl.Series], pl.Series]:
-    """The raw text of each key, and which of the texts have exactly these keys, in this order, with scalar values."""
-    no = pl.Series([False]).new_from_index(0, len(texts))
-    if not keys:
-        return {}, no
+def _layout(text: str, parse: Callable[[str], Mapping[str, str]]) -> tuple[Layout, str]:
+    """The layout of a document, and what stands between its fields; without keys where no style fits."""
+    try:
+        keys = list(parse(text))
+    except ValueError:
+        keys = []
     quoted = [json.dumps(key, ensure_ascii=False) for key in keys]
     for colon, comma in STYLES:
         starts = [("" if place else "{") + key[place > 0 :] + colon for place, key in enumerate(quoted)]
-        if texts[0].startswith(starts[0]):
-            # One pass cuts a text at what stands between fields; where a value holds that, too, the keys do not fit.
-            parts = texts.str.splitn(f'{comma}"', len(keys)).struct.unnest()
-            return _checked(parts, dict(zip(keys, starts, strict=True)))
-    return {}, no
+        if starts and text.startswith(starts[0]):
+            return tuple(zip(keys, starts, strict=True)), comma
+    return (), ""
 
 
-def _checked(parts: pl.DataFrame, starts: dict[str, str]) -> tuple[dict[str, pl.Series], pl.Series]:
-    """The values of each text's parts, and whether all of its parts are a key and a scalar as they should be."""
-    fits = pl.Series([True]).new_from_index(0, len(parts))
+def _cut(texts: pl.Series, layout: Layout, comma: str) -> tuple[pl.DataFrame, pl.Series]:
+    """The parts of each text, and which of the texts have exactly the keys of the layout, in this order."""
+    if not layout:
+        return pl.DataFrame(), pl.Series([False]).new_from_index(0, len(texts))
+    # One pass cuts a text at what stands between fields; where a value holds that, too, the keys do not fit.
+    parts = texts.str.splitn(f'{comma}"', len(layout)).struct.unnest()
+    begins = [pl.col(name).str.starts_with(start) for name, (_, start) in zip(parts.columns, layout, strict=True)]
+    ends = pl.col(parts.columns[-1]).str.ends_with("}")
+    return parts, parts.select(pl.all_horizontal(*begins, ends).fill_null(value=False)).to_series()
+
+
+def _checked(parts: pl.DataFrame, layout: Layout) -> tuple[dict[str, pl.Series], dict[str, Coded], pl.Series]:
+    """The values of each text's parts, those that repeat also by number, and of which texts all are scalars."""
+    sound = pl.Series([True]).new_from_index(0, len(parts))
     fields: dict[str, pl.Series] = {}
-    for part, (key, start) in zip(parts, starts.items(), strict=True):
-        end = "}" if len(fields) == len(starts) - 1 else ""
-        coded = repeated(part)
-        distinct = part if coded is None else coded[1]
-        values = distinct.str.strip_prefix(start).str.strip_suffix(end)
-        sound = distinct.str.starts_with(start) & distinct.str.ends_with(end) & values.str.contains(SCALAR)
-        fields[key] = values if coded is None else values.gather(coded[0])
-        fits &= (sound if coded is None else sound.gather(coded[0])).fill_null(value=False)
-    return fields, fits
+    coded: dict[str, Coded] = {}
+    ends = [""] * (len(layout) - 1) + ["}"]
+    cells = list(zip(parts, (start for _, start in layout), ends, strict=True))
+    values = side_by_side(lambda cell: _values(*cell), cells, len(parts))
+    for (key, _), (raw, known, scalars) in zip(layout, values, strict=True):
+        fields[key] = raw
+        if known is not None:
+            coded[key] = known
+        if scalars is not None:
+            sound &= scalars
+    return fields, coded, sound
+
+
+def _values(part: pl.Series, start: str, end: str) -> tuple[pl.Series, Coded | None, pl.Series | None]:
+    """The values of a part of each text, the same by number if they repeat, and where not all are scalars which are."""
+    own = repeated(part)
+    distinct = part if own is None else own.distinct
+    values = distinct.str.strip_prefix(start)
+    values = values.str.strip_suffix(end) if end else values
+    scalars = values.str.contains(SCALAR)
+    sound = None if scalars.all() else scalars
+    if own is None:
+        return values, None, sound
+    known = Coded(values.gather(own.numbers), own.numbers, values)
+    return known.texts, known, None if sound is None else sound.gather(own.numbers)

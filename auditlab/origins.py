@@ -8,17 +8,23 @@ A row whose key was changed is still that row: what the change of its key did no
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import polars as pl
 
 from auditlab.lineage import lineage
 from auditlab.schema import TIME
+from auditlab.spans import holds, version_steps
+from auditlab.threads import side_by_side
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from auditlab.values import Column
 
-__all__ = ["FIELD_ORIGINS", "field_origins"]
+__all__ = ["FIELD_ORIGINS", "Origins"]
 
 FIELD_ORIGINS: dict[str, pl.DataType] = {
     "entity_id": pl.String(),
@@ -46,21 +52,25 @@ FIELD_ORIGINS: dict[str, pl.DataType] = {
 The time that it held is ``[valid_from, valid_to)``; in the order of the entity's versions it is ``first_version`` to
 ``last_version``, which tells of versions that held for no time, too."""
 
-_CARRIED, _SET, _UNLOGGED, _UNKNOWN = 0, 1, 2, 3
+_CARRIED, _SET, _UNLOGGED, _UNKNOWN, _DERIVED = range(5)
 _FACTS = (
-    "changed_by", "changed_at", "id", "transaction_id", "operation", "seen_in", "sure", "was", "prior", "derived",
+    "changed_by", "changed_at", "id", "transaction_id", "operation", "seen_in", "sure", "derived",
 )  # fmt: skip
-_WORDS = {_SET: "observed", _UNLOGGED: "unlogged", _UNKNOWN: "unknown"}
+_ORIGINS = pl.Series([None, "observed", "unlogged", "unknown", "derived"])
+"""What is said of each of these kinds."""
+_HELD: dict[str, pl.DataType] = {
+    "row": pl.UInt32(),
+    "setting": pl.UInt32(),
+    "kind": pl.UInt8(),
+    "place": pl.Int64(),
+    "value": pl.String(),
+    "old": pl.String(),
+    "old_present": pl.Boolean(),
+}
 
 
-def field_origins(
-    versions: pl.DataFrame,
-    steps: pl.DataFrame,
-    columns: tuple[Column, ...],
-    unordered: pl.Series,
-    truncated: int | None,
-) -> pl.DataFrame:
-    """Every field of every version with the change that set it, run by run: ``FIELD_ORIGINS``' columns.
+class Origins:
+    """The change that set each field of each version.
 
     Args:
         versions: :attr:`auditlab.shape.Shape.versions`, by entity and version.
@@ -69,9 +79,140 @@ def field_origins(
         unordered: Positions whose order is ambiguous.
         truncated: The position of the type's first TRUNCATE: an entity first seen after it was absent before.
     """
-    rows = _rows(versions, steps, unordered, truncated)
-    parts = [_of_field(rows, column, place) for place, column in enumerate(columns)]
-    return pl.concat([pl.DataFrame(schema=FIELD_ORIGINS), *parts])
+
+    def __init__(
+        self,
+        versions: pl.DataFrame,
+        steps: pl.DataFrame,
+        columns: tuple[Column, ...],
+        unordered: pl.Series,
+        truncated: int | None,
+    ) -> None:
+        self._rows = _rows(versions, steps, unordered, truncated)
+        self._columns = columns
+        self._set: dict[int, _Set] = {}
+
+    @cached_property
+    def table(self) -> pl.DataFrame:
+        """Every field of every version with the change that set it, run by run: ``FIELD_ORIGINS``' columns.
+
+        A run begins with a life, a setting or other recorded text.
+        """
+        rows, doc = self._rows, self._rows["doc"]
+        parts = [pl.DataFrame(schema=FIELD_ORIGINS)]
+        for place, column in enumerate(self._columns):
+            own, text = self._settings(place), column.text.gather(doc)
+            begins = ~rows["same"] | rows["came"] | own.event | text.ne_missing(text.shift())
+            runs = begins.arg_true()
+            last = runs.shift(-1, fill_value=len(rows)) - 1
+            known = own.code.gather(runs).is_not_null()
+            runs, last = runs.filter(known), last.filter(known)
+            told = self._told([_Held(runs, own.setting.gather(runs), own.kind.gather(runs), place)])
+            held = rows.select("valid_from", "version")[runs]
+            until = rows.select("valid_to", last_version="version")[last]
+            told = told.hstack(held.rename({"version": "first_version"})).hstack(until)
+            parts.append(told.select(*FIELD_ORIGINS))
+        return pl.concat(parts)
+
+    def at(self, at: datetime | None, entity_id: str | None) -> pl.DataFrame:
+        """The rows of ``table`` that hold at an instant (None: now), by entity_id and place, without how long.
+
+        What ``blame.sql`` says, of the versions that hold then: the runs of all others need not be told.
+        """
+        rows = self._rows
+        live = rows.lazy().filter(holds(at, entity_id)).select("row", "entity_id").sort("entity_id").collect()["row"]
+        parts = side_by_side(lambda place: self._held(place, live), range(len(self._columns)), len(rows))
+        told = self._told(parts, _by_entity(live, [part.rows for part in parts], len(rows)))
+        return told.select(name for name in FIELD_ORIGINS if name in told.columns)
+
+    def _held(self, place: int, live: pl.Series) -> _Held:
+        """Those of some versions in which a field has a value."""
+        own = self._settings(place)
+        there = live.filter(own.code.gather(live).is_not_null())
+        return _Held(there, own.setting.gather(there), own.kind.gather(there), place)
+
+    def _settings(self, place: int) -> _Set:
+        if place not in self._set:
+            self._set[place] = _settings(self._rows, self._columns[place])
+        return self._set[place]
+
+    def _told(self, parts: list[_Held], order: pl.Series | None = None) -> pl.DataFrame:
+        """Values that were held, with the facts of the change that set each; in ``order``, else as they stand."""
+        rows = self._rows
+        frames = side_by_side(self._cells, parts, max((len(part.rows) for part in parts), default=0))
+        told = pl.concat([pl.DataFrame(schema=_HELD), *frames], rechunk=True)
+        told = told if order is None else told[order]
+        names = pl.Series([column.name for column in self._columns], dtype=pl.String)
+        by, unknown = pl.col("kind") == _SET, pl.col("kind") == _UNKNOWN
+        facts = told.hstack(rows.select(_FACTS)[told["setting"]]).hstack(rows.select("entity_id", "life")[told["row"]])
+        return facts.select(
+            "entity_id",
+            pl.lit(names.gather(told["place"])).alias("field"),
+            "place",
+            "value",
+            pl.when(by).then("changed_by").alias("set_by"),
+            pl.when(by).then("changed_at").alias("set_at"),
+            pl.when(by).then("id").alias("id"),
+            pl.when(by).then("transaction_id").alias("transaction_id"),
+            pl.when(by).then("operation").alias("operation"),
+            "old",
+            pl.when(~unknown).then("old_present").alias("old_present"),
+            "life",
+            pl.lit(_ORIGINS).gather(pl.when(by & pl.col("derived")).then(_DERIVED).otherwise("kind")).alias("origin"),
+            "seen_in",
+            pl.col("sure").alias("certain"),
+        )
+
+    def _cells(self, part: _Held) -> pl.DataFrame:
+        """``_HELD``'s columns of one field."""
+        rows, column = self._rows, self._columns[part.place]
+        was = rows["was"].gather(part.setting).zip_with(part.kind == _SET, rows["prior"].gather(part.setting))
+        cells = {
+            "row": part.rows,
+            "setting": part.setting,
+            "kind": part.kind,
+            "place": pl.repeat(part.place, len(part.rows), dtype=pl.Int64, eager=True),
+            "value": column.text.gather(rows["doc"].gather(part.rows)),
+            "old": column.text.gather(was),
+            "old_present": column.code.gather(was).is_not_null(),
+        }
+        return pl.DataFrame(cells)
+
+
+class _Set(NamedTuple):
+    """Of one field, by version: its value's code, whether it was set here, which version set it, and how."""
+
+    code: pl.Series
+    event: pl.Series
+    setting: pl.Series
+    kind: pl.Series
+
+
+class _Held(NamedTuple):
+    """Versions in which a field has a value, with the versions that set it, and how."""
+
+    rows: pl.Series
+    setting: pl.Series
+    kind: pl.Series
+    place: int
+
+
+def _by_entity(live: pl.Series, parts: list[pl.Series], height: int) -> pl.Series:
+    """The order that puts the parts, each of which has some of ``live`` in its order, together by ``live``."""
+    rank = np.zeros(height, dtype=np.int64)
+    rank[live.to_numpy()] = np.arange(len(live))
+    ranks = [rank[part.to_numpy()] for part in parts]
+    counts = np.zeros(len(live) + 1, dtype=np.int64)
+    for own in ranks:
+        counts[own + 1] += 1
+    free = np.cumsum(counts)
+    order = np.empty(sum(map(len, ranks)), dtype=np.uint32)
+    start = 0
+    for own in ranks:
+        order[free[own]] = np.arange(start, start + len(own), dtype=np.uint32)
+        free[own] += 1
+        start += len(own)
+    return pl.Series(order)
 
 
 def _rows(versions: pl.DataFrame, steps: pl.DataFrame, unordered: pl.Series, truncated: int | None) -> pl.DataFrame:
@@ -79,8 +220,8 @@ def _rows(versions: pl.DataFrame, steps: pl.DataFrame, unordered: pl.Series, tru
     first = (pl.col("entity") != pl.col("entity").shift()).fill_null(value=True)
     came = pl.col("link").is_not_null() & ~pl.col("ends")
     derived = pl.col("before_derived") | pl.col("after_derived")
-    images = steps.select("entity", "turn", "before", "link", first=first, came=came, derived=derived)
-    rows = versions.join(images, on=["entity", "turn"], how="left", maintain_order="left")
+    images = steps.select("before", "link", first=first, came=came, derived=derived)
+    rows = versions.hstack(images[version_steps(steps)])
     lines = lineage(steps)
     unbroken = ["entity", "life"]
     if lines is not None:
@@ -113,7 +254,8 @@ def _rows(versions: pl.DataFrame, steps: pl.DataFrame, unordered: pl.Series, tru
         was=pl.when(~pl.col("read")).then(pl.coalesce("own", "prior")),
         found=pl.when("read").then("doc").otherwise("own"),
     )
-    return rows.with_row_index("row")
+    odd = pl.col("was").ne_missing(pl.col("prior")) | (pl.col("found") != pl.col("prior")).fill_null(value=False)
+    return rows.with_columns(odd=pl.col("same") & odd).with_row_index("row")
 
 
 def _by_line(rows: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
@@ -127,68 +269,34 @@ def _by_line(rows: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
     return told.sort("line", "place", maintain_order=True)
 
 
-def _of_field(rows: pl.DataFrame, column: Column, place: int) -> pl.DataFrame:
-    """The runs of one field: a run begins with a life, a setting or other recorded text."""
-    code = column.code
-    after, prior, was, found = (code.gather(rows[name]) for name in ("doc", "prior", "was", "found"))
-    text = column.text.gather(rows["doc"])
-    broken = prior.ne_missing(found) & rows["found"].is_not_null() & rows["same"]
-    changed = was.ne_missing(after) & rows["was"].is_not_null() & rows["same"]
-    cells = rows.select(
+def _settings(rows: pl.DataFrame, column: Column) -> _Set:
+    """Which version set the field of each version, and how."""
+    code = column.code.gather(rows["doc"])
+    same, prior = rows["same"], code.shift()
+    changed = code.ne_missing(prior) & same & rows["was"].is_not_null()
+    broken = pl.Series([False]).new_from_index(0, len(rows))
+    odd = rows["odd"].arg_true()  # what it found is not simply what the version before it left
+    if len(odd):
+        after, left = code.gather(odd), prior.gather(odd)
+        was, found = (column.code.gather(rows[name].gather(odd)) for name in ("was", "found"))
+        own = same.gather(odd)
+        changed = changed.scatter(odd, was.ne_missing(after) & rows["was"].gather(odd).is_not_null() & own)
+        broken = broken.scatter(odd, left.ne_missing(found) & rows["found"].gather(odd).is_not_null() & own)
+    kinds = rows.select(
         "row",
-        "same",
-        "came",
         kind=pl.when(~pl.col("same"))
         .then("begun")
         .when(pl.lit(changed))
         .then(_SET)
         .when(pl.lit(broken))
         .then(_UNLOGGED)
-        .otherwise(_CARRIED),
+        .otherwise(_CARRIED)
+        .cast(pl.UInt8),
     )
     event = pl.col("kind") != _CARRIED
-    reworded = pl.lit(text.ne_missing(text.shift()))
-    runs = cells.select(
-        "row",
-        begins=~pl.col("same") | pl.col("came") | event | reworded,
+    told = kinds.select(
+        event=event,
         setting=pl.when(event).then("row").forward_fill(),
         kind=pl.when(event).then("kind").forward_fill(),
-    ).filter("begins")
-    last = (runs["row"].shift(-1, fill_value=len(rows)) - 1).alias("last")
-    runs = runs.with_columns(last).filter(after.gather(runs["row"]).is_not_null())
-    return _told(rows, runs, column, place)
-
-
-def _told(rows: pl.DataFrame, runs: pl.DataFrame, column: Column, place: int) -> pl.DataFrame:
-    """The runs with the facts of the change that set each."""
-    setting = rows.select(_FACTS)[runs["setting"]]
-    own = rows.select("entity_id", "life")[runs["row"]]
-    kind = runs["kind"]
-    was = setting.select(
-        pl.when(pl.lit(kind) == _SET).then("was").when(pl.lit(kind) == _UNLOGGED).then("prior")
-    ).to_series()
-    by = pl.lit(kind) == _SET
-    return setting.select(
-        pl.lit(own["entity_id"]),
-        pl.lit(column.name).alias("field"),
-        pl.lit(place, dtype=pl.Int64).alias("place"),
-        pl.lit(column.text.gather(rows["doc"].gather(runs["row"]))).alias("value"),
-        pl.when(by).then("changed_by").alias("set_by"),
-        pl.when(by).then("changed_at").alias("set_at"),
-        pl.when(by).then("id").alias("id"),
-        pl.when(by).then("transaction_id").alias("transaction_id"),
-        pl.when(by).then("operation").alias("operation"),
-        pl.lit(column.text.gather(was)).alias("old"),
-        pl.when(pl.lit(kind) != _UNKNOWN).then(pl.lit(column.code.gather(was).is_not_null())).alias("old_present"),
-        pl.lit(own["life"]),
-        pl.when(by & pl.col("derived"))
-        .then(pl.lit("derived"))
-        .otherwise(pl.lit(kind).replace_strict(_WORDS, return_dtype=pl.String))
-        .alias("origin"),
-        "seen_in",
-        pl.col("sure").alias("certain"),
-        pl.lit(rows["valid_from"].gather(runs["row"])).alias("valid_from"),
-        pl.lit(rows["valid_to"].gather(runs["last"])).alias("valid_to"),
-        pl.lit(rows["version"].gather(runs["row"])).alias("first_version"),
-        pl.lit(rows["version"].gather(runs["last"])).alias("last_version"),
     )
+    return _Set(code, *told)

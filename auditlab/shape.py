@@ -15,7 +15,7 @@ import polars as pl
 from auditlab.completion import passed_on, with_images
 from auditlab.knowledge import Knowledge, records_by_clock, records_by_field
 from auditlab.lineage import lineage
-from auditlab.origins import field_origins
+from auditlab.origins import Origins
 from auditlab.places import places, version_places
 from auditlab.schema import FIELD_CHANGES, HISTORY, TIME
 from auditlab.spans import SpanIndex, came, spans, untold
@@ -103,9 +103,14 @@ class Shape:
         return _field_states(self.versions, self.columns)
 
     @cached_property
+    def origins(self) -> Origins:
+        """The change that set each field of each version."""
+        return Origins(self.versions, self._steps, self.columns, self._unordered, self._truncated)
+
+    @property
     def field_origins(self) -> pl.DataFrame:
         """``auditlab.origins.FIELD_ORIGINS``: each field's values with the change that set each."""
-        return field_origins(self.versions, self._steps, self.columns, self._unordered, self._truncated)
+        return self.origins.table
 
     @cached_property
     def spans(self) -> pl.DataFrame:

@@ -15,6 +15,7 @@ import polars as pl
 from auditlab.schema import TIME
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from typing import Any
 
     from numpy.typing import NDArray
@@ -31,10 +32,12 @@ __all__ = [
     "before_first",
     "bisect",
     "came",
+    "holds",
     "spans",
     "step_word",
     "untold",
     "version_of",
+    "version_steps",
 ]
 
 LIVE, DELETED, NOT_YET, NOT_RECORDED = WORDS = ("live", "deleted", "not yet", "not recorded")
@@ -69,6 +72,24 @@ def step_word() -> pl.Expr:
 def version_of() -> pl.Expr:
     """Over steps: the row of the version that each left in ``versions`` (UInt32); null where it left none."""
     return pl.when(_STATE).then(_LAST)
+
+
+def holds(at: datetime | None, entity_id: str | None) -> pl.Expr:
+    """Over versions: whether each holds at an instant (None: now), and is of one entity where one is given."""
+    now = pl.col("valid_to").is_null()
+    if at is not None:
+        now = (pl.col("valid_from").is_null() | (pl.col("valid_from") <= at)) & (now | (pl.col("valid_to") > at))
+    return now if entity_id is None else now & (pl.col("entity_id") == entity_id)
+
+
+def version_steps(steps: pl.DataFrame) -> pl.Series:
+    """By row of ``versions``: the row (UInt32) of the step that left it, or that found it."""
+    made = steps.select(left=_STATE, found=_EARLIER)
+    left, found = made["left"].arg_true(), made["found"].arg_true()
+    if found.is_empty():
+        return left
+    both = pl.concat([found.cast(pl.Int64) * 2, left.cast(pl.Int64) * 2 + 1])  # what it found was there before
+    return (both.sort() // 2).cast(pl.UInt32)
 
 
 def spans(steps: pl.DataFrame, truncated: int | None) -> pl.DataFrame:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
 from auditlab import literals
-from auditlab.dictionary import codes, repeated
+from auditlab.dictionary import Coded, codes, repeated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +32,15 @@ INSTANT_KINDS = (None, "timestamptz")
 """Declared kinds whose texts are read as instants; None is a field that no catalog declared."""
 
 
-@dataclass(frozen=True, slots=True)
+class Values(NamedTuple):
+    """What the cells of a column are, as in :class:`Column`."""
+
+    typed: pl.Series
+    text: pl.Series
+    code: pl.Series
+
+
+@dataclass(frozen=True)
 class Column:
     """One field of an entity type over all its documents.
 
@@ -39,19 +48,41 @@ class Column:
         name: The field's name as recorded.
         kind: int, decimal, float, bool, text, timestamptz, timestamp, date, json, mixed or empty.
         note: Why the column is text where a typed one was to be expected; else empty.
-        typed: The exact typed values; null for JSON null and for a missing field.
-        text: The recorded text (of strings without their quotes); null for JSON null and for a missing field.
-        code: The same number for equal values, UInt32; null where the field is missing.
         strings: Whether every value is a JSON string: ``text`` is then without quotes, else it is JSON.
+        values: The values by cell, or, with ``numbers``, the distinct ones.
+        numbers: UInt32; the number of each cell's value, null where the field is missing.
     """
 
     name: str
     kind: str
     note: str
-    typed: pl.Series
-    text: pl.Series
-    code: pl.Series
     strings: bool
+    values: Values
+    numbers: pl.Series | None = None
+
+    @cached_property
+    def typed(self) -> pl.Series:
+        """The exact typed values; null for JSON null and for a missing field."""
+        return self._spread(self.values.typed)
+
+    @cached_property
+    def text(self) -> pl.Series:
+        """The recorded text (of strings without their quotes); null for JSON null and for a missing field."""
+        return self._spread(self.values.text)
+
+    @cached_property
+    def code(self) -> pl.Series:
+        """The same number for equal values, UInt32; null where the field is missing."""
+        return self._spread(self.values.code)
+
+    def head(self, rows: int) -> Column:
+        """The column over the first documents."""
+        return replace(
+            self, values=Values(*(part.head(rows) for part in (self.typed, self.text, self.code))), numbers=None
+        )
+
+    def _spread(self, part: pl.Series) -> pl.Series:
+        return part if self.numbers is None else part.gather(self.numbers)
 
 
 def canonical(raw: str, kind: str | None = None) -> str:
@@ -92,21 +123,19 @@ def recorded_text(raw: str) -> str | None:
     return raw[1:-1] if LONE_SURROGATE.search(value) else value
 
 
-def column(name: str, raw: pl.Series, declared: str | None = None) -> Column:
+def column(name: str, raw: pl.Series, declared: str | None = None, known: Coded | None = None) -> Column:
     """The field's column from the raw JSON text of each document (null where the field is missing).
 
     Args:
         name: The field's name.
         raw: String; the raw JSON text by document.
         declared: The kind that the source's catalog declares, trusted only where every value fits it.
+        known: The same texts by number, where that is known; of other texts it says nothing.
     """
-    coded = repeated(raw)
+    coded = known if known is not None and known.texts is raw else repeated(raw)
     if coded is None:
         return _column(name, raw, declared)
-    numbers, distinct = coded
-    of = _column(name, distinct, declared)
-    spread = {part: getattr(of, part).gather(numbers) for part in ("typed", "text", "code")}
-    return replace(of, **spread)
+    return replace(_column(name, coded.distinct, declared), numbers=coded.numbers)
 
 
 def _column(name: str, raw: pl.Series, declared: str | None) -> Column:
@@ -131,14 +160,14 @@ def _column(name: str, raw: pl.Series, declared: str | None) -> Column:
         special = literals.with_specials(text, cells["shape"] == "string", declared)
         if special is not None:
             typed, kind, note = special
-            return Column(name, kind, note, typed, text, code, strings=False)
+            return Column(name, kind, note, strings=False, values=Values(typed, text, code))
     if len(shapes) > 1:
         as_json = cells.select(pl.when(pl.col("shape").is_not_null()).then(pl.col("raw")))["raw"]
         note = f"holds {' and '.join(sorted(shapes))} values: shown as JSON text"
-        return Column(name, "mixed", note, as_json, as_json, code, strings=False)
+        return Column(name, "mixed", note, strings=False, values=Values(as_json, as_json, code))
     strings = shapes == {"string"}
     typed, kind, note = _typed(text, shapes.pop() if shapes else None, declared, instants)
-    return Column(name, kind, note, typed, text, code, strings=strings)
+    return Column(name, kind, note, strings, Values(typed, text, code))
 
 
 def _typed(

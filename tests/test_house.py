@@ -61,7 +61,7 @@ LAYERS = (
         "reading",
         "recorded",
     }
-    | {"records", "rekeys", "selection", "shape", "spans", "valid_time", "values", "visibility", "written"},
+    | {"records", "rekeys", "selection", "shape", "spans", "threads", "valid_time", "values", "visibility", "written"},
     {"temporal"},
     {"analytics"},
     {"archive", "capture", "connection", "load"},

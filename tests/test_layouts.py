@@ -42,11 +42,14 @@ def test_whole_columns_give_what_the_exact_parser_gives(texts: list[str]):
         patch.setattr(layouts, "FEWEST", 1)
         numbers = pl.int_range(len(texts), dtype=pl.UInt32, eager=True)
         found, left = layouts.split_flat(pl.Series(texts, dtype=pl.String), numbers, raw_fields)
-    split = [number for numbers, _ in found for number in numbers]
+    split = [number for flat in found for number in flat.numbers]
     assert sorted([*split, *left]) == list(range(len(texts)))
-    for numbers, fields in found:
-        for place, number in enumerate(numbers):
-            assert {name: raw[place] for name, raw in fields.items()} == raw_fields(texts[number])
+    for flat in found:
+        for place, number in enumerate(flat.numbers):
+            assert {name: raw[place] for name, raw in flat.fields.items()} == raw_fields(texts[number])
+        for name, coded in flat.coded.items():
+            assert coded.texts is flat.fields[name]
+            assert coded.distinct.gather(coded.numbers).to_list() == coded.texts.to_list()
 
 
 @pytest.mark.parametrize(
@@ -72,11 +75,11 @@ def test_what_does_not_read_as_its_layout_is_left(text: str):
     texts = pl.Series(['{"a": 1}'] * 100 + [text])
     found, left = layouts.split_flat(texts, pl.int_range(101, dtype=pl.UInt32, eager=True), raw_fields)
     assert left.to_list() == [100]
-    assert sum(len(numbers) for numbers, _ in found) == 100
+    assert sum(len(flat.numbers) for flat in found) == 100
 
 
 def test_flat_documents_are_split_by_whole_columns():
     texts = pl.Series([f'{{"a": {n}, "b": "x, {n}"}}' for n in range(100)] + [f'{{"a":{n}}}' for n in range(100)])
     found, left = layouts.split_flat(texts, pl.int_range(200, dtype=pl.UInt32, eager=True), raw_fields)
-    assert [len(numbers) for numbers, _ in found] == [100, 100]
+    assert [len(flat.numbers) for flat in found] == [100, 100]
     assert left.is_empty()

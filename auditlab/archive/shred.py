@@ -14,7 +14,7 @@ import polars as pl
 from auditlab.archive.decode import recorded_rows
 from auditlab.archive.form import DOCUMENTS, IDS, Field, Form, Layout, columns_of, schema_of
 from auditlab.archive.kinds import kind_of, stored
-from auditlab.documents import DEEPEST, by_layout
+from auditlab.documents import by_layout
 from auditlab.layouts import SCALAR
 from auditlab.load.uuids import uuid_bytes
 from auditlab.schema import CHANGES
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import pyarrow as pa
+
+    from auditlab.layouts import Flat
 
 __all__ = ["Shredder"]
 
@@ -62,8 +64,8 @@ class Shredder:
         self.stale = False
         self._numbers: dict[Layout, int] = {}
         places = {one.name: place for place, one in enumerate(self.form.fields)}
-        for numbers, fields in sorted(groups, key=lambda group: -len(group[0])):
-            self._number(texts[int(numbers[0])], tuple(fields), places)
+        for flat in sorted(groups, key=lambda flat: -len(flat.numbers)):
+            self._number(texts[int(flat.numbers[0])], tuple(flat.fields), places)
         self._first: float | None = None
 
     def table(self, rows: pl.DataFrame) -> pa.Table:
@@ -146,11 +148,11 @@ class Shredder:
                     _numbered(left.filter(fits), number, {name: raw.filter(fits) for name, raw in cells.items()})
                 )
                 left = left.filter(~fits)
-        for numbers, fields in _split(texts, left):
-            layout_number = self._number(texts[int(numbers[0])], tuple(fields), places)
+        for flat in _split(texts, left):
+            layout_number = self._number(texts[int(flat.numbers[0])], tuple(flat.fields), places)
             if layout_number is not None:
-                own = {f"f{places[name]}": raw for name, raw in fields.items()}
-                frames.append(_numbered(numbers, layout_number, own))
+                own = {f"f{places[name]}": raw for name, raw in flat.fields.items()}
+                frames.append(_numbered(flat.numbers, layout_number, own))
         found = pl.concat(frames, how="diagonal")
         if len(frames) == 2 and len(found) == len(texts):  # noqa: PLR2004 - one layout, nothing to put together
             return found
@@ -236,22 +238,19 @@ def _numbered(documents: pl.Series, number: int, cells: dict[str, pl.Series]) ->
     return pl.DataFrame({"document": documents, "layout": layout, **cells})
 
 
-def _split(texts: pl.Series, wanted: pl.Series) -> list[tuple[pl.Series, dict[str, pl.Series]]]:
+def _split(texts: pl.Series, wanted: pl.Series) -> list[Flat]:
     """The wanted documents by layout; what is none, or is nested too deep, is left out."""
-    if wanted.is_empty():
-        return []
-    flat = texts.gather(wanted).str.count_matches(r"[\[{]") <= DEEPEST
-    return by_layout(texts, wanted.filter(flat), lambda _kind, _number: None)
+    return list(by_layout(texts, wanted, lambda _kind, _number: None)[0])
 
 
-def _fields(groups: list[tuple[pl.Series, dict[str, pl.Series]]], entity: pl.Series) -> tuple[Field, ...]:
+def _fields(groups: list[Flat], entity: pl.Series) -> tuple[Field, ...]:
     """The fields of documents, each with the kind that takes all of its values."""
     entities = pl.concat([entity, entity])
     raws: dict[str, list[tuple[pl.Series, pl.Series]]] = {}
-    for numbers, fields in groups:
-        for name, raw in fields.items():
+    for flat in groups:
+        for name, raw in flat.fields.items():
             if name in raws or len(raws) < MOST_FIELDS:
-                raws.setdefault(name, []).append((raw, numbers))
+                raws.setdefault(name, []).append((raw, flat.numbers))
     kinds = {
         name: kind_of(
             pl.concat([raw.rename("raw") for raw, _ in parts]), entities.gather(pl.concat([at for _, at in parts]))

@@ -7,7 +7,7 @@ type of the whole.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -90,9 +90,7 @@ class Types:
 
 def _beside(name: str, raw: pl.Series, witnesses: pl.Series, declared: str | None) -> Column:
     """The column of a field's values, typed with the witnesses beside them."""
-    whole = column(name, pl.concat([raw.alias("raw"), witnesses]), declared)
-    own = {part: getattr(whole, part).head(len(raw)) for part in ("typed", "text", "code")}
-    return replace(whole, **own)
+    return column(name, pl.concat([raw.alias("raw"), witnesses]), declared).head(len(raw))
 
 
 def _widen(own: _Field, distinct: pl.Series, name: str, declared: str | None) -> None:
@@ -112,4 +110,4 @@ def _widen(own: _Field, distinct: pl.Series, name: str, declared: str | None) ->
 
 def _signature(name: str, values: pl.Series, declared: str | None) -> Signature:
     found = column(name, values, declared)
-    return found.kind, found.typed.dtype, found.note, found.strings
+    return found.kind, found.values.typed.dtype, found.note, found.strings

@@ -12,6 +12,7 @@ from auditlab.engines.base import params_frame
 from auditlab.errors import BadOption, NoData
 from auditlab.schema import TIME
 from auditlab.selection import whole_number
+from auditlab.spans import holds
 from auditlab.temporal import doubt
 from auditlab.temporal.marked import live_seen, untold_seen, view
 from auditlab.temporal.undetermined import warn_left_out, warn_untold
@@ -110,23 +111,13 @@ def as_of(
 def live(selected: Selected, shape: Shape, at: datetime | None) -> pl.DataFrame:
     """Rows of the type's ``history`` that hold at an instant (None: now), by entity_id."""
     if isinstance(selected.engine, PolarsEngine):
-        rows = shape.with_fields(_live_versions(shape.versions, at, selected.entity_id))
+        # As as_of.sql says it, over the narrow versions: the fields are then taken for the live rows alone.
+        rows = shape.with_fields(shape.versions.filter(holds(at, selected.entity_id)).sort("entity_id"))
     else:
         params: dict[str, tuple[Any, pl.DataType]] = {"at": (at, TIME), "entity_id": (selected.entity_id, pl.String())}
         tables = {"history": shape.history, "params": params_frame(**params)}
         rows = selected.engine.run(queries.text("analysis", "as_of"), tables, {})
     return rows if at is None else doubt.flagged(selected.recorded, shape.entity_type, rows, at)
-
-
-def _live_versions(versions: pl.DataFrame, at: datetime | None, entity_id: str | None) -> pl.DataFrame:
-    """``as_of.sql`` as a filter over the narrow versions: the fields are then taken for the live rows alone."""
-    holds = pl.col("valid_to").is_null()
-    if at is not None:
-        begun = pl.col("valid_from").is_null() | (pl.col("valid_from") <= at)
-        holds = begun & (holds | (pl.col("valid_to") > at))
-    if entity_id is not None:
-        holds &= pl.col("entity_id") == entity_id
-    return versions.filter(holds).sort("entity_id")
 
 
 def _check_id(selected: Selected, id: int) -> None:  # noqa: A002

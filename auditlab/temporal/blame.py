@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from auditlab import queries
+from auditlab.engines import PolarsEngine
 from auditlab.engines.base import params_frame
 from auditlab.errors import BadOption
 from auditlab.origins import FIELD_ORIGINS
@@ -90,11 +91,14 @@ def blame(
     warn_untold(selected, selected.shapes(), (when,))
     if when is not None:
         doubt.warn_absent(selected, when, *selected.entity_types)
-    params = params_frame(at=(when, TIME), entity_id=(selected.entity_id, pl.String()))
     answers = {}
     for shape in selected.shapes():
-        tables = {"field_origins": shape.field_origins, "params": params}
-        rows = selected.engine.run(queries.text("analysis", "blame"), tables, {})
+        if isinstance(selected.engine, PolarsEngine):
+            rows = shape.origins.at(when, selected.entity_id)
+        else:
+            params = params_frame(at=(when, TIME), entity_id=(selected.entity_id, pl.String()))
+            tables = {"field_origins": shape.field_origins, "params": params}
+            rows = selected.engine.run(queries.text("analysis", "blame"), tables, {})
         if when is not None:
             rows = doubt.flagged(selected.recorded, shape.entity_type, rows, when)
         answers[shape.entity_type] = rows
