@@ -37,6 +37,9 @@ _KEYS = ("\x00key 1", "\x00key 2", "\x00key 3")
 _RANGES = 32
 """The part (1 in ...) of a question's room that one range of an answer may take."""
 
+_WAITING = 16
+"""The part (1 in ...) of a question's room that an answer may take before it is written."""
+
 
 def asked(
     recorded: Bucketed,
@@ -95,7 +98,8 @@ def answered(
         schema = answer.drop(PLACE, strict=False).schema
         if not len(ranges) and len(keyed):
             size = int(keyed.estimated_size()) * recorded.count
-            ranges = Compartments(max(1, -(-size * _RANGES // recorded.room)))
+            count = max(1, -(-size * _RANGES // recorded.room))
+            ranges = Compartments(count, room=recorded.room // _WAITING)
             bounds = _bounds(keyed, len(ranges))
         for number, rows in enumerate(_cut(keyed, bounds)):
             if len(rows):

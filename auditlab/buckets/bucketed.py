@@ -37,8 +37,8 @@ a bucket's answer beside the next bucket."""
 ALWAYS = 64 << 20
 """Bytes that a bucket may take however little memory was allowed: entities are not of one size."""
 
-GATHERED = 4
-"""The part (1 in ...) of a bucket's room that rows may take while they are dealt out."""
+WAITING = 6
+"""The part (1 in ...) of a question's room that rows may take while they are dealt out: nothing else does then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,13 +258,13 @@ class Bucketed(Recorded):
     def _dealt(self) -> _Dealt:
         """The rows by bucket: an entity's are all in one, a TRUNCATE is in each."""
         count = max(1, -(-self.needed * SHARE // max(1, self.room)))
-        rows = Compartments(count)
+        rows = Compartments(count, room=self.room // WAITING)
         links = Links(self.facts.keys)
-        for frame in self._gathered(max(1, self.room // AMPLIFIED // GATHERED)):
+        for frame in self._arriving():
             self._whole_images(frame)
             links.sample(frame)
-            dealt, numbers = _to_all(frame, count)
-            rows.deal(dealt, numbers)
+            rows.deal(*_to_all(frame, count))
+        rows.settle()
         largest = max(rows.sizes)
         if largest * AMPLIFIED > max(2 * self.room, ALWAYS):
             raise LogTooLarge(
@@ -275,7 +275,7 @@ class Bucketed(Recorded):
         moves = linked(found, count)
         if moves is None:
             return _Dealt(rows, found, None, None)
-        moved = Compartments(count)
+        moved = Compartments(count, room=self.room // WAITING)
         for number in range(count):
             goes = rows.read(number).join(moves, on="entity_id", how="inner", maintain_order="left")
             moved.deal(goes.drop("to"), goes["to"])
@@ -292,20 +292,13 @@ class Bucketed(Recorded):
                 f"{self.room / 1e9:,.1f} GB. Allow more: scan_archive(folder, memory=...)."
             )
 
-    def _gathered(self, size: int) -> Iterator[pl.DataFrame]:
-        """``ROWS`` as they come, about so many bytes at a time."""
-        waiting: list[pl.DataFrame] = []
-        held = arrival = 0
+    def _arriving(self) -> Iterator[pl.DataFrame]:
+        """``ROWS`` as they come."""
+        arrival = 0
         for batch, early in self._source.batches(self.entity_types):
             frame = batch.select(*CHANGES, pl.lit(early).alias("baseline")).with_row_index(ARRIVAL, offset=arrival)
-            waiting.append(frame.with_columns(pl.col(ARRIVAL).cast(pl.Int64)).select(*ROWS))
+            yield frame.with_columns(pl.col(ARRIVAL).cast(pl.Int64)).select(*ROWS)
             arrival += len(frame)
-            held += int(frame.estimated_size())
-            if held >= size:
-                yield pl.concat(waiting)
-                waiting, held = [], 0
-        if waiting:
-            yield pl.concat(waiting)
 
 
 @dataclass(frozen=True, slots=True)

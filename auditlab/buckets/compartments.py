@@ -29,14 +29,19 @@ class Compartments:
 
     Args:
         count: How many; they are numbered from 0.
+        room: Bytes of rows that may wait in memory for others of their compartments: few large pieces are written and
+            read many times faster than many small ones.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, *, room: int = 0) -> None:
         with _reported(Path(tempfile.gettempdir())):
             self._folder = Path(tempfile.mkdtemp(prefix="auditlab-"))
         self._remove = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self.sizes = [0] * count
-        """Bytes in memory of each compartment's rows."""
+        """Bytes in memory of each compartment's rows, those that wait left out."""
+        self._room = room
+        self._waiting: list[pl.DataFrame] = []
+        self._held = 0
         self._schema: pl.Schema | None = None
 
     def __len__(self) -> int:
@@ -44,30 +49,33 @@ class Compartments:
 
     def deal(self, rows: pl.DataFrame, numbers: pl.Series) -> None:
         """Put each row into the compartment of its number (an integer by row), in the order in which rows come."""
-        self.add(0, rows.clear())
-        placed = rows.with_columns(numbers.alias(_NUMBER)).sort(_NUMBER, maintain_order=True)
-        start = 0
-        for number, length in placed.select(pl.col(_NUMBER).rle()).unnest(_NUMBER).select("value", "len").iter_rows():
-            self.add(number, placed[start : start + length].drop(_NUMBER))
-            start += length
-
-    def add(self, number: int, rows: pl.DataFrame) -> None:
-        """Put rows into one compartment, behind those that it has."""
         if self._schema is None:
             self._schema = rows.schema
         if not len(rows):
             return
-        self.sizes[number] += int(rows.estimated_size())
-        table = _table(rows)
-        with (
-            _reported(self._folder),
-            self._path(number).open("ab") as file,
-            pa.ipc.new_stream(file, table.schema, options=_WRITTEN) as stream,
-        ):
-            stream.write_table(table)
+        self._waiting.append(rows.with_columns(numbers.cast(pl.UInt32).alias(_NUMBER)))
+        self._held += int(rows.estimated_size())
+        if self._held >= self._room:
+            self.settle()
+
+    def add(self, number: int, rows: pl.DataFrame) -> None:
+        """Put rows into one compartment, behind those that it has."""
+        self.deal(rows, pl.Series([number], dtype=pl.UInt32).new_from_index(0, len(rows)))
+
+    def settle(self) -> None:
+        """Write the rows that wait."""
+        if not self._waiting:
+            return
+        placed = pl.concat(self._waiting).sort(_NUMBER, maintain_order=True)
+        self._waiting, self._held = [], 0
+        start = 0
+        for number, length in placed.select(pl.col(_NUMBER).rle()).unnest(_NUMBER).select("value", "len").iter_rows():
+            self._write(number, placed[start : start + length].drop(_NUMBER))
+            start += length
 
     def read(self, number: int, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """The rows of one compartment in the order in which they came, or some of their columns."""
+        self.settle()
         if self._schema is None:
             return pl.DataFrame()
         every = list(self._schema)
@@ -84,6 +92,16 @@ class Compartments:
                     frames.append(rows)
         rows = pl.concat(frames)
         return rows if columns is None else rows[list(columns)]  # a column may be called "*"
+
+    def _write(self, number: int, rows: pl.DataFrame) -> None:
+        self.sizes[number] += int(rows.estimated_size())
+        table = _table(rows)
+        with (
+            _reported(self._folder),
+            self._path(number).open("ab") as file,
+            pa.ipc.new_stream(file, table.schema, options=_WRITTEN) as stream,
+        ):
+            stream.write_table(table)
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{number}.arrows"
