@@ -7,6 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import polars as pl
+import pyarrow as pa
 
 from auditlab import selectors
 from auditlab.archive import keep
@@ -94,11 +95,15 @@ class ChangeLog(Verbs[F], Viewing):
 
     def __iter__(self) -> Iterator[EntityChange]:
         """:func:`auditlab.records.records`: the selected changes as records, in the log's order."""
-        return records(self._selected.changes())
+        return (record for changes in self._batches() for record in records(changes))
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """The selected changes as an Arrow stream, for any library that takes one."""
-        return diff.changes(self._selected).__arrow_c_stream__(requested_schema)
+        if not isinstance(self._selected.recorded, Bucketed):
+            return diff.changes(self._selected).__arrow_c_stream__(requested_schema)
+        parts = (batch for changes in self._batches() for batch in changes.to_arrow().to_batches())
+        schema = pl.DataFrame(schema=CHANGES).to_arrow().schema
+        return pa.RecordBatchReader.from_batches(schema, parts).__arrow_c_stream__(requested_schema)
 
     def __repr__(self) -> str:
         return "\n".join(f"{name:<10} {value}" for name, value in description(self._selected))
@@ -170,6 +175,11 @@ class ChangeLog(Verbs[F], Viewing):
     ) -> ArchiveSummary:
         """:func:`auditlab.archive.keep.to_archive`: the log as an archive in a new folder; ``sign`` is a key's file."""
         return keep.to_archive(self._selected, folder, sign=sign, mask_fields=mask_fields, omit_fields=omit_fields)
+
+    def _batches(self) -> Iterator[pl.DataFrame]:
+        """The selected changes in the log's order: at once, or some at a time of a log larger than memory."""
+        changes = self.changes() if isinstance(self._selected.recorded, Bucketed) else self._selected.changes()
+        return changes.collect_batches() if isinstance(changes, pl.LazyFrame) else iter([changes])
 
     def _of(self, selected: Selected) -> ChangeLog[F]:
         return ChangeLog(selected, lazy=self._lazy)

@@ -360,15 +360,19 @@ class Recorded:
             have = ", ".join(map(repr, self.entity_types)) or "none"
             raise UnknownEntityType(f"no entity type {entity_type!r} in this log. It has {have}.")
         if entity_type not in self._documents:
-            own = self.changes.filter(pl.col("entity_type") == entity_type)
-            steps = self.sequence.steps.filter(pl.col("entity_type") == entity_type)
-            kinds = self.facts.kinds.get(entity_type, {})
-            if not kinds:  # a table beside its log is logged by a trigger, which sees every value
-                own = carry_forward(own, steps)
-            own = own.sort("row")
-            parts = documents.split(own["before_snapshot"], own["after_snapshot"], own["id"], told_fields(own))
-            self._documents[entity_type] = self._typed(entity_type, parts, own, steps)
+            self._documents[entity_type] = self._typed(entity_type, *self._parts_of(entity_type))
         return self._documents[entity_type]
+
+    def _parts_of(self, entity_type: str) -> tuple[Split, pl.DataFrame, pl.DataFrame]:
+        """A type's documents, split; its changes by row, and its steps."""
+        own = self.changes.filter(pl.col("entity_type") == entity_type)
+        steps = self.sequence.steps.filter(pl.col("entity_type") == entity_type)
+        kinds = self.facts.kinds.get(entity_type, {})
+        if not kinds:  # a table beside its log is logged by a trigger, which sees every value
+            own = carry_forward(own, steps)
+        own = own.sort("row")
+        parts = documents.split(own["before_snapshot"], own["after_snapshot"], own["id"], told_fields(own))
+        return parts, own, steps
 
     def _typed(self, entity_type: str, parts: Split, own: pl.DataFrame, steps: pl.DataFrame) -> Documents:
         """The split documents, completed, with their types; ``own`` is the type's changes by row."""

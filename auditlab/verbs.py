@@ -13,7 +13,7 @@ from auditlab.analytics import activity as activity_
 from auditlab.analytics import drift as drift_
 from auditlab.analytics import evidence as evidence_
 from auditlab.analytics import summary as summary_
-from auditlab.buckets.answers import Order, answered, joined
+from auditlab.buckets.answers import Order, answered, joined, of_its_bucket
 from auditlab.buckets.bucketed import Bucketed
 from auditlab.errors import BadOption, UnknownEntity
 from auditlab.lazy import lazy
@@ -192,7 +192,7 @@ class Verbs(Generic[F]):
         """:func:`auditlab.temporal.why_not.why_not`: in words, why an entity is absent at an instant."""
         selected = self._selected if entity_type is None else selectors.of(self._selected, entity_type)
         if selectors.known(selected, selected.entity_types, entity):
-            return why_not_.why_not(selectors.entity(selected, entity), at)
+            return why_not_.why_not(of_its_bucket(selectors.entity(selected, entity)), at)
         others = (name for name in selected.recorded.entity_types if name not in selected.entity_types)
         elsewhere = [name for name, _ in selectors.known(selected, others, entity)]
         return why_not_.never_seen(selected, entity, elsewhere, at)

@@ -9,8 +9,9 @@ import polars as pl
 
 from auditlab import queries
 from auditlab.buckets.answers import asked
-from auditlab.buckets.compartments import Compartments, compact
+from auditlab.buckets.compartments import Compartments
 from auditlab.buckets.part import ARRIVAL
+from auditlab.buckets.spill import compact
 from auditlab.engines.base import with_dtypes
 from auditlab.schema import TIME
 

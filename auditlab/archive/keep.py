@@ -1,24 +1,29 @@
-"""Keep a log that is in memory: write it into an archive."""
+"""Keep a log: write it into an archive."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from auditlab.archive import write
 from auditlab.archive.seal import SigningKey
+from auditlab.buckets.bucketed import Bucketed
 from auditlab.errors import BadOption
 from auditlab.load import source
 from auditlab.masking import Masks
 from auditlab.schema import CHANGES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    import pyarrow as pa
+
     from auditlab.archive.write import ArchiveSummary
+    from auditlab.recorded import Recorded
     from auditlab.selection import Selected
 
 __all__ = ["to_archive"]
@@ -32,7 +37,7 @@ def to_archive(
     mask_fields: Sequence[str] = (),
     omit_fields: Sequence[str] = (),
 ) -> ArchiveSummary:
-    """The log as an archive in a new folder.
+    """The log as an archive in a new folder; of a log larger than memory some rows at a time, as they come.
 
     Rows that were set apart as malformed go in as they are: an archive keeps what was recorded.
 
@@ -54,19 +59,32 @@ def to_archive(
         raise BadOption("an archive holds whole histories. Write it from the log before the pick.")
     key = None if sign is None else SigningKey(sign)
     recorded = selected.recorded
-    rows = recorded.changes.select(*CHANGES, "baseline")
-    if recorded.malformed is not None:
-        rows = pl.concat([rows, recorded.malformed.select(*CHANGES, pl.lit(value=False).alias("baseline"))])
-    if selected.entity_types != recorded.entity_types:  # else rows stay whose type has no change at all
-        rows = rows.filter(pl.col("entity_type").is_in(selected.entity_types))
-    rows = rows.sort("id", maintain_order=True)
     masks, facts = Masks(tuple(mask_fields), tuple(omit_fields)), recorded.facts
     if masks:
         masks.check_keys(facts.keys)
-        rows = masks.on(rows)
-        masks.check_known(())
         every = (sorted({*facts.masked, *masks.masked}), sorted({*facts.omitted, *masks.omitted}))
         facts = replace(facts, masked=tuple(every[0]), omitted=tuple(every[1]))
-    parts = (rows.filter(pl.col("baseline") == early).select(*CHANGES) for early in (True, False))
-    baseline, changes = (source.batches(part) for part in parts)
-    return write.to_archive(changes, folder, facts=facts, baseline=baseline, sign=key)
+    of = recorded.batches if isinstance(recorded, Bucketed) else partial(_sorted, recorded)
+    baseline, changes = (_masked(of(selected.entity_types, early=early), masks) for early in (True, False))
+    return write.to_archive(_checked(changes, masks), folder, facts=facts, baseline=baseline, sign=key)
+
+
+def _sorted(recorded: Recorded, entity_types: tuple[str, ...], *, early: bool) -> Iterator[pl.DataFrame]:
+    """The rows of some types by id, those that were set apart too: of the baseline, or the others."""
+    rows = recorded.changes.select(*CHANGES, "baseline")
+    if recorded.malformed is not None:
+        rows = pl.concat([rows, recorded.malformed.select(*CHANGES, pl.lit(value=False).alias("baseline"))])
+    if entity_types != recorded.entity_types:  # else rows stay whose type has no change at all
+        rows = rows.filter(pl.col("entity_type").is_in(entity_types))
+    yield rows.sort("id", maintain_order=True).filter(pl.col("baseline") == early).select(*CHANGES)
+
+
+def _masked(frames: Iterable[pl.DataFrame], masks: Masks) -> Iterator[pa.RecordBatch]:
+    for rows in frames:
+        yield from source.batches(masks.on(rows) if masks else rows)
+
+
+def _checked(batches: Iterable[pa.RecordBatch], masks: Masks) -> Iterator[pa.RecordBatch]:
+    """The last rows of an archive; behind them it is known whether some row had each field that is withheld."""
+    yield from batches
+    masks.check_known(())

@@ -10,20 +10,21 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from auditlab.buckets.compartments import Compartments, compact
+from auditlab.buckets.bucketed import Bucketed
+from auditlab.buckets.compartments import Compartments
 from auditlab.buckets.part import ARRIVAL
 from auditlab.buckets.rowwise import is_rowwise
+from auditlab.buckets.spill import compact
 from auditlab.errors import BadOption, EntitiesInDoubt
 from auditlab.selection import PLACE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from auditlab.buckets.bucketed import Bucketed
     from auditlab.buckets.part import Part
     from auditlab.selection import Selected
 
-__all__ = ["Order", "answered", "asked"]
+__all__ = ["Order", "answered", "asked", "joined", "of_its_bucket"]
 
 
 class Order(Enum):
@@ -105,6 +106,14 @@ def answered(
             if len(rows):
                 ranges.add(number, rows)
     return _scanned(ranges, schema)
+
+
+def of_its_bucket(selected: Selected) -> Selected:
+    """A selection of one entity, of a log that is dealt out in the bucket that holds it; of another log as it is."""
+    recorded = selected.recorded
+    if not isinstance(recorded, Bucketed) or selected.entity_id is None:
+        return selected
+    return replace(selected, recorded=recorded.holding(selected.entity_id))
 
 
 def joined(

@@ -10,6 +10,7 @@ import polars as pl
 
 from auditlab import malformed
 from auditlab.buckets.compartments import Compartments
+from auditlab.buckets.kept import Kept
 from auditlab.buckets.links import Links, linked
 from auditlab.buckets.part import ARRIVAL, ROWS, Key, Part, Whole
 from auditlab.buckets.survey import Survey
@@ -100,8 +101,8 @@ class Bucketed(Recorded):
         return self.whole_log.malformed
 
     def part(self, entity_types: tuple[str, ...]) -> Recorded:
-        """The log of some entity types."""
-        if entity_types == self.entity_types:
+        """The log of some entity types: if it was dealt out already, all of it; else only those are read."""
+        if entity_types == self.entity_types or "_dealt" in vars(self):
             return self
         if entity_types not in self._parts:
             part = Bucketed(self._source, self.facts, entity_types=entity_types, room=self.room, strict=self._strict)
@@ -116,6 +117,20 @@ class Bucketed(Recorded):
         if "_dealt" in vars(self):
             vars(other)["_dealt"] = self._dealt
         return other
+
+    def batches(self, entity_types: tuple[str, ...], *, early: bool) -> Iterator[pl.DataFrame]:
+        """The rows of some types as they were recorded and come, those set apart too: of the baseline, or the others.
+
+        Raises:
+            MalformedChange: rows are no changes, and that is an error.
+        """
+        if self._strict:
+            _ = self.malformed
+        for rows, of_baseline in self._source.batches(entity_types):
+            if of_baseline == early:
+                yield rows
+            elif early:
+                return
 
     def parts(self) -> Iterator[Part]:
         """The buckets, one after the other."""
@@ -150,7 +165,9 @@ class Bucketed(Recorded):
         survey = Survey()
         for number in range(self.count):
             part = self._part(number, None)
+            part.learn()
             survey.add(part)
+            self._dealt.forget(number)
         whole = survey.whole()
         if self._strict and whole.malformed is not None:
             malformed.refuse(whole.malformed)
@@ -229,29 +246,18 @@ class Bucketed(Recorded):
         """See ``Recorded.unlinked_keys``."""
         return self.whole_log.unlinked_keys
 
-    @cached_property
-    def _types(self) -> Types:
-        return Types(self.facts.kinds)
-
     def _part(self, number: int, whole: Whole | None) -> Part:
         dealt = self._dealt
-        rows = dealt.rows.read(number)
-        if dealt.moves is not None and dealt.moved is not None:
-            rows = pl.concat(
-                [
-                    rows.join(dealt.moves, on="entity_id", how="anti", maintain_order="left"),
-                    dealt.moved.read(number),
-                ]
-            )
         return Part(
             number,
-            rows,
+            None if number in dealt.kept else dealt.of(number),
             self.facts,
             entity_types=self.entity_types,
-            types=self._types,
+            types=dealt.types,
             links=dealt.links,
             log=self,
             whole=whole,
+            kept=dealt.kept,
         )
 
     @cached_property
@@ -273,13 +279,14 @@ class Bucketed(Recorded):
             )
         found = links.found(rows, self.facts.clock)
         moves = linked(found, count)
+        types, kept = Types(self.facts.kinds), Kept()
         if moves is None:
-            return _Dealt(rows, found, None, None)
+            return _Dealt(rows, found, None, None, types, kept)
         moved = Compartments(count, room=self.room // WAITING)
         for number in range(count):
             goes = rows.read(number).join(moves, on="entity_id", how="inner", maintain_order="left")
             moved.deal(goes.drop("to"), goes["to"])
-        return _Dealt(rows, found, moves, moved)
+        return _Dealt(rows, found, moves, moved, types, kept)
 
     def _whole_images(self, frame: pl.DataFrame) -> None:
         """Refuse changes without the state that they left: all changes of the type decide what follows of it."""
@@ -303,12 +310,38 @@ class Bucketed(Recorded):
 
 @dataclass(frozen=True, slots=True)
 class _Dealt:
-    """The rows by bucket, those that left theirs, and the changes of keys (``LINKED``)."""
+    """The log by bucket.
+
+    Args:
+        rows: The rows, until their bucket has learned.
+        links: The changes of keys (``LINKED``).
+        moves: What ``linked`` tells of entities that left their bucket.
+        moved: The rows of those, by the bucket that they go to.
+        types: The fields of all types.
+        kept: What each bucket worked out.
+    """
 
     rows: Compartments
     links: pl.DataFrame
     moves: pl.DataFrame | None
     moved: Compartments | None
+    types: Types
+    kept: Kept
+
+    def of(self, number: int) -> pl.DataFrame:
+        """The rows of a bucket (``ROWS``), in no promised order."""
+        rows = self.rows.read(number)
+        if self.moves is None or self.moved is None:
+            return rows
+        return pl.concat(
+            [rows.join(self.moves, on="entity_id", how="anti", maintain_order="left"), self.moved.read(number)]
+        )
+
+    def forget(self, number: int) -> None:
+        """Remove the rows of a bucket that is kept."""
+        for each in (self.rows, self.moved):
+            if each is not None:
+                each.clear(number)
 
 
 def _to_all(frame: pl.DataFrame, count: int) -> tuple[pl.DataFrame, pl.Series]:

@@ -1,31 +1,21 @@
-"""Rows dealt out into compartments on disk: a private folder that is removed with the last that uses it."""
+"""Rows dealt out into compartments on disk."""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import weakref
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
-import pyarrow as pa
 
-from auditlab.errors import SpillFailed
+from auditlab.buckets.spill import Folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-__all__ = ["Compartments", "compact"]
-
-_WRITTEN = pa.ipc.IpcWriteOptions(compression="lz4")
+__all__ = ["Compartments"]
 
 
 class Compartments:
-    """Compartments of rows of one schema, in a new folder under the system's temporary one (``TMPDIR`` names it).
-
-    The folder is readable by its owner alone, and removed when this is no longer used, or when the process ends.
+    """Compartments of rows of one schema, in a private folder that goes when this is no longer used.
 
     Args:
         count: How many; they are numbered from 0.
@@ -34,9 +24,7 @@ class Compartments:
     """
 
     def __init__(self, count: int, *, room: int = 0) -> None:
-        with _reported(Path(tempfile.gettempdir())):
-            self._folder = Path(tempfile.mkdtemp(prefix="auditlab-"))
-        self._remove = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        self._folder = Folder()
         self.sizes = [0] * count
         """Bytes in memory of each compartment's rows, those that wait left out."""
         self._room = room
@@ -70,7 +58,9 @@ class Compartments:
         self._waiting, self._held = [], 0
         start = 0
         for number, length in placed.select(pl.col(_NUMBER).rle()).unnest(_NUMBER).select("value", "len").iter_rows():
-            self._write(number, placed[start : start + length].drop(_NUMBER))
+            rows = placed[start : start + length].drop(_NUMBER)
+            self.sizes[number] += int(rows.estimated_size())
+            self._folder.append(str(number), rows)
             start += length
 
     def read(self, number: int, columns: Sequence[str] | None = None) -> pl.DataFrame:
@@ -78,58 +68,15 @@ class Compartments:
         self.settle()
         if self._schema is None:
             return pl.DataFrame()
-        every = list(self._schema)
-        places = sorted(every.index(name) for name in (every if columns is None else set(columns)))
-        names = [every[place] for place in places]
-        frames = [pl.DataFrame(schema={name: self._schema[name] for name in names})]
-        path = self._path(number)
-        if path.exists():
-            options = pa.ipc.IpcReadOptions(included_fields=places)
-            with _reported(self._folder), pa.OSFile(str(path)) as file:
-                while file.tell() < file.size():
-                    rows = pl.DataFrame(pl.from_arrow(pa.ipc.open_stream(file, options=options).read_all()))
-                    rows.columns = names
-                    frames.append(rows)
-        rows = pl.concat(frames)
-        return rows if columns is None else rows[list(columns)]  # a column may be called "*"
+        wanted = list(self._schema if columns is None else columns)
+        frames = self._folder.frames(str(number), self._schema, wanted)
+        # Chosen by [], not select: a column may be called "*".
+        return pl.concat([pl.DataFrame(schema=self._schema)[wanted], *(frame[wanted] for frame in frames)])
 
-    def _write(self, number: int, rows: pl.DataFrame) -> None:
-        self.sizes[number] += int(rows.estimated_size())
-        table = _table(rows)
-        with (
-            _reported(self._folder),
-            self._path(number).open("ab") as file,
-            pa.ipc.new_stream(file, table.schema, options=_WRITTEN) as stream,
-        ):
-            stream.write_table(table)
-
-    def _path(self, number: int) -> Path:
-        return self._folder / f"{number}.arrows"
+    def clear(self, number: int) -> None:
+        """Forget the rows of one compartment."""
+        self.settle()
+        self._folder.remove(str(number))
 
 
 _NUMBER = "\x00number"
-
-
-def compact(rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows without what they were taken from: some rows of a frame else keep all of its texts in memory."""
-    copied = pl.DataFrame(pl.from_arrow(_table(rows)))
-    copied.columns = rows.columns
-    return copied
-
-
-def _table(rows: pl.DataFrame) -> pa.Table:
-    """The rows as a table whose columns are called by their numbers: a name may hold NUL, which Arrow's may not."""
-    numbered = pl.DataFrame([column.alias(str(place)) for place, column in enumerate(rows)])
-    return numbered.to_arrow(compat_level=pl.CompatLevel.oldest())
-
-
-@contextmanager
-def _reported(folder: Path) -> Iterator[None]:
-    """Turn what the file system refuses into ``SpillFailed``."""
-    try:
-        yield
-    except OSError as exc:
-        raise SpillFailed(
-            f"cannot use the temporary folder {folder}: {exc.strerror or exc}. A log larger than memory is dealt out "
-            "there. TMPDIR names another folder; memory= more memory, so that less is needed on disk."
-        ) from exc

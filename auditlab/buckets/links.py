@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from auditlab import malformed, order, rekeys
-from auditlab.buckets.compartments import compact
 from auditlab.buckets.part import ARRIVAL, LINKED
+from auditlab.buckets.spill import compact
 from auditlab.keyfields import KeyFields, key_sample, shows_key
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,11 +16,13 @@ from auditlab.schema import CHANGES, check_columns
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from auditlab.buckets.kept import Kept
     from auditlab.buckets.types import Types
     from auditlab.documents import Documents, Split
     from auditlab.marks import TransactionSnapshot
     from auditlab.order import Sequence
     from auditlab.schema import LogFacts
+    from auditlab.values import Column
 
 __all__ = ["ARRIVAL", "LINKED", "ROWS", "Key", "Part", "Whole"]
 
@@ -83,19 +85,20 @@ class Part(Recorded):
 
     Args:
         number: Which; the first tells of what is in every bucket, the TRUNCATEs.
-        rows: ``ROWS``, in any order.
+        rows: ``ROWS``, in any order; None of a bucket that is kept.
         facts: The whole log's.
         entity_types: The whole log's.
-        types: The fields of the whole log; a part that has no ``whole`` yet teaches them.
+        types: The fields of the whole log.
         links: ``LINKED``: the changes of keys, in the whole log.
         log: The log that it is of.
         whole: What the whole log tells; None while that is found out.
+        kept: Where a bucket that has learned is kept; None to keep nothing.
     """
 
     def __init__(
         self,
         number: int,
-        rows: pl.DataFrame,
+        rows: pl.DataFrame | None,
         facts: LogFacts,
         *,
         entity_types: tuple[str, ...],
@@ -103,22 +106,23 @@ class Part(Recorded):
         links: pl.DataFrame,
         log: Log,
         whole: Whole | None = None,
+        kept: Kept | None = None,
     ) -> None:
         super().__init__(pl.LazyFrame(schema=CHANGES), facts, entity_types=entity_types, strict=False)
         self.number = number
         self._log = log
         self._types = types
-        self._teaches = whole is None
-        rows = rows.sort(ARRIVAL)
-        sides = [malformed.split(rows.filter(pl.col("baseline") == early), strict=False) for early in (True, False)]
-        kept = pl.concat([side for side, _ in sides]).sort("id", ARRIVAL)
-        check_columns(kept)
-        self.arrivals = kept[ARRIVAL]
+        self._kept = kept
+        self._texts: pl.Series | None = None
+        if rows is not None:
+            sound, self.aside = _sound(rows, number)
+            sound = sound.with_row_index("row")
+        elif kept is not None:
+            sound, self.aside, self._texts = kept.rows(number)
+        self.arrivals = sound[ARRIVAL]
         self._links = _here(links, self.arrivals)
-        aside = pl.concat([side for _, side in sides])
-        self.aside = aside.filter((pl.col("operation") != "TRUNCATE") | (number == 0))
-        kept = kept.select(*CHANGES, "baseline").rechunk().set_sorted("id").with_row_index("row")
-        vars(self)["_read"] = kept, self.aside.drop("baseline", ARRIVAL)  # a cached property is told what it is
+        read = sound.drop(ARRIVAL).set_sorted("id"), self.aside.drop("baseline", ARRIVAL)
+        vars(self)["_read"] = read  # a cached property is told what it is
         if whole is not None:
             told = ("begun", "unseen", "unlinked_keys", "id_span")
             known: dict[str, Any] = {name: getattr(whole, name) for name in told}
@@ -192,10 +196,48 @@ class Part(Recorded):
             truncates &= self.arrivals.is_in(struck.implode())
         return self._rows["row"].filter(truncates)
 
+    def learn(self) -> None:
+        """Teach the types what its documents hold, and keep what was worked out; nothing if it is kept."""
+        if self._texts is not None:
+            return
+        splits: dict[str, Split] = {}
+        first = 0
+        for name in self.entity_types:
+            parts, learned = self._learned(name)
+            if self._kept is not None:
+                self._kept.keep_documents(self.number, name, parts, learned, first=first)
+            splits[name] = replace(parts, fields={})
+            first += len(parts.texts)
+        if self._kept is not None:
+            self._kept.keep_rows(self.number, self._rows.with_columns(self.arrivals), self.aside, splits)
+
+    def _learned(self, entity_type: str) -> tuple[Split, list[Column]]:
+        parts, own, _ = self._parts_of(entity_type)
+        return parts, self._types.learn(entity_type, parts, own["id"], self.arrivals.gather(own["row"]))
+
+    def _split(self, entity_type: str) -> Documents:
+        if self._kept is not None and self._texts is not None and entity_type in self.entity_types:
+            known = self._documents.get(entity_type)
+            while known is None:
+                known = self._kept.documents(self.number, entity_type, self._types, self._texts)
+                if known is None:  # its fields have other types by now
+                    self._kept.keep_documents(self.number, entity_type, *self._learned(entity_type))
+            self._documents[entity_type] = known
+        return super()._split(entity_type)
+
     def _typed(self, entity_type: str, parts: Split, own: pl.DataFrame, steps: pl.DataFrame) -> Documents:  # noqa: ARG002
-        if self._teaches:
-            self._types.learn(entity_type, parts, own["id"], self.arrivals.gather(own["row"]))
         return self._types.typed(entity_type, parts)
+
+
+def _sound(rows: pl.DataFrame, number: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows that are changes, by id, and those set apart, of the first bucket with what every bucket has."""
+    rows = rows.sort(ARRIVAL)
+    sides = [malformed.split(rows.filter(pl.col("baseline") == early), strict=False) for early in (True, False)]
+    sound = pl.concat([side for side, _ in sides]).sort("id", ARRIVAL)
+    check_columns(sound)
+    aside = pl.concat([side for _, side in sides])
+    aside = aside.filter((pl.col("operation") != "TRUNCATE") | (number == 0))
+    return sound.select(*CHANGES, "baseline", ARRIVAL).rechunk(), aside
 
 
 def _here(links: pl.DataFrame, arrivals: pl.Series) -> pl.DataFrame:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from auditlab.buckets.compartments import compact
 from auditlab.buckets.part import ARRIVAL, Whole
+from auditlab.buckets.spill import compact
 from auditlab.malformed import COPY
 
 if TYPE_CHECKING:
@@ -33,11 +33,9 @@ class Survey:
         self._aside: list[pl.DataFrame] = []
 
     def add(self, part: Part) -> None:
-        """Take in a bucket; its types learn what its fields hold."""
+        """Take in a bucket."""
         if len(part) and part.id_span is not None:
             self._spans.append(part.id_span)
-        for entity_type in part.entity_types:
-            part.shape(entity_type)
         steps, begun = part.sequence.steps, part.begun
         firsts = steps.group_by("entity_type").agg(pl.min("position"))
         for name, key in zip(firsts["entity_type"], part.keys_of(firsts["position"]).iter_rows(), strict=True):

@@ -7,11 +7,12 @@ type of the whole.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from auditlab.dictionary import repeated
 from auditlab.documents import MOST_FIELDS, Documents
 from auditlab.errors import SnapshotTooLarge
 from auditlab.values import Column, column
@@ -19,21 +20,25 @@ from auditlab.values import Column, column
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from auditlab.dictionary import Coded
     from auditlab.documents import Split
 
-__all__ = ["Types"]
+__all__ = ["Signature", "Types", "signature"]
+
+Signature = tuple[str, pl.DataType, str, bool]
+"""What of a field's column is the same in every part of the log: kind, dtype, note, and whether all are strings."""
 
 First = tuple[int, int, int, int]
 """Where a field appears first: in an after image (0) or only in a before image (1), the change's id and arrival, and
 its place among the fields that appear first in that image."""
-
-Signature = tuple[str, pl.DataType, str, bool]
 
 
 @dataclass(slots=True)
 class _Field:
     first: First
     witnesses: pl.Series = field(default_factory=lambda: pl.Series("raw", [], dtype=pl.String))
+    signature: Signature | None = None
+    """What the witnesses tell."""
 
 
 class Types:
@@ -47,8 +52,8 @@ class Types:
         self._kinds = kinds
         self._fields: dict[str, dict[str, _Field]] = {}
 
-    def learn(self, entity_type: str, split: Split, ids: pl.Series, arrivals: pl.Series) -> None:
-        """Take in the documents of a part of a type's changes.
+    def learn(self, entity_type: str, split: Split, ids: pl.Series, arrivals: pl.Series) -> list[Column]:
+        """Take in the documents of a part of a type's changes; their fields, as far as the types are known then.
 
         Args:
             entity_type: Its name.
@@ -58,6 +63,7 @@ class Types:
         """
         known = self._fields.setdefault(entity_type, {})
         kinds = self._kinds.get(entity_type, {})
+        learned = []
         codes = pl.concat([split.after, split.before])
         where = codes.arg_unique()  # documents are numbered as they appear, so these are the rows of each by number
         where = where.filter(codes.gather(where).is_not_null())
@@ -67,13 +73,26 @@ class Types:
             first = (late, int(ids[row]), int(arrivals[row]), place)
             own = known.setdefault(name, _Field(first))
             own.first = min(own.first, first)
-            distinct = raw.drop_nulls().unique(maintain_order=True).alias("raw")
-            _widen(own, distinct, name, kinds.get(name))
+            learned.append(_learned(own, name, raw, split.coded.get(name), kinds.get(name)))
         if len(known) > MOST_FIELDS:
             raise SnapshotTooLarge(
                 f"the snapshots of one entity type have more than {MOST_FIELDS} different fields "
                 f"(e.g. {list(known)[-3:]}). Are the keys values? Move that map one level down before loading.",
             )
+        return learned
+
+    def fields(self, entity_type: str) -> dict[str, Signature]:
+        """A type's fields in the order of the whole log, each with what tells its type."""
+        fields = self._fields.get(entity_type, {})
+        found = sorted(fields.items(), key=lambda item: item[1].first)
+        return {name: own.signature for name, own in found if own.signature is not None}
+
+    def nowhere(self, entity_type: str, name: str, documents: int) -> Column:
+        """The column of a field that none of so many documents has."""
+        own = self._fields[entity_type][name]
+        missing = pl.Series("raw", [None], dtype=pl.String)
+        one = _beside(name, missing, own.witnesses, self._kinds.get(entity_type, {}).get(name))
+        return replace(one, numbers=pl.zeros(documents, dtype=pl.UInt32, eager=True))
 
     def typed(self, entity_type: str, split: Split) -> Documents:
         """The documents of a part of a type's changes, with all the fields of the type, typed as in the whole."""
@@ -88,26 +107,41 @@ class Types:
         return Documents(split.texts, columns, split.flags, split.before, split.after, recorded)
 
 
+def signature(found: Column) -> Signature:
+    """What of a column is the same in every part of the log."""
+    return found.kind, found.values.typed.dtype, found.note, found.strings
+
+
 def _beside(name: str, raw: pl.Series, witnesses: pl.Series, declared: str | None) -> Column:
     """The column of a field's values, typed with the witnesses beside them."""
     return column(name, pl.concat([raw.alias("raw"), witnesses]), declared).head(len(raw))
 
 
+def _learned(own: _Field, name: str, raw: pl.Series, known: Coded | None, declared: str | None) -> Column:
+    """A field of a part, typed as far as is known by now; its witnesses are made to tell that type."""
+    coded = known if known is not None and known.texts is raw else repeated(raw)
+    values = raw if coded is None else coded.distinct
+    found = _beside(name, values, own.witnesses, declared)
+    if own.signature != signature(found):
+        _widen(own, values.drop_nulls().unique(maintain_order=True).alias("raw"), name, declared)
+    return found if coded is None else replace(found, numbers=coded.numbers)
+
+
 def _widen(own: _Field, distinct: pl.Series, name: str, declared: str | None) -> None:
     """Add to a field's witnesses, until they alone give the type that all its values so far give."""
-    wanted = _signature(name, pl.concat([distinct, own.witnesses]), declared)
-    while _signature(name, own.witnesses, declared) != wanted:
+
+    def of(values: pl.Series) -> Signature:
+        return signature(column(name, values, declared))
+
+    wanted = of(pl.concat([distinct, own.witnesses]))
+    while of(own.witnesses) != wanted:
         short, enough = 0, 1
-        while _signature(name, pl.concat([distinct.head(enough), own.witnesses]), declared) != wanted:
+        while of(pl.concat([distinct.head(enough), own.witnesses])) != wanted:
             short, enough = enough, enough * 2
         while enough - short > 1:
             middle = (short + enough) // 2
-            fits = _signature(name, pl.concat([distinct.head(middle), own.witnesses]), declared) == wanted
+            fits = of(pl.concat([distinct.head(middle), own.witnesses])) == wanted
             short, enough = (short, middle) if fits else (middle, enough)
         # A new text: a slice would keep all of the bucket's in memory.
         own.witnesses = pl.Series("raw", [distinct[enough - 1], *own.witnesses], dtype=pl.String)
-
-
-def _signature(name: str, values: pl.Series, declared: str | None) -> Signature:
-    found = column(name, values, declared)
-    return found.kind, found.values.typed.dtype, found.note, found.strings
+    own.signature = wanted

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from auditlab.clock import Moment
     from auditlab.selection import Selected
-    from auditlab.shape import Shape
 
 __all__ = ["never_seen", "why_not"]
 
@@ -72,7 +71,7 @@ def _why(selected: Selected, who: str, when: datetime | None) -> str:
         return f"{who} {'is' if when is None else 'was'} there {asked}: {_since(changes, version)}.{unsure}"
     done = changes if when is None else changes.filter(pl.col("effective") <= when)
     if done.is_empty():
-        return _before_first(shape, who, asked, changes)
+        return _before_first(selected, who, asked, changes)
     last = done.row(-1, named=True)
     if not last["ends"]:
         untold = f"its last {last['operation']}, {_told(last)}, left no image of it, and nothing else tells its state"
@@ -137,10 +136,11 @@ def _since(changes: pl.DataFrame, version: dict[str, Any]) -> str:
     return f"the {version['operation']} {change} {verb} it"
 
 
-def _before_first(shape: Shape, who: str, asked: str, changes: pl.DataFrame) -> str:
+def _before_first(selected: Selected, who: str, asked: str, changes: pl.DataFrame) -> str:
     """What is known of an entity before its first change."""
+    recorded, (entity_type,) = selected.recorded, selected.entity_types
     first = changes.row(0, named=True)
-    index = shape.span_index
+    index = recorded.shape(entity_type).span_index
     code = index.codes.find(changes["entity_id"].head(1))[0]
     if WORDS[index.before["word"][code]] == NOT_RECORDED:
         told = f"the log first has it by a {first['operation']} {_told(first)}; what was before is not in the log."
@@ -150,8 +150,9 @@ def _before_first(shape: Shape, who: str, asked: str, changes: pl.DataFrame) -> 
     if first["came_from"] is not None:
         key = f"its key was {first['came_from']} and was changed to this one"
         return f"{who} was not yet there {asked}: {key} {_told(first)}."
-    every = shape.entity_changes
-    emptied = every.filter((pl.col("operation") == "TRUNCATE") & (pl.col("position") < first["position"]))
+    own = (pl.col("entity_type") == entity_type) & (pl.col("operation") == "TRUNCATE")
+    emptied = recorded.changes.filter(own & (pl.col("position") < first["position"]))
+    emptied = emptied.with_columns(effective=recorded.facts.clock)
     return (
         f"{who} was not yet there {asked}: the log first has it by a {first['operation']} {_told(first)}, "
         f"after its table was emptied by TRUNCATE, {_told(emptied.row(-1, named=True))}."

@@ -20,7 +20,15 @@ from polars.testing import assert_frame_equal
 import auditlab as al
 from auditlab.buckets.bucketed import AMPLIFIED, SHARE, Bucketed, Rows
 from auditlab.changelog import ChangeLog
-from auditlab.errors import AuditlabError, BadOption, LogTooLarge, SpillFailed, UncertainTime
+from auditlab.errors import (
+    AuditlabError,
+    BadOption,
+    LogTooLarge,
+    MalformedChange,
+    SpillFailed,
+    UncertainTime,
+    WithheldFields,
+)
 from auditlab.schema import CHANGES
 from auditlab.testing import histories, make_log
 
@@ -139,6 +147,10 @@ def asked_of(log: al.ChangeLog[Any]) -> dict[str, Callable[[al.ChangeLog[Any]], 
             f"summary {name}": lambda log, name=name: getattr(log.summary(period="hour", recent=5), name)
             for name in ("totals", "by_operation", "by_user", "by_type", "by_period", "recent")
         },
+        "why not an unknown one": lambda log: log.why_not("nobody", middle),
+        "records": list,
+        "an Arrow stream": pl.DataFrame,
+        "picked records": lambda log: list(log.by(user)),
         "picked summary": lambda log: log.where(operation="UPDATE").summary().totals,
     }
     for entity_type in log.entity_types:
@@ -146,6 +158,11 @@ def asked_of(log: al.ChangeLog[Any]) -> dict[str, Callable[[al.ChangeLog[Any]], 
         for name in ("as of a time", "history", "diffs", "blame", "compare", "replay", "replay steps", "fields"):
             every[f"{name} of {entity_type}"] = lambda log, name=name, own=entity_type: every[name](log.of(own))
         every[f"join {entity_type}"] = lambda log, own=entity_type: log.of(own).pit_join(spine, outside="flag")
+        for key in entity.unique().sort()[:3]:
+            for at in (start, middle, None):
+                every[f"why not {key} of {entity_type} at {at}"] = lambda log, own=entity_type, key=key, at=at: (
+                    log.why_not(key, at, entity_type=own)
+                )
         if len(entity):
             every[f"one of {entity_type}"] = lambda log, own=entity_type, key=entity[0]: log.of(own).history(key)
             every[f"the timeline of one of {entity_type}"] = lambda log, own=entity_type, key=entity[0]: log.of(
@@ -245,8 +262,6 @@ def test_what_needs_all_changes_at_once_says_how_much_memory_it_takes():
         lambda log: log.aggregate("t", items=("t", "n")),
         lambda log: log.activity(),
         lambda log: log.drift(),
-        lambda log: log.why_not("e1"),
-        list,
     ]
     for ask in refused:
         with pytest.raises(LogTooLarge, match="needs all 20 changes"):
@@ -273,6 +288,32 @@ def test_an_archive_under_a_memory_limit_answers_as_one_without(tmp_path: Path):
     assert_frame_equal(limited.diffs().head(3).collect(), whole.diffs().head(3).collect())
     only = pl.col("entity_id") == "e3"
     assert_frame_equal(limited.history().filter(only).collect(), whole.history().filter(only).collect())
+
+
+def test_an_archive_larger_than_memory_is_written_as_another(tmp_path: Path):
+    """Row by row, those that were set apart too; masked as told, and nothing is left where a mask names no field."""
+    steps = [("SNAPSHOT", f"e{n}", {"n": n, "text": "x" * 50}) for n in range(20)]
+    steps += [("INSERT", f"e{n}", {"n": n, "text": "x" * 50}) for n in range(20, 60)]
+    steps += [("UPDATE", f"e{n}", {"n": -n, "text": "y" * 50}) for n in range(0, 60, 3)]
+    frame = make_log(steps)
+    odd = frame.tail(1).with_columns(id=pl.lit(1000, dtype=pl.Int64), after_snapshot=pl.lit("[]"))
+    al.from_arrow(pl.concat([frame, odd]), strict=False).to_archive(tmp_path / "one")
+    strict = al.scan_archive(tmp_path / "one", memory="20 kB")
+    assert isinstance(strict._selected.recorded, Bucketed)  # noqa: SLF001 - that the limit was below it
+    with pytest.raises(MalformedChange):
+        strict.to_archive(tmp_path / "refused")
+    log = al.scan_archive(tmp_path / "one", memory="20 kB", strict=False)
+    log.to_archive(tmp_path / "two")
+    rows, again = (al.scan_archive(tmp_path / name, strict=False) for name in ("one", "two"))
+    assert_frame_equal(again.changes().collect(), rows.changes().collect())
+    assert_frame_equal(again.malformed, rows.malformed)
+    with pytest.raises(BadOption, match="no change has a field 't.nope'"):
+        log.to_archive(tmp_path / "three", mask_fields=["t.nope"])
+    assert not (tmp_path / "three").exists()
+    log.to_archive(tmp_path / "three", mask_fields=["t.text"])
+    masked = al.scan_archive(tmp_path / "three", strict=False)
+    with pytest.warns(WithheldFields):
+        assert set(masked.as_of().collect()["text"]) == {"***"}
 
 
 @pytest.mark.parametrize("memory", ["much", "", "0", -1, True, "3 parsecs"])
