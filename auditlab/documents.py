@@ -36,6 +36,7 @@ __all__ = [
     "encodable",
     "raw_fields",
     "read",
+    "repeating",
     "split",
     "typed",
 ]
@@ -49,6 +50,8 @@ LARGEST = 256 * 1024 * 1024
 BATCH = 50_000
 
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_NUL = r"(^|[^\\])(\\\\)*\\u0000"
+"""An escape of NUL; a backslash that is escaped itself begins none."""
 _NESTING = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
 
 
@@ -338,7 +341,8 @@ def encodable(key: str) -> str:
 
 
 def _flags(texts: pl.Series, parsed: pl.Series, fields: dict[str, pl.Series]) -> pl.DataFrame:
-    """Documents whose text is not accounted for by their fields (duplicate keys), or that hold lone surrogates.
+    """Documents whose text is not accounted for by their fields (duplicate keys), or that hold lone surrogates or
+    NUL.
 
     Args:
         texts: The documents.
@@ -359,7 +363,29 @@ def _flags(texts: pl.Series, parsed: pl.Series, fields: dict[str, pl.Series]) ->
         keys = [key for key, _ in _pairs(texts[i])]
         if len(keys) != len(set(keys)):
             flags.append((i, "duplicate keys"))
+    held = texts.str.contains("\\u0000", literal=True).arg_true()
+    flags += [(i, "NUL character") for i in held.filter(texts.gather(held).str.contains(_NUL))]
     return pl.DataFrame(flags, schema={"doc": pl.UInt32, "flag": pl.String}, orient="row")
+
+
+def repeating(texts: pl.Series) -> list[int]:
+    """The numbers of the documents in which an object inside of them names one key twice."""
+    nested = (texts.str.count_matches(r"[\[{]") > 1).arg_true()
+    inner = texts.gather(nested)
+    keys = inner.str.extract_all(r'"(?:[^"\\]|\\.)*"[ \t\r\n]*:')
+    suspects = (keys.list.n_unique() < keys.list.len()) | inner.str.contains(r"\\u")
+    return [number for number in nested.filter(suspects) if _names_twice(texts[number])]
+
+
+def _names_twice(text: str) -> bool:
+    found = False
+
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        nonlocal found
+        found |= len(pairs) != len({key for key, _ in pairs})
+
+    json.loads(text, object_pairs_hook=look, strict=False, parse_int=str, parse_float=str)
+    return found
 
 
 def _lone_surrogates(texts: pl.Series) -> Iterable[int]:

@@ -122,7 +122,7 @@ def test_records_are_exact_or_say_which_change_is_not(log: Log):
 
 def test_what_readers_disagree_about_is_among_the_evidence(log: Log):
     evidence = log.evidence()
-    for flag in ("duplicate keys", "lone surrogate"):
+    for flag in ("duplicate keys", "lone surrogate", "NUL character"):
         found = set(rows(evidence.rows(flag))["entity_id"])
         assert found == {name for name, case in NAMED.items() if case.get("flag") == flag}
     assert evidence.worst != "error"

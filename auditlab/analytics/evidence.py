@@ -88,8 +88,8 @@ def evidence(selected: Selected, *, documents: bool = True) -> Evidence:
     Args:
         selected: The log, some types of it or one entity.
         documents: Look into every document: ``changed_fields`` against the images, updates that only say a value in
-            other words, duplicate keys and lone surrogates. Without it only images that break a chain are split, which
-            is cheap enough to do after every load.
+            other words, duplicate keys, lone surrogates and NUL. Without it only images that break a chain are split,
+            which is cheap enough to do after every load.
 
     Raises:
         IncompleteLog: single changes are picked; what came before them is then not seen.

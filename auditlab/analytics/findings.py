@@ -122,6 +122,10 @@ KINDS: dict[str, tuple[str, str]] = {
         "warning",
         "A document holds half a character, which no text column can hold: it is shown as its escape.",
     ),
+    "NUL character": (
+        "warning",
+        "A document holds NUL (\\u0000): kept as recorded, but many readers refuse it or cut the text there.",
+    ),
     "filtered load": ("hint", "The source was asked for a part of its log: what was left out cannot be judged here."),
     "missing images": (
         "hint",

@@ -9,6 +9,7 @@ import polars as pl
 
 from auditlab.analytics.breaks import UNREADABLE
 from auditlab.analytics.listed import disagreeing
+from auditlab.documents import repeating
 
 if TYPE_CHECKING:
     from auditlab.selection import Selected
@@ -72,8 +73,11 @@ def image_faults(selected: Selected) -> dict[str, pl.DataFrame]:
             left = left.filter(column.code.gather(left["before"]).eq_missing(column.code.gather(left["after"])))
         idle = pl.concat([updates.filter(same)["position"], left["position"]]).sort().to_frame()
         found.setdefault("no-op updates", []).append(idle)
-        for flag in ("duplicate keys", "lone surrogate"):
-            docs = shape.documents.flags.filter(pl.col("flag") == flag)["doc"].implode()
+        flags = shape.documents.flags
+        inner = pl.DataFrame({"doc": repeating(shape.documents.texts)}, schema={"doc": pl.UInt32})
+        flags = pl.concat([flags, inner.with_columns(flag=pl.lit("duplicate keys"))])
+        for flag in ("duplicate keys", "lone surrogate", "NUL character"):
+            docs = flags.filter(pl.col("flag") == flag)["doc"].implode()
             held = images.filter((pl.col("before").is_in(docs) | pl.col("after").is_in(docs)).fill_null(value=False))
             found.setdefault(flag, []).append(held.select("position"))
     found["changed_fields disagree"] = [disagreeing(replace(selected, entity_types=tuple(readable)))]

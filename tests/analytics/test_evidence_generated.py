@@ -27,7 +27,7 @@ CHAIN = (
     "possible TRUNCATE",
     "half-logged key change",
 )
-DOCUMENTS = {"duplicate keys", "lone surrogate"}
+DOCUMENTS = {"duplicate keys", "lone surrogate", "NUL character"}
 often = settings(
     max_examples=2_000 if NIGHTLY else 60,
     deadline=None,

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from auditlab.demo.server import Server
 
-ACCOUNTS = Path(__file__).resolve().parents[1] / "capture" / "pgbench_accounts.sql"
+SCRIPTS = Path(__file__).resolve().parents[1] / "capture"
+ACCOUNTS = SCRIPTS / "pgbench_accounts.sql"
 ONE = "md5('row1')::uuid"
 TYPE = "public.shop"
 
@@ -156,7 +157,8 @@ def test_the_drift_of_ddl_is_dated_by_the_first_change_that_shows_it(shop: Calla
     assert told["transaction_id"] == log.changes()["transaction_id"].max()
 
 
-def test_another_session_s_settings_change_no_value(published: str):
+@pytest.mark.parametrize("style", ["iso_8601", "sql_standard", "postgres_verbose"])
+def test_another_session_s_settings_change_no_value(published: str, style: str):
     with connect(published, autocommit=True) as connection:
         for statement in (SHOP, PUBLISHED_TRIGGER, FILL):
             connection.execute(statement)
@@ -165,6 +167,8 @@ def test_another_session_s_settings_change_no_value(published: str):
             "SET timezone = 'Asia/Tokyo'",
             "SET bytea_output = 'escape'",
             "SET extra_float_digits = 0",
+            f"SET intervalstyle = '{style}'",
+            "SET datestyle = 'German, DMY'",
             "UPDATE shop SET total = 2",
         ):
             connection.execute(statement)
@@ -227,20 +231,27 @@ def test_moves_between_partitions_on_our_capture(captured: str):
     assert moved.height == 6
 
 
-def test_a_clean_pgbench_run_gives_nothing_above_a_hint(server: Server, captured: str):
+def pgbench(server: Server, *words: str) -> None:
     if server.bin is None:
         pytest.skip("pgbench is not among the programs at hand")
+    done = subprocess.run([str(server.bin / "pgbench"), *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
-    def pgbench(*options: str) -> None:
-        command = [str(server.bin / "pgbench"), *options, captured]  # type: ignore[operator]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
 
-    pgbench("-i", "-s", "1", "-q", "-I", "dtgp")
+def test_a_clean_pgbench_run_on_the_published_trigger_gives_nothing_above_a_hint(server: Server, published: str):
+    script = str(SCRIPTS / "pgbench_orders.sql")
+    pgbench(server, "-n", "-c", "8", "-t", "60", "--max-tries=20", "-f", script, published)
+    log = al.read_postgres(published, progress=False)
+    assert len(log) > 500
+    assert log.evidence().worst in (None, "hint")
+
+
+def test_a_clean_pgbench_run_gives_nothing_above_a_hint(server: Server, captured: str):
+    pgbench(server, "-i", "-s", "1", "-q", "-I", "dtgp", captured)
     with connect(captured) as connection:
         connection.execute("DELETE FROM pgbench_accounts WHERE aid > 500")
     track(captured, ["pgbench_accounts", "pgbench_tellers", "pgbench_branches"])
-    pgbench("-n", "-c", "8", "-t", "100", "-f", str(ACCOUNTS))
+    pgbench(server, "-n", "-c", "8", "-t", "100", "-f", str(ACCOUNTS), captured)
     log = al.read_postgres(captured, progress=False)
     assert len(log) > 1000
     assert log.evidence().worst in (None, "hint")

@@ -209,6 +209,7 @@ def test_three_exporters_at_once_never_add_a_row_twice(tracked: str, db: Connect
     ("damage", "told"),
     [
         ("transaction_id = NULL", "1 without a transaction id"),
+        ("transaction_id = -5", "1 with an impossible transaction id"),
         ("transaction_id = 1", "1 with an impossible transaction id"),
         ("transaction_id = 1::bigint << 62", "1 with a transaction id of the future"),
     ],
