@@ -11,7 +11,7 @@ import pytest
 import test_oracle
 from hypothesis import given
 from hypothesis import strategies as st
-from test_oracle import ENGINES, KINDS, VERBS, profile
+from test_oracle import ENGINES, KINDS, VERBS, of_changes, profile
 
 import auditlab as al
 from auditlab.errors import ReadingError, UnknownField, UpcastError
@@ -27,19 +27,25 @@ if TYPE_CHECKING:
 pytestmark = [
     pytest.mark.filterwarnings("ignore::auditlab.errors.IncompletePopulation"),  # histories begin anywhere
     pytest.mark.filterwarnings("ignore::auditlab.errors.UnlinkedKeys"),  # rows of before may be equal but for their key
+    pytest.mark.filterwarnings("ignore::auditlab.errors.UndeterminedState"),  # so are some that have no image
 ]
 
 DEFAULT = 1
 CURRENT = 3
-WHOLE = [kind for kind in KINDS if kind != "with commit times" and "missing" not in KINDS[kind]]
-"""Histories with the images that their operations have. An image that was completed is read as of the change that
-recorded it, which may lie on the other side of a limit than the change that it completes: the oracle, which completes
-first and reads then, does not know by which change an image was recorded."""
+LISTED = ("images", "all", "some", "after")
+"""Histories in which changed fields stand for images that are missing."""
+AGREED = [kind for kind in KINDS if kind != "with commit times"]
 
 
-def agree(data: st.DataObject, frame: pl.DataFrame, log: al.ChangeLog, reading: Reading) -> None:
+def agree(
+    data: st.DataObject,
+    frame: pl.DataFrame,
+    log: al.ChangeLog,
+    reading: Reading | None,
+    partial: Reading | None = None,
+) -> None:
     """Some verbs of the reading of a log say what the oracle of the same reading says."""
-    oracle = Oracle(frame.to_dicts(), reading=reading)
+    oracle = Oracle(frame.to_dicts(), reading=reading, partial=partial)
 
     def questions(_: pl.DataFrame) -> Iterator[tuple[al.ChangeLog, Oracle]]:
         for engine in ENGINES:
@@ -151,22 +157,31 @@ def test_upcast_histories():
     profile(14)(given(histories(), st.data())(check))()
 
 
-@pytest.mark.parametrize("kind", WHOLE)
+@pytest.mark.parametrize("kind", AGREED)
 def test_histories_renamed_up_to_a_change_and_upcast(kind: str):
+    """An image that was completed is read as of the change that recorded it, before anything follows from it."""
+
     def check(frame: pl.DataFrame, data: st.DataObject) -> None:
+        frame = of_changes(frame) if "missing" in KINDS[kind] else frame
+        if frame.is_empty():
+            return
         entity_type, fields = drawn_type(data, frame)
         if not fields:
             return
         frame = versioned(data, frame, [1, None, 2])
         limit, old = data.draw(st.sampled_from(frame["id"].to_list())), data.draw(st.sampled_from(fields))
         rename = renaming({old: "brand new"}, entity_type, limit)
-        if "brand new" not in seen(frame, rename, entity_type):
+        if "brand new" not in Oracle(frame.to_dicts(), partial=rename).fields().get(entity_type, set()):
+            return
+        log = al.from_arrow(frame).renamed({entity_type: {old: "brand new"}}, before=limit)
+        if KINDS[kind].get("missing") in LISTED:  # an upcaster refuses fields of another version than their state
+            agree(data, frame, log, None, rename)
             return
         upcasters = al.Upcasters(default=DEFAULT)
         upcasters.register(entity_type, 1, counted)
-        log = al.from_arrow(frame).renamed({entity_type: {old: "brand new"}}, before=limit).upcast(upcasters)
+        log = log.upcast(upcasters)
         upcast = upcasting({1: by_document(counted)}, entity_type, 2, version_of)
-        agree(data, frame, log, one_after_another(rename, upcast))
+        agree(data, frame, log, upcast, rename)
 
     profile(5)(given(histories(**KINDS[kind]), st.data())(check))()
 

@@ -27,7 +27,7 @@ def found(change: Written, state: Known) -> Known:
     return state if image == UNKNOWN else resolved(image, state)
 
 
-def completed(change: Written, state: Known, following: Written | None, told: State | None) -> Written:
+def completed(change: Written, state: Known, following: Written | None) -> Written:
     """The change with the state that it left, where it does not say so itself but that is determined.
 
     It is what the fields that it lists make of the state before it; else what the entity's next change found; where
@@ -37,7 +37,6 @@ def completed(change: Written, state: Known, following: Written | None, told: St
         change: The change.
         state: What the change before it left, under whatever key.
         following: The entity's next change.
-        told: The fields that it says it set, if it does.
     """
     if change.after != UNKNOWN or change.ends or change.row["operation"] == "SNAPSHOT":
         return change
@@ -45,8 +44,8 @@ def completed(change: Written, state: Known, following: Written | None, told: St
     before = {} if before == ABSENT and change.row["operation"] == "INSERT" else before
     shown = _shown(following)
     thought_idle = shown is not None and not _object(change.row)
-    if told is not None and isinstance(before, dict) and not thought_idle:
-        return replace(change, after={**before, **told}, derived=True)
+    if change.told is not None and isinstance(before, dict) and not thought_idle:
+        return replace(change, after={**before, **change.told}, derived=True)
     return change if shown is None else replace(change, after=shown, derived=True)
 
 

@@ -55,7 +55,8 @@ class Oracle:
         rows: The canonical change rows, each a mapping of column to value; the snapshots are JSON text.
         changed: The changes of keys, where more rows than these told them.
         reading: How the images are read, where not as they were recorded: makes a reader of one log's changes, which
-            takes each entity's changes in their order.
+            takes each entity's changes in their order. It reads what was recorded and what follows from it.
+        partial: The same, of what was recorded alone, be it an image or some fields: before anything follows from it.
         derived: The states that changes left without saying so, where more rows than these told them.
     """
 
@@ -65,11 +66,13 @@ class Oracle:
         changed: Iterable[KeyChange] | None = None,
         *,
         reading: Callable[[], Reader] | None = None,
+        partial: Callable[[], Reader] | None = None,
         derived: Mapping[tuple[str, str, int], State] | None = None,
     ) -> None:
         self._told = derived
         self.derived: dict[tuple[str, str, int], State] = {}
         self._reading = reading
+        self._partial = partial
         self.images: list[tuple[str, State]] = []
         self.rows = sorted((dict(row) for row in rows), key=lambda row: row["id"])
         every = all(row.get("committed_at") is not None for row in self.rows)
@@ -120,45 +123,74 @@ class Oracle:
         return dict(entities)
 
     def _walked(self) -> dict[Entity, Walk]:
-        """Each entity's changes taken in their order; one that goes on from another entity waits for its end there."""
-        ready = {entity: folded(in_order(written)) for entity, written in self._entities().items()}
+        """Each entity's changes taken in their order, with what they left completed, and read."""
+        ready = {
+            entity: [self._listing(change) for change in folded(in_order(written))]
+            for entity, written in self._entities().items()
+        }
+        if self._partial is not None:
+            ready = self._read_as_recorded(ready, self._partial())
         walks = {entity: Walk(*entity, self.clock) for entity in ready}
         left: dict[KeyChange, Left] = {}
         states: dict[Entity | KeyChange, Known] = {}
         read = self._reading() if self._reading is not None else None
-        while any(ready.values()):
-            moved = False
-            for entity, changes in ready.items():
-                while changes and (changes[0].link is None or changes[0].ends or changes[0].link in left):
-                    change = self._completed(entity, changes, states)
-                    change = change if read is None else read(entity[0], entity[1], change)
-                    shown = (change.before, change.after, change.goes_on_from)
-                    self.images += [(entity[0], image) for image in shown if isinstance(image, dict)]
-                    found = walks[entity].take(change, left.get(change.link, NOTHING))
-                    if change.ends:
-                        left[change.link] = found
-                    moved = True
-            if not moved:  # they wait for one another: none of those goes on from anywhere
-                left |= dict.fromkeys(self._waiting_in_circles(ready), NOTHING)
+        for entity, taken, following in self._in_turn(ready):
+            change = self._completed(entity, taken, following, states)
+            change = change if read is None else read(entity[0], entity[1], change)
+            shown = (change.before, change.after, change.goes_on_from)
+            self.images += [(entity[0], image) for image in shown if isinstance(image, dict)]
+            found = walks[entity].take(change, left.get(change.link, NOTHING))
+            if change.ends:
+                left[change.link] = found
         return walks
 
-    def _completed(self, entity: Entity, changes: list[Written], states: dict[Entity | KeyChange, Known]) -> Written:
-        """Take the next change off the list, with the state that it left where that is determined.
+    def _listing(self, change: Written) -> Written:
+        """The change with the fields that it says it set, where it says nothing else of what it left."""
+        if change.after != UNKNOWN or change.ends or change.row["operation"] == "SNAPSHOT":
+            return change
+        return replace(change, told=told_by(self._by_id[change.row["id"]], self._lists))
+
+    def _read_as_recorded(self, ready: Mapping[Entity, list[Written]], read: Reader) -> dict[Entity, list[Written]]:
+        """The changes with what they recorded read, each as of the change that recorded it."""
+        found: dict[Entity, list[Written]] = {entity: [] for entity in ready}
+        for entity, change, _ in self._in_turn(ready):
+            found[entity].append(read(entity[0], entity[1], change))
+        return found
+
+    def _in_turn(self, ready: Mapping[Entity, list[Written]]) -> Iterator[tuple[Entity, Written, Written | None]]:
+        """Each entity's changes, each with the next; one that goes on from another entity waits for its end there."""
+        waiting = {entity: list(changes) for entity, changes in ready.items()}
+        ended: set[KeyChange] = set()
+        while any(waiting.values()):
+            moved = False
+            for entity, changes in waiting.items():
+                while changes and (changes[0].link is None or changes[0].ends or changes[0].link in ended):
+                    change = changes.pop(0)
+                    yield entity, change, changes[0] if changes else None
+                    if change.ends:
+                        ended.add(change.link)
+                    moved = True
+            if not moved:  # they wait for one another: none of those goes on from anywhere
+                ended.update(self._waiting_in_circles(waiting))
+
+    def _completed(
+        self, entity: Entity, change: Written, following: Written | None, states: dict[Entity | KeyChange, Known]
+    ) -> Written:
+        """The change with the state that it left where that is determined.
 
         Args:
             entity: The entity's type and id.
-            changes: Its changes that are left.
+            change: Its next change.
+            following: The one after that.
             states: What each entity, and each row under its old key, was left as: by what was recorded.
         """
-        change = changes.pop(0)
         key = (*entity, change.row["id"])
         state = states.get(change.link if change.link is not None and not change.ends else entity, UNKNOWN)
         if self._told is not None:
             told = self._told.get(key) if change.after == UNKNOWN else None
             change = change if told is None else replace(change, after=told, derived=True)
         else:
-            listed = told_by(self._by_id[change.row["id"]], self._lists)
-            change = completed(change, state, changes[0] if changes else None, listed)
+            change = completed(change, state, following)
         if change.derived:
             self.derived[key] = change.after  # type: ignore[assignment]  # what is derived is a state
         if change.ends:
@@ -205,7 +237,8 @@ class Oracle:
             id = max(row["id"] for row in self.rows if row["transaction_id"] == transaction)  # noqa: A001 - as above
         if id is not None:
             rows = (row for row in self.rows if row["id"] <= id)
-            return Oracle(rows, self.changed, reading=self._reading, derived=self.derived).as_of()
+            readings = {"reading": self._reading, "partial": self._partial}
+            return Oracle(rows, self.changed, **readings, derived=self.derived).as_of()
         return {
             (version.entity_type, version.entity_id): version.state
             for version in self._versions

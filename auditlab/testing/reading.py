@@ -142,6 +142,8 @@ class _Stages:
             shown = stage if before == state else self._stage_of(change.row, before)
             told = self._made(before, shown)
             change = replace(change, goes_on_from=told) if comes else replace(change, before=told)
+        if change.told is not None:
+            change = replace(change, told=self._made(change.told, self._stage_of(change.row, change.told)))
         if change.ends:
             self._passed_on[change.link] = own
         self._left[entity_id] = after, None

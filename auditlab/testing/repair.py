@@ -41,6 +41,7 @@ class Written:
         ends: Whether it is the half that ends the old entity.
         goes_on_from: Of the other half, what the row says was there before, under the old key.
         derived: Whether ``after`` is not what the row says, but follows from others.
+        told: Of a row that does not say what is there afterwards, the fields that it says it set.
     """
 
     row: dict[str, Any]
@@ -50,6 +51,7 @@ class Written:
     ends: bool = False
     goes_on_from: Known = UNKNOWN
     derived: bool = False
+    told: State | None = None
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> Written:
