@@ -341,8 +341,7 @@ def encodable(key: str) -> str:
 
 
 def _flags(texts: pl.Series, parsed: pl.Series, fields: dict[str, pl.Series]) -> pl.DataFrame:
-    """Documents whose text is not accounted for by their fields (duplicate keys), or that hold lone surrogates or
-    NUL.
+    """Documents whose text is not accounted for by their fields (duplicate keys), or that hold half characters or NUL.
 
     Args:
         texts: The documents.
