@@ -39,8 +39,11 @@ _AMONG = {"first_change": pl.min, "last_change": pl.max}
 
 
 def counted(selected: Selected, period: str) -> pl.DataFrame:
-    """What is looked at of each selected change: operation, changed_by, entity_type, entity, ... and its period."""
-    zone = selected.recorded.facts.zone
+    """What is looked at of each selected change: operation, changed_by, entity_type, entity, ... and its period.
+
+    The period is by the log's clock, as in ``activity`` and in every question about a time.
+    """
+    zone, clock = selected.recorded.facts.zone, selected.recorded.facts.clock
     entity = pl.concat_str(
         pl.col("entity_type").str.len_bytes(),
         pl.lit(":"),
@@ -48,8 +51,8 @@ def counted(selected: Selected, period: str) -> pl.DataFrame:
         pl.col("entity_id"),
         ignore_nulls=False,
     )
-    start = pl.col("changed_at").dt.convert_time_zone(zone).dt.truncate(PERIODS[period]).dt.convert_time_zone("UTC")
-    rows = selected.changes().with_columns(entity=entity, period=start)
+    start = pl.col(clock).dt.convert_time_zone(zone).dt.truncate(PERIODS[period]).dt.convert_time_zone("UTC")
+    rows = selected.changes().with_columns(entity=entity, period=start).with_columns(changed_at=clock)
     return rows.select("operation", "changed_by", "entity_type", "entity", "transaction_id", "changed_at", "period")
 
 

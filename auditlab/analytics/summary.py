@@ -25,7 +25,8 @@ class Summary:
     """How much happened in a log, or in the selected changes. A SNAPSHOT is nobody's change and is never counted.
 
     Args:
-        totals: One row: changes, transactions, entities, users (Int64), first_change, last_change (UTC).
+        totals: One row: changes, transactions, entities, users (Int64), first_change, last_change (UTC, by the log's
+            clock, as the periods are).
         by_operation: operation, changes, transactions.
         by_user: changed_by (null: no user recorded), changes, transactions, first_change, last_change.
         by_type: entity_type, changes, transactions, entities.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import sys
+import warnings
 from importlib.metadata import version
 from io import TextIOWrapper
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ from typer.core import TyperGroup
 
 from auditlab.cli import ask, capture, demo, doctor, evidence, join, keep, mark, prune, reconcile, report, seal, summary
 from auditlab.cli.output import warn
+from auditlab.cli.words import in_commands
 from auditlab.connection import redact
 from auditlab.errors import AuditlabError
 
@@ -65,14 +67,16 @@ class _Guarded(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - click's own signature
         try:
-            result = super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = _tell
+                result = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:
             # Python flushes standard output once more at exit, into the closed pipe: give it somewhere to go.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(PIPE_CLOSED) from None
         except AuditlabError as exc:
-            warn(f"auditlab: {redact(str(exc))}")
+            warn(f"auditlab: {redact(in_commands(str(exc)))}")
             raise typer.Exit(FAILED) from exc
         except OSError as exc:
             # A full disk: what is still buffered can go nowhere at exit either.
@@ -110,6 +114,11 @@ def _version(*, on: bool) -> None:
     if on:
         sys.stdout.write(f"auditlab {version('auditlab')}\n")
         raise typer.Exit
+
+
+def _tell(message: Warning | str, *_: Any, **__: Any) -> None:  # noqa: ANN401 - the place in our code tells nobody
+    """Show a warning as what it says."""
+    warn(f"auditlab: warning: {redact(in_commands(str(message)))}")
 
 
 def _flowing(text: str) -> str:

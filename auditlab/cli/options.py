@@ -22,6 +22,7 @@ __all__ = [
     "By",
     "Columns",
     "Correlation",
+    "Coverage",
     "Dsn",
     "Engine",
     "EngineOption",
@@ -262,6 +263,17 @@ Columns = Annotated[
         "Repeatable.",
     ),
 ]
+Coverage = Annotated[
+    tuple[str, str] | None,
+    typer.Option(
+        "--coverage",
+        metavar="START END",
+        rich_help_panel=_READ,
+        help="Where SOURCE is a file: from when to when it has every change, if that is known to be longer than from "
+        "its first to its last.",
+        show_default=False,
+    ),
+]
 Renames = Annotated[
     list[str] | None,
     typer.Option(
@@ -305,7 +317,14 @@ Limit = Annotated[
     typer.Option("--limit", min=0, metavar="N", rich_help_panel=_WRITE, help="Table: the most rows to show; 0 is all."),
 ]
 Sql = Annotated[
-    bool, typer.Option("--sql", rich_help_panel=_WRITE, help="Print the query that answers, instead of the answer.")
+    bool,
+    typer.Option(
+        "--sql",
+        rich_help_panel=_WRITE,
+        help="Print the query that answers, instead of the answer. Its tables are those that auditlab makes of a log: "
+        "history (one row a version), field_changes, field_states and field_origins (one row a value of a field), "
+        "changes, steps, and params, one row with what was asked for. No database has them.",
+    ),
 ]
 
 Archive = Annotated[str, typer.Argument(metavar="FOLDER", help="The archive's folder.", show_default=False)]

@@ -40,6 +40,7 @@ class Question:
         engine: What computes the answer.
         memory: How much memory a question of an archive may take.
         table: The log's table in a database.
+        coverage: From when to when a file is known to be complete.
         columns: ``ours=theirs`` for a log with other column names.
         renames: ``old=new`` for fields that were renamed.
         archive: The folder that has the older part of a database's log.
@@ -54,6 +55,7 @@ class Question:
     engine: str
     memory: str | None
     table: str
+    coverage: tuple[str, str] | None
     columns: tuple[str, ...]
     renames: tuple[str, ...]
     archive: Path | None
@@ -70,6 +72,7 @@ class Question:
             memory=self.memory,
             table=self.table,
             columns=self.columns,
+            coverage=self.coverage,
             strict=strict,
             archive=self.archive,
         )
@@ -114,6 +117,7 @@ def _shared(
     engine: opt.EngineOption = opt.Engine.POLARS,
     memory: opt.Memory = None,
     table: opt.LogTable = "audit.entity_change_log",
+    coverage: opt.Coverage = None,
     columns: opt.Columns = None,
     renames: opt.Renames = None,
     archive: opt.KeptIn = None,
@@ -127,7 +131,7 @@ def _shared(
     output = Output(chosen(form, file), file, raw=raw, wide=wide, limit=limit)
     if file is not None and file.exists() and Path(source).exists() and file.samefile(source):
         raise BadOption(f"{file} is the source itself; an answer does not overwrite it. Name another file: -o FILE.")
-    read = (table, tuple(columns or ()), tuple(renames or ()), archive)
+    read = (table, coverage, tuple(columns or ()), tuple(renames or ()), archive)
     return Question(source, tuple(types or ()), entity, zone, engine, memory, *read, output, sql)
 
 

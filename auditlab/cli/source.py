@@ -41,6 +41,7 @@ def open_log(
     engine: str = "polars",
     table: str = "audit.entity_change_log",
     columns: Sequence[str] | None = None,
+    coverage: tuple[str, str] | None = None,
     strict: bool = True,
     memory: str | None = None,
     archive: Path | None = None,
@@ -53,6 +54,9 @@ def open_log(
         BadOption: SOURCE is none of the three, or does not exist.
     """
     names = mapping(columns)
+    path = Path(source)
+    if coverage is not None and (is_dsn(source) or is_url(source) or path.is_dir()):
+        raise BadOption("--coverage is for files; a database and an archive say themselves what they cover.")
     if is_dsn(source) and archive is not None:
         wanted = list(types) if types else None
         options = {"table": table, "columns": names, "strict": strict, "memory": memory}
@@ -63,7 +67,6 @@ def open_log(
         return al.read_postgres(
             source, table=table, entity_types=list(types) if types else None, columns=names, zone=zone, strict=strict
         ).on(engine)
-    path = Path(source)
     if is_url(source) or path.is_dir():
         if names:
             raise BadOption("--column is for databases and files; an archive has our column names already.")
@@ -71,7 +74,7 @@ def open_log(
         return al.scan_archive(source, entity_types=wanted, strict=strict, memory=memory).on(engine)
     if path.is_file():
         read = next((reader for endings, reader in _READERS.items() if path.name.lower().endswith(endings)), None)
-        log = (read or al.read_parquet)(path, columns=names, zone=zone, strict=strict).on(engine)
+        log = (read or al.read_parquet)(path, columns=names, zone=zone, coverage=coverage, strict=strict).on(engine)
         return log.of(*types) if types else log
     raise BadOption(
         f"no source {redact(source)!r}. Give a DSN (postgresql://...), a file (Parquet, .csv, .jsonl), or an "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 from io import BufferedReader
@@ -31,8 +32,11 @@ __all__ = ["read_csv", "read_jsonl"]
 
 _BLOCK = 8 << 20
 _QUOTE = re.compile(b'"')
+_ENDS = b',\r\n"'
+"""What stands behind a mark that ends a quoted field, or behind the first of two that are one of its text."""
 _SHOWN = 50
 """How many names of columns that are not read are kept, for a message."""
+_DIGITS = r"^\s*[+-]?[0-9]+\s*$"
 _OFFSET = r"(?i):\d\d.*(z|[+-]\d\d(:?\d\d)?)$"
 """How a time ends that tells its offset; the last part of a bare date looks like one."""
 
@@ -133,6 +137,10 @@ def _typed(batch: pa.RecordBatch, names: Mapping[str, str], what: str) -> pa.Rec
 
 
 def _whole(texts: pa.Array, name: str, what: str) -> pa.Array:
+    written = pc.match_substring_regex(texts, _DIGITS)  # the cast would take 0x1F for 31
+    if pc.min_max(written)["min"].as_py() is False:
+        odd = pc.filter(texts, pc.invert(written))[0].as_py()
+        raise SchemaMismatch(f"{what}: {name} is no whole number of 64 bits: {odd!r}. Write it in decimal digits.")
     try:
         return texts.cast(pa.int64())
     except pa.ArrowInvalid as exc:
@@ -183,36 +191,57 @@ def _csv(path: Path) -> Iterator[pa.RecordBatch]:
 
 
 def _check_end(path: Path) -> None:
-    """Refuse a file that ends inside of a quoted field, and warn of one whose last line has no end."""
+    """Refuse a file with a quoted field that does not end as one, and warn of one whose last line has no end."""
     last, quotes = b"", 0
     try:
         with pa.input_stream(str(path), compression="detect") as opened:
             while block := opened.read(_BLOCK):
                 last, quotes = block, quotes + block.count(b'"')
-        unclosed = quotes % 2 == 1 and _ends_quoted(path)
+        fault = _unclosed(path) if quotes % 2 else None
     except (pa.ArrowInvalid, OSError) as exc:
         raise SchemaMismatch(f"cannot read {path} as CSV: {exc}") from exc
-    if unclosed:
-        raise SchemaMismatch(f"cannot read {path} as CSV: the file ends inside a quoted field: it is cut short")
+    if fault is not None:
+        raise SchemaMismatch(f"cannot read {path} as CSV: {fault}")
     if last and not last.endswith((b"\n", b"\r")):
         warnings.warn(f"{path}: its last line has no line end, and may be cut short", PerhapsCutShort, stacklevel=2)
 
 
-def _ends_quoted(path: Path) -> bool:
-    """Whether the file ends inside a quoted field; quotation marks inside a field that none began are its text."""
-    inside, at, before = False, 0, b"\n"
-    reopens = -1  # the place where a mark is the second one of two inside a field
+def _unclosed(path: Path) -> str | None:
+    """What is wrong with the quotation marks, in words; marks inside a field that none began are its text.
+
+    A mark that ends a field stands before a comma, a line end or the end. Where one does not, the mark that should have
+    ended the field is missing, and what stands between, whole rows perhaps, would be read as its text.
+    """
+    inside, at, line, begun, before = False, 0, 1, 1, b"\n"
+    closed = -1  # the place behind a mark that ends a field, if the next character does not say otherwise
     with pa.input_stream(str(path), compression="detect") as opened:
         while block := opened.read(_BLOCK):
-            seen = before + block
+            seen, counted = before + block, 1
             for found in _QUOTE.finditer(seen, 1):
                 place = found.start()
+                again = closed == at + place  # two marks inside a field are one of its text
+                if 0 <= closed < at + place and seen[closed - at] not in _ENDS:
+                    return _swallowed(begun)
+                line, counted = line + seen.count(b"\n", counted, place), place
                 if inside:
-                    inside, reopens = False, at + place + 1
+                    inside, closed = False, at + place + 1
                 else:
-                    inside = at + place == reopens or seen[place - 1] in b",\r\n"
+                    inside = again or seen[place - 1] in b",\r\n"
+                    begun = begun if again or not inside else line
+                    closed = -1
+            if 0 <= closed < at + len(seen) and seen[closed - at] not in _ENDS:
+                return _swallowed(begun)
+            closed = closed if closed == at + len(seen) else -1
+            line += seen.count(b"\n", counted)
             at, before = at + len(block), seen[-1:]
-    return inside
+    return f"the file ends inside a quoted field, which begins in line {begun}: it is cut short" if inside else None
+
+
+def _swallowed(line: int) -> str:
+    return (
+        f"the quoted field that begins in line {line} ends before text, so the quotation mark that should end it is "
+        "missing: rows may stand inside of it. Write the file again, or put the mark where it belongs"
+    )
 
 
 def _header(path: Path) -> list[str]:
@@ -246,7 +275,13 @@ def _objects(opened: BufferedReader, names: frozenset[str], path: Path) -> Itera
                 continue
             try:
                 told = decoder.decode(line)
+                _once(told, line)
                 row = {name: _text(raw) for name, raw in told.items() if name in names}
+            except _Twice as exc:
+                raise SchemaMismatch(
+                    f"{path}, line {number}: names {str(exc)!r} twice, and which of the two counts is not told. "
+                    "Write each name once."
+                ) from exc
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
                 raise SchemaMismatch(f"{path}, line {number}: is no JSON object: {exc}") from exc
             if not row:
@@ -261,6 +296,28 @@ def _objects(opened: BufferedReader, names: frozenset[str], path: Path) -> Itera
         there = sorted({name for row in rows for name in row})
         texts = {name: pa.array([row.get(name) for row in rows], pa.string()) for name in there}
         yield pa.table(texts | {name: pa.nulls(len(rows)) for name in others})
+
+
+class _Twice(Exception):
+    """A name that stands twice in a line."""
+
+
+def _once(told: Mapping[str, msgspec.Raw], line: bytes) -> None:
+    """Refuse a line that has a name twice: the decoder keeps the last and says nothing."""
+    size = sum(len(name.encode("utf-8", "surrogatepass")) + len(bytes(raw)) for name, raw in told.items())
+    marks = len(line.strip()) - size - 2  # what is left are quotation marks, colons, commas and blanks
+    if marks in (4 * len(told) - 1, 6 * len(told) - 2):
+        return
+
+    def look(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        names = [name for name, _ in pairs]
+        twice.append(next((name for name in names if names.count(name) > 1), None))
+        return {}
+
+    twice: list[str | None] = []
+    json.loads(line, object_pairs_hook=look, strict=False, parse_int=str, parse_float=str)
+    if twice[-1] is not None:  # the outermost object is the last to be whole
+        raise _Twice(twice[-1])
 
 
 def _text(raw: msgspec.Raw) -> str | None:

@@ -171,3 +171,18 @@ def test_an_unknown_period_names_what_there_is(log):
 def test_the_repr_names_each_table(log):
     assert all(title in repr(log.activity()) for title in ("by weekday and hour", "by transaction size"))
     assert "<h4>by field</h4>" in log.activity()._repr_html_()
+
+
+@pytest.mark.parametrize("clock", ["changed_at", "committed_at"])
+def test_activity_and_summary_count_periods_by_the_log_s_one_clock(clock: str):
+    begun = datetime(2024, 5, 31, 23, 59, tzinfo=UTC)
+    columns = {"changed_at": begun, "transaction_id": 7}
+    later = {"committed_at": begun + timedelta(minutes=2)} if clock == "committed_at" else {}
+    log = from_arrow(make_log([("INSERT", "a", {"x": 1}, columns | later)]))
+    assert log.facts.clock == clock
+    found = log.summary(period="month")
+    want = datetime(2024, 6 if later else 5, 1, tzinfo=UTC)
+    assert (
+        found.by_period["period"].to_list() == log.activity(period="month").by_operation["period"].to_list() == [want]
+    )
+    assert found.totals["first_change"].to_list() == [begun + timedelta(minutes=2 if later else 0)]

@@ -136,6 +136,51 @@ def test_what_is_missing_or_no_number_is_told(tmp_path: Path):
         read_jsonl(jsonl(tmp_path, '{"id": 1}'))
 
 
+@pytest.mark.parametrize("number", ["0x1F", "1e3", "1.0", "1_000", "\u0661"])
+def test_a_number_is_decimal_digits(number: str, tmp_path: Path):
+    with pytest.raises(SchemaMismatch, match=f"id is no whole number of 64 bits: '{number}'. Write it in decimal"):
+        read_csv(csv(tmp_path, f'{number},a.b,x,INSERT,,2024-06-01 12:00Z,,"{{}}"'))
+
+
+LINE = (
+    '"id": 1, "before_snapshot": null, "entity_type": "a.b", "entity_id": "x", "changed_at": "2024-06-01T12:00Z", '
+    '"after_snapshot": '
+)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f'{{{LINE}"{{}}", "operation": "INSERT", "operation": "DELETE"}}',
+        f'{{{LINE}{{"n": 1}}, "operation": "INSERT", "op\\u0065ration": "DELETE"}}',
+        f'{{"operation":"INSERT",  {LINE}null, "operation"  :"DELETE"}}',
+    ],
+)
+def test_a_line_that_names_a_column_twice_is_refused(line: str, tmp_path: Path):
+    good = f'{{{LINE}{{"n": 1, "n": {{"operation": 2}}}}, "operation": "INSERT"}}'
+    assert read_jsonl(jsonl(tmp_path, good)).changes["after_snapshot"].to_list() == ['{"n": 1, "n": {"operation": 2}}']
+    with pytest.raises(SchemaMismatch, match="line 2: names 'operation' twice, and which of the two counts"):
+        read_jsonl(jsonl(tmp_path, good, line))
+
+
+@pytest.mark.parametrize(
+    ("lines", "where"),
+    [
+        (['1,a.b,x,INSERT,,2024-06-01 12:00Z,,"{""n"": 1}', '2,a.b,y,INSERT,,2024-06-01 12:00Z,,"{""n"": 2}"'], 2),
+        (['1,a.b,x,INSERT,"ann,2024-06-01 12:00Z,,"{""n"": 1}"', "2,a.b,y,INSERT,,2024-06-01 12:00Z,,{}"], 2),
+        (["1,a.b,x,INSERT,,2024-06-01 12:00Z,,{}", '2,a.b,y,INSERT,"b"b,2024-06-01 12:00Z,,"{}', '3,"', '4,"x"y"'], 3),
+    ],
+)
+@pytest.mark.parametrize("block", [8 << 20, 7])
+def test_a_mark_that_is_missing_in_the_middle_swallows_no_rows(
+    lines: list[str], where: int, block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = csv(tmp_path, *lines)
+    monkeypatch.setattr("auditlab.load.text._BLOCK", block)
+    with pytest.raises(SchemaMismatch, match=f"quoted field that begins in line {where} ends before text"):
+        read_csv(path)
+
+
 def test_rows_that_are_no_changes_are_refused_or_set_apart(tmp_path: Path):
     path = csv(tmp_path, "1,a.b,x,INSERT,,2024-06-01 12:00Z,,[1]", '2,a.b,y,INSERT,,2024-06-01 12:00Z,,"{}"')
     with pytest.raises(MalformedChange):
@@ -158,7 +203,7 @@ def test_a_csv_that_is_cut_in_mid_row_is_refused_or_warned_of(ending: str, tmp_p
             assert read_csv(cut(text_of[:-1])).changes["id"].to_list() == [1, 2]
     text = text.replace(b'5"', b"5")
     for missing in (2, 4):
-        with pytest.raises(SchemaMismatch, match="the file ends inside a quoted field: it is cut short"):
+        with pytest.raises(SchemaMismatch, match="the file ends inside a quoted field, which begins in line 3: it is"):
             read_csv(cut(text[:-missing]))
     with pytest.warns(PerhapsCutShort), pytest.raises(SchemaMismatch, match="Expected 8 columns, got 7"):
         read_csv(cut(text[: text.rindex(b',"')]))

@@ -1,0 +1,54 @@
+"""What messages say of Python's options, said in those of the command line."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["SPOKEN", "in_commands"]
+
+SPOKEN: dict[str, str] = {
+    r"load it with coverage=\(start, end\)": "read it with --coverage START END",
+    r"is loaded with coverage=\.": "is read with --coverage START END.",
+    r"^coverage= ": "--coverage ",
+    r'outside="flag" keeps': "--outside flag keeps",
+    r"columns=\{'canonical name': 'name there'\}": "--column OURS=THEIRS",
+    r"columns=\{'before_snapshot': None\}": "--column before_snapshot=",
+    r"^columns= ": "--column ",
+    r"Give None for": "Give NAME= for",
+    r"\(at=, id=\)": "(--at, --id)",
+    r"Give a Mark, which has its time, or load the log from its database without end=\.": "Give a mark of the log's "
+    "database, which has its time (--mark).",
+    r"of\(\.\.\.\) selects types that are\.": "--type selects types that are.",
+    r"\(log\.of\(\.\.\.\)\) or of one entity": "(--type) or of one entity (--entity)",
+    r"scan_archive\(folder, memory=(?:\.\.\.|\"64GB\")\)": "--memory 64GB",
+    r"memory= more memory": "--memory more memory",
+    r"log\.doubtful\(at\) lists them; as of a mark there is no doubt\.": "As of a mark (--mark) there is no doubt.",
+    r"log\.evidence\(\) has": "auditlab evidence has",
+    r"strict=False loads the rest and sets these aside\.": "auditlab evidence shows them.",
+    r"say by entity=, at= \(and known=\)": "say by --entity, --at (and --known)",
+    r"pit_join\(\) by two clocks takes both: known=": "pit-join by two clocks takes both, --known and --valid: --known",
+    r"(as_of|blame)\(\) takes one of at, ": r"\1 takes one of --at, ",
+    r"compare\(\) goes from the earlier": "compare goes from the earlier",
+    r"between\(\) goes from the earlier to the later": "--from is the earlier, --to the later",
+    r"changes\(\), diffs\(\), timeline\(\) and summary\(\) answer here": "diffs, timeline and summary answer here",
+    r"\b(as_of|history|compare|blame|pit_join|aggregate|replay|evidence|drift)\(\) needs": r"\1 needs",
+}
+"""Patterns of what the package says to those who call it, and what is said in their place."""
+
+_OPTIONS = re.compile(r"(as_of|blame) takes one of --at, (.*?)\.$", re.MULTILINE)
+
+
+def in_commands(message: str) -> str:
+    """A message in the words of the command line.
+
+    >>> in_commands("as_of() takes one of at, id, transaction, mark and snapshot.")
+    'as-of takes one of --at, --id, --transaction, --mark and --snapshot.'
+    """
+    for pattern, spoken in SPOKEN.items():
+        message = re.sub(pattern, spoken, message)
+    return _OPTIONS.sub(_as_options, message).replace("as_of ", "as-of ").replace("pit_join ", "pit-join ")
+
+
+def _as_options(found: re.Match[str]) -> str:
+    names = re.sub(r"\b(?!and\b)(\w+)", r"--\1", found[2])
+    return f"{found[1]} takes one of --at, {names}."
