@@ -19,12 +19,13 @@ import polars as pl
 
 from auditlab.dictionary import Coded, codes
 from auditlab.errors import MalformedChange, SnapshotTooDeep, SnapshotTooLarge
+from auditlab.flags import flags
 from auditlab.layouts import Flat, split_flat
 from auditlab.threads import side_by_side
 from auditlab.values import Column, column
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 __all__ = [
     "DEEPEST",
@@ -36,7 +37,6 @@ __all__ = [
     "encodable",
     "raw_fields",
     "read",
-    "repeating",
     "split",
     "typed",
 ]
@@ -50,8 +50,6 @@ LARGEST = 256 * 1024 * 1024
 BATCH = 50_000
 
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_NUL = r"(^|[^\\])(\\\\)*\\u0000"
-"""An escape of NUL; a backslash that is escaped itself begins none."""
 _NESTING = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
 
 
@@ -124,8 +122,7 @@ def split(before: pl.Series, after: pl.Series, ids: pl.Series, told: pl.Series |
         _refuse(faults, codes, pl.concat([ids] * len(sides)))
     numbers = [codes.slice(place * len(ids), len(ids)) for place in range(len(sides))]
     numbers += [] if len(numbers) > 2 else [numbers[0].clear().extend_constant(None, len(ids))]  # noqa: PLR2004
-    flags = _flags(texts, left, whole.fields)
-    return Split(texts, whole.fields, flags, numbers[1], numbers[0], numbers[2], whole.coded)
+    return Split(texts, whole.fields, flags(texts, left, whole.fields), numbers[1], numbers[0], numbers[2], whole.coded)
 
 
 def typed(parts: Split, kinds: Mapping[str, str], derived: pl.Series | None = None) -> Documents:
@@ -340,59 +337,6 @@ def encodable(key: str) -> str:
     return key.encode("utf-8", "backslashreplace").decode()
 
 
-def _flags(texts: pl.Series, parsed: pl.Series, fields: dict[str, pl.Series]) -> pl.DataFrame:
-    """Documents whose text is not accounted for by their fields (duplicate keys), or that hold half characters or NUL.
-
-    Args:
-        texts: The documents.
-        parsed: The numbers of those that were split one by one: the others have no key twice.
-        fields: Their fields.
-    """
-    flags: list[tuple[int, str]] = [(i, "lone surrogate") for i in _lone_surrogates(texts)]
-    keys_sizes = (len(json.dumps(name, ensure_ascii=False).encode()) for name in fields)
-    raws = ((raw.gather(parsed), key) for raw, key in zip(fields.values(), keys_sizes, strict=True))
-    sizes = [(raw.str.len_bytes().cast(pl.Int64) + key).alias(str(place)) for place, (raw, key) in enumerate(raws)]
-    frame = pl.DataFrame(sizes or [pl.Series("0", [None] * len(parsed), dtype=pl.Int64)])
-    count = frame.select(pl.sum_horizontal(pl.all().is_not_null().cast(pl.Int64)))[:, 0]
-    total = frame.select(pl.sum_horizontal(pl.all()))[:, 0] + 2
-    length = texts.gather(parsed).str.len_bytes().cast(pl.Int64)
-    separators = count + (count - 1).clip(lower_bound=0)
-    odd = (length != total + separators) & (length != total + 2 * separators)
-    for i in parsed.filter(odd):
-        keys = [key for key, _ in _pairs(texts[i])]
-        if len(keys) != len(set(keys)):
-            flags.append((i, "duplicate keys"))
-    held = texts.str.contains("\\u0000", literal=True).arg_true()
-    flags += [(i, "NUL character") for i in held.filter(texts.gather(held).str.contains(_NUL))]
-    return pl.DataFrame(flags, schema={"doc": pl.UInt32, "flag": pl.String}, orient="row")
-
-
-def repeating(texts: pl.Series) -> list[int]:
-    """The numbers of the documents in which an object inside of them names one key twice."""
-    nested = (texts.str.count_matches(r"[\[{]") > 1).arg_true()
-    inner = texts.gather(nested)
-    keys = inner.str.extract_all(r'"(?:[^"\\]|\\.)*"[ \t\r\n]*:')
-    suspects = (keys.list.n_unique() < keys.list.len()) | inner.str.contains(r"\\u")
-    return [number for number in nested.filter(suspects) if _names_twice(texts[number])]
-
-
-def _names_twice(text: str) -> bool:
-    found = False
-
-    def look(pairs: list[tuple[str, Any]]) -> None:
-        nonlocal found
-        found |= len(pairs) != len({key for key, _ in pairs})
-
-    json.loads(text, object_pairs_hook=look, strict=False, parse_int=str, parse_float=str)
-    return found
-
-
-def _lone_surrogates(texts: pl.Series) -> Iterable[int]:
-    for i in texts.str.contains(r"\\u[dD][89abAB][0-9a-fA-F]{2}|\\u[dD][c-fC-F][0-9a-fA-F]{2}").arg_true():
-        if re.search("[\ud800-\udfff]", json.dumps(json.loads(texts[i], strict=False), ensure_ascii=False)):
-            yield i
-
-
 def _refuse(faults: dict[str, list[int]], codes: pl.Series, ids: pl.Series) -> None:
     """Raise the error that counts the changes by kind and names the first of them."""
     words = []
@@ -403,4 +347,7 @@ def _refuse(faults: dict[str, list[int]], codes: pl.Series, ids: pl.Series) -> N
     errors = {"nested too deep": SnapshotTooDeep, "too large": SnapshotTooLarge}
     error = errors.get(next(iter(faults)), MalformedChange) if len(faults) == 1 else MalformedChange
     limits = f" A snapshot may be nested {DEEPEST} levels." if "nested too deep" in faults else ""
-    raise error(f"the log holds snapshots that are no documents. {'; '.join(words)}.{limits}")
+    raise error(
+        f"the log holds snapshots that are no documents. {'; '.join(words)}.{limits} Mend these changes where they come "
+        "from, or ask about other entity types (log.of(...)); changes() and evidence() answer as they are."
+    )

@@ -41,6 +41,7 @@ LAYERS = (
         "keyfields",
         "keys",
         "knowledge",
+        "flags",
         "layouts",
         "lazy",
         "lineage",

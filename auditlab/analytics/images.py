@@ -9,7 +9,7 @@ import polars as pl
 
 from auditlab.analytics.breaks import UNREADABLE
 from auditlab.analytics.listed import disagreeing
-from auditlab.documents import repeating
+from auditlab.flags import FLAGS, repeating
 
 if TYPE_CHECKING:
     from auditlab.selection import Selected
@@ -76,7 +76,7 @@ def image_faults(selected: Selected) -> dict[str, pl.DataFrame]:
         flags = shape.documents.flags
         inner = pl.DataFrame({"doc": repeating(shape.documents.texts)}, schema={"doc": pl.UInt32})
         flags = pl.concat([flags, inner.with_columns(flag=pl.lit("duplicate keys"))])
-        for flag in ("duplicate keys", "lone surrogate", "NUL character"):
+        for flag in FLAGS:
             docs = flags.filter(pl.col("flag") == flag)["doc"].implode()
             held = images.filter((pl.col("before").is_in(docs) | pl.col("after").is_in(docs)).fill_null(value=False))
             found.setdefault(flag, []).append(held.select("position"))

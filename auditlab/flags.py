@@ -1,0 +1,72 @@
+"""What readers of a document disagree about: keys that are named twice, half characters, NUL."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = ["FLAGS", "flags", "repeating"]
+
+FLAGS = ("duplicate keys", "lone surrogate", "NUL character")
+
+_NUL = r"(^|[^\\])(\\\\)*\\u0000"
+"""An escape of NUL; a backslash that is escaped itself begins none."""
+
+
+def flags(texts: pl.Series, parsed: pl.Series, fields: Mapping[str, pl.Series]) -> pl.DataFrame:
+    """Documents whose text their fields do not account for (duplicate keys), or that hold half characters or NUL.
+
+    Args:
+        texts: The documents.
+        parsed: The numbers of those that were split one by one: the others have no key twice.
+        fields: Their fields.
+
+    Returns:
+        doc (UInt32, its number) and flag, one of ``FLAGS``.
+    """
+    found: list[tuple[int, str]] = [(i, "lone surrogate") for i in _lone_surrogates(texts)]
+    keys_sizes = (len(json.dumps(name, ensure_ascii=False).encode()) for name in fields)
+    raws = ((raw.gather(parsed), key) for raw, key in zip(fields.values(), keys_sizes, strict=True))
+    sizes = [(raw.str.len_bytes().cast(pl.Int64) + key).alias(str(place)) for place, (raw, key) in enumerate(raws)]
+    frame = pl.DataFrame(sizes or [pl.Series("0", [None] * len(parsed), dtype=pl.Int64)])
+    count = frame.select(pl.sum_horizontal(pl.all().is_not_null().cast(pl.Int64)))[:, 0]
+    total = frame.select(pl.sum_horizontal(pl.all()))[:, 0] + 2
+    length = texts.gather(parsed).str.len_bytes().cast(pl.Int64)
+    separators = count + (count - 1).clip(lower_bound=0)
+    odd = (length != total + separators) & (length != total + 2 * separators)
+    found += [(i, "duplicate keys") for i in parsed.filter(odd) if _names_twice(texts[i], inside=False)]
+    held = texts.str.contains("\\u0000", literal=True).arg_true()
+    found += [(i, "NUL character") for i in held.filter(texts.gather(held).str.contains(_NUL))]
+    return pl.DataFrame(found, schema={"doc": pl.UInt32, "flag": pl.String}, orient="row")
+
+
+def repeating(texts: pl.Series) -> list[int]:
+    """The numbers of the documents in which an object inside of them names one key twice: dearer to tell."""
+    nested = (texts.str.count_matches(r"[\[{]") > 1).arg_true()
+    inner = texts.gather(nested)
+    keys = inner.str.extract_all(r'"(?:[^"\\]|\\.)*"[ \t\r\n]*:')
+    suspects = (keys.list.n_unique() < keys.list.len()) | inner.str.contains(r"\\u")
+    return [number for number in nested.filter(suspects) if _names_twice(texts[number], inside=True)]
+
+
+def _names_twice(text: str, *, inside: bool) -> bool:
+    """Whether the document names a key twice; with ``inside`` an object in it, else the document itself."""
+    twice: list[bool] = []
+
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        twice.append(len(pairs) != len({key for key, _ in pairs}))
+
+    json.loads(text, object_pairs_hook=look, strict=False, parse_int=str, parse_float=str)
+    return any(twice[:-1]) if inside else twice[-1]  # the document itself is the last to be whole
+
+
+def _lone_surrogates(texts: pl.Series) -> Iterable[int]:
+    for i in texts.str.contains(r"\\u[dD][89abAB][0-9a-fA-F]{2}|\\u[dD][c-fC-F][0-9a-fA-F]{2}").arg_true():
+        if re.search("[\ud800-\udfff]", json.dumps(json.loads(texts[i], strict=False), ensure_ascii=False)):
+            yield i
