@@ -348,6 +348,6 @@ def _refuse(faults: dict[str, list[int]], codes: pl.Series, ids: pl.Series) -> N
     error = errors.get(next(iter(faults)), MalformedChange) if len(faults) == 1 else MalformedChange
     limits = f" A snapshot may be nested {DEEPEST} levels." if "nested too deep" in faults else ""
     raise error(
-        f"the log holds snapshots that are no documents. {'; '.join(words)}.{limits} Mend these changes where they come "
-        "from, or ask about other entity types (log.of(...)); changes() and evidence() answer as they are."
+        f"the log holds snapshots that are no documents. {'; '.join(words)}.{limits} Mend these changes where they "
+        "come from, or ask about other entity types (log.of(...)); changes() and evidence() answer as they are."
     )

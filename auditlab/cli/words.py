@@ -24,8 +24,8 @@ SPOKEN: dict[str, str] = {
     r"memory= more memory": "--memory more memory",
     r"log\.doubtful\(at\) lists them; as of a mark there is no doubt\.": "As of a mark (--mark) there is no doubt.",
     r"log\.evidence\(\) has": "auditlab evidence has",
-    r"ask about other entity types \(log\.of\(\.\.\.\)\); changes\(\) and evidence\(\) answer as they are": "ask about other "
-    "entity types (--type); auditlab evidence answers as they are",
+    r"entity types \(log\.of\(\.\.\.\)\); changes\(\) and evidence\(\) answer": "entity types (--type); auditlab "
+    "evidence answers",
     r"strict=False loads the rest and sets these aside\.": "auditlab evidence shows them.",
     r"say by entity=, at= \(and known=\)": "say by --entity, --at (and --known)",
     r"pit_join\(\) by two clocks takes both: known=": "pit-join by two clocks takes both, --known and --valid: --known",
