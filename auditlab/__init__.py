@@ -5,13 +5,15 @@ A change log goes in (:func:`read_postgres`, :func:`scan_archive`, :func:`read_p
 that says why they cannot.
 :func:`scan` takes a live log and its archive as one, :func:`reconcile` holds a log against the live tables.
 :func:`install` and :func:`track` make a PostgreSQL database keep such a log; :func:`archive_postgres` and
-:func:`verify` keep it as Parquet; :func:`head` is what to keep elsewhere, :func:`compact` merges
-small files, and :func:`prune` drops from a database what is proven to be in its archive.
+:func:`verify` keep it as Parquet; :func:`head` is what to keep elsewhere, :func:`compact` merges small files,
+:func:`checkpoint` spares questions what lies before it, and :func:`prune` drops from a database what is proven to be in
+its archive.
 """
 
 from __future__ import annotations
 
 from auditlab import errors
+from auditlab.archive.checkpoint import checkpoint
 from auditlab.archive.compact import compact
 from auditlab.archive.export import archive_postgres
 from auditlab.archive.head import head
@@ -37,6 +39,7 @@ __all__ = [
     "Upcasters",
     "archive_postgres",
     "check",
+    "checkpoint",
     "compact",
     "create_partitions",
     "entity_uuid",

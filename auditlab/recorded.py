@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from auditlab.documents import Documents, Split
     from auditlab.marks import TransactionSnapshot
+    from auditlab.shortcuts import Shortcuts
 
 __all__ = ["Cut", "Recorded", "unknown_transaction"]
 
@@ -72,6 +73,7 @@ class Recorded:
     ) -> None:
         self.facts = facts
         self.spans_its_ids = facts.spans_its_ids
+        self.shortcuts: Shortcuts | None = None
         self._sources = changes, baseline
         self._malformed = malformed
         self._entity_types = entity_types
@@ -145,6 +147,7 @@ class Recorded:
                 changes.filter(own), self.facts, baseline=before, entity_types=entity_types, strict=self._strict
             )
             part.spans_its_ids = False
+            part.shortcuts = self.shortcuts
             self._parts[entity_types] = part
         return self._parts[entity_types]
 
@@ -247,9 +250,18 @@ class Recorded:
 
     def known_id(self, entity_type: str, candidates: Iterable[str]) -> str | None:
         """The first of the candidates that is, or once was, the id of an entity of the type."""
+        candidates = list(candidates)
+        known = None if self.unread is None else self.unread.known(self.facts, entity_type, candidates)
+        if known is not None:
+            return next(iter(known), None)
         own = pl.col("entity_type") == entity_type
         ids = pl.concat([self.changes.filter(own)["entity_id"], self.key_changes.filter(own)["old"]])
         return next((candidate for candidate in candidates if (ids == candidate).any()), None)
+
+    @property
+    def unread(self) -> Shortcuts | None:
+        """What may answer in its place, as long as it was not read."""
+        return None if "_read" in vars(self) else self.shortcuts
 
     @cached_property
     def _keys_changed(self) -> pl.DataFrame:
@@ -341,6 +353,7 @@ class Recorded:
             strict=self._strict,
         )
         other.spans_its_ids = self.spans_its_ids
+        other.shortcuts = self.shortcuts
         if "_read" in self.__dict__:
             other.__dict__["_read"] = self._read
         return other

@@ -7,6 +7,8 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 from auditlab.archive import read as archive_read
+from auditlab.archive.nearest import Nearest
+from auditlab.archive.read import Scanned
 from auditlab.archive.together import together
 from auditlab.buckets.bucketed import AMPLIFIED, Bucketed, Rows
 from auditlab.buckets.room import memory_bytes
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from auditlab.archive.read import Scanned
     from auditlab.archive.together import Together
     from auditlab.load.source import Loaded
     from auditlab.schema import LogFacts
@@ -167,4 +168,6 @@ def _answered(
         recorded = Bucketed(rows, facts, entity_types=types, room=room, strict=strict)
     else:
         recorded = Recorded(found.changes, facts, baseline=found.baseline, entity_types=types, strict=strict)
+    if isinstance(found, Scanned):
+        recorded.shortcuts = Nearest(found, least=LEAST, room=room)
     return ChangeLog(Selected(recorded, recorded.entity_types, engine=DuckDBEngine()), lazy=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 import polars as pl
 
 from auditlab import marks as marks_
-from auditlab import queries, selectors
+from auditlab import queries, selectors, shortcuts
 from auditlab.analytics import activity as activity_
 from auditlab.analytics import drift as drift_
 from auditlab.analytics import evidence as evidence_
@@ -109,11 +109,18 @@ class Verbs(Generic[F]):
     ) -> F:
         """:func:`auditlab.temporal.asof.as_of`: the state of every live entity at an instant; else the latest."""
         verb = partial(asof.as_of, at=at, id=id, transaction=transaction, mark=mark, snapshot=snapshot)
-        return self._told(verb, self._selected, Order.ENTITY)
+        given = [one is not None for one in (at, id, transaction, mark, snapshot)]
+        if transaction is None and sum(given) <= 1:
+            kept = shortcuts.onwards(self._selected, at=at, id=id, mark=mark, snapshot=snapshot)
+            if kept is not None:
+                return self._out(verb(kept))
+        return self._told(verb, self._selected, Order.ENTITY, whole=any(given[1:]))
 
     def doubtful(self, at: Moment) -> F:
         """:func:`auditlab.temporal.doubt.doubtful`: the changes that may not have been visible at an instant."""
-        return self._told(partial(doubt.doubtful, at=at), self._selected, Order.ENTITY)
+        verb = partial(doubt.doubtful, at=at)
+        kept = shortcuts.onwards(self._selected, at=at)
+        return self._told(verb, self._selected, Order.ENTITY) if kept is None else self._out(verb(kept))
 
     def marks(self) -> F:
         """:func:`auditlab.marks.frame`: the saved moments beside the log, in their order."""
@@ -153,7 +160,8 @@ class Verbs(Generic[F]):
             compare_.compare, start=start, end=end, marks=marks, steps=steps, paths=paths, ignore=ignore,
             tolerance=tolerance, list_keys=list_keys,
         )  # fmt: skip
-        return self._told(verb, self._selected, Order.LOG if steps else Order.ENTITY)
+        order = Order.LOG if steps else Order.ENTITY
+        return self._told(verb, self._selected, order, whole=marks is not None)
 
     def blame(
         self,
@@ -165,7 +173,8 @@ class Verbs(Generic[F]):
     ) -> F:
         """:func:`auditlab.temporal.blame.blame`: who last set each field of each live entity, when, from what."""
         verb = partial(blame_.blame, at=at, mark=mark, snapshot=snapshot)
-        return self._told(verb, self._about(entity), Order.ENTITY)
+        whole = any(one is not None for one in (mark, snapshot))
+        return self._told(verb, self._about(entity), Order.ENTITY, whole=whole)
 
     def pit_join(
         self,
@@ -259,8 +268,17 @@ class Verbs(Generic[F]):
     def _about(self, entity: object) -> Selected:
         return self._selected if entity is None else selectors.entity(self._selected, entity)
 
-    def _told(self, verb: Callable[[Selected], pl.DataFrame], selected: Selected, order: Order) -> F:
-        """What a verb answers; of a log larger than memory, what it answers bucket by bucket."""
+    def _told(
+        self, verb: Callable[[Selected], pl.DataFrame], selected: Selected, order: Order, *, whole: bool = False
+    ) -> F:
+        """What a verb answers; of a log larger than memory, what it answers bucket by bucket.
+
+        Of one entity it is answered from that entity's changes where the log has kept what else it takes, unless the
+        question is one of the ``whole`` log.
+        """
+        alone = None if whole else shortcuts.alone(selected)
+        if alone is not None:
+            return self._out(verb(alone))
         if isinstance(selected.recorded, Bucketed):
             told: F = cast("Any", answered(selected.recorded, selected, verb, order))  # its log answers lazily
             return told

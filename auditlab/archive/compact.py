@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from auditlab.archive.digest import RowDigest, read_rows
 from auditlab.archive.files import reported, settle, sync_folder, to_write
-from auditlab.archive.held import held_parts, placed_segments
+from auditlab.archive.held import covered_names, held_parts, placed_segments
 from auditlab.archive.manifest import DATA, Manifest, Segment, publish, read_chain
 from auditlab.archive.read import check_part
 from auditlab.archive.seal import SigningKey
@@ -158,11 +158,14 @@ def _plan(chain: Chain) -> _Plan | None:
     """What to merge: small parts of one type and role that follow each other, up to the size of a file."""
     held = placed_segments(chain)
     groups: list[list[Part]] = []
-    open_groups: dict[tuple[str, tuple[str, ...]], list[Part]] = {}
+    open_groups: dict[tuple[str, tuple[str, ...], int], list[Part]] = {}
     where: dict[int, list[int]] = {}  # of each group, the segments that it takes parts from
+    covered = [covered_names(chain, manifest.checkpoint) for manifest, _ in chain if manifest.checkpoint]
     for index, segment in enumerate(held.values()):
         for part in segment.parts:
-            key = (part.role, part.entity_types)
+            own = {source.name for source in part.written_as}
+            side = sum(own <= names for names in covered)  # what a checkpoint stands for stays apart from what came on
+            key = (part.role, part.entity_types, side)
             group = open_groups.get(key)
             small = part.bytes < SMALL and part.digest is not None and part.role in _MERGED
             if group is None or not small or sum(one.bytes for one in group) + part.bytes > FILE:

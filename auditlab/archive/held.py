@@ -10,9 +10,9 @@ from auditlab.errors import ArchiveCorrupt
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from auditlab.archive.manifest import Manifest, Part, Segment
+    from auditlab.archive.manifest import Checkpoint, Manifest, Part, Segment
 
-__all__ = ["held_parts", "held_rows", "held_segments", "placed_segments"]
+__all__ = ["covered_names", "held_parts", "held_rows", "held_segments", "placed_segments"]
 
 Place = tuple[int, int]
 
@@ -63,6 +63,11 @@ def held_parts(chain: Sequence[tuple[Manifest, str]]) -> list[Part]:
 def held_rows(chain: Sequence[tuple[Manifest, str]]) -> int:
     """How many changes an archive with these manifests holds."""
     return sum(segment.rows for segment in held_segments(chain))
+
+
+def covered_names(chain: Sequence[tuple[Manifest, str]], checkpoint: Checkpoint) -> set[str]:
+    """The parts, as they were first written, whose rows a checkpoint stands for."""
+    return {source.name for part in held_parts(chain[: checkpoint.covers]) for source in part.written_as}
 
 
 def _must_be_the_same(manifest: Manifest, old: list[Segment]) -> None:

@@ -24,10 +24,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "CHECKPOINT",
+    "CHECKPOINTS",
     "DATA",
     "FORMAT",
     "MANIFESTS",
+    "PLAIN",
     "ROLES",
+    "Checkpoint",
     "Manifest",
     "Part",
     "Segment",
@@ -41,15 +45,21 @@ __all__ = [
     "render",
 ]
 
-FORMAT = 3
-"""The version of the archive's format that this auditlab writes, and the newest that it reads."""
+FORMAT, PLAIN = 4, 3
+"""The newest version of the archive's format that this auditlab reads, which manifests with a checkpoint are of; and
+that of the others, so that an auditlab that knows no checkpoints reads what has none."""
 
 _DIGESTS = 3
 """The first format in which every part has a digest of its rows."""
 
-DATA, MANIFESTS = "data", "manifests"
+DATA, MANIFESTS, CHECKPOINTS = "data", "manifests", "checkpoints"
+"""The folders of an archive: what is in ``data`` is the log, and nothing else is."""
+
 ROLES = ("changes", "baseline")
-"""What a part can hold: changes, or states before the log's coverage begins."""
+"""What a part of a segment can hold: changes, or states before the log's coverage begins."""
+
+CHECKPOINT = "checkpoint"
+"""The role of a part that is no part of the log: rows of it that decide the states from a position on."""
 
 _NAME = re.compile(r"(\d{8})\.json")
 _HEX, _HEX_SIGNATURE = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{128}")
@@ -93,12 +103,12 @@ class Part:
     """One Parquet file of an archive; ranges are inclusive at both ends, None where no row has a value.
 
     Args:
-        name: The file's name in ``data/``: its SHA-256.
+        name: The file's name: its SHA-256.
         sha256: The SHA-256 of its bytes.
         bytes: How many bytes.
         rows: How many changes.
         entity_types: The entity types in it.
-        role: ``changes``, or ``baseline`` for the states before the log's coverage begins.
+        role: ``changes``, ``baseline`` for the states before the log's coverage begins, or ``checkpoint``.
         id: Least and largest id.
         transaction_id: Least and largest transaction id.
         changed_at: Earliest and latest recorded time, ISO 8601 in UTC.
@@ -119,6 +129,11 @@ class Part:
     sources: tuple[Source, ...] = ()
 
     @property
+    def path(self) -> str:
+        """Where the file is in the archive's folder."""
+        return f"{CHECKPOINTS if self.role == CHECKPOINT else DATA}/{self.name}"
+
+    @property
     def written_as(self) -> tuple[Source, ...]:
         """The parts that its rows were first written in, in their order: itself, unless it was compacted."""
         return self.sources or (Source(self.name, self.rows),)
@@ -131,6 +146,19 @@ class Segment:
     first: int | None
     last: int | None
     rows: int
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What the log up to a position leaves for questions about later times; it can be worked out again from that.
+
+    Args:
+        covers: The number of the manifest up to which.
+        parts: One part an entity type: rows of the log, and in the file's metadata what the rest of it tells.
+    """
+
+    covers: int
     parts: tuple[Part, ...]
 
 
@@ -148,6 +176,7 @@ class Manifest:
         cursor: Where the next pull goes on; None for an archive that is not fed from a database.
         replaces: The segments that ``segments`` take the place of: same rows, other files. Each is named by the
             number of the manifest that added it and its place there, from 0.
+        checkpoint: What the log leaves up to here; such a manifest adds no segments.
         format: The format's version.
         signature: Of a manifest that was read, its signature, if it has one.
     """
@@ -160,7 +189,8 @@ class Manifest:
     segments: tuple[Segment, ...] = field(default_factory=tuple)
     cursor: Cursor | None = None
     replaces: tuple[tuple[int, int], ...] = ()
-    format: int = FORMAT
+    checkpoint: Checkpoint | None = None
+    format: int = PLAIN
     signature: Signature | None = None
 
 
@@ -180,6 +210,8 @@ def _body(manifest: Manifest) -> dict[str, Any]:
     for end in ("start", "end"):
         coverage[end] = None if coverage[end] is None else coverage[end].isoformat()
     del body["signature"]
+    if manifest.checkpoint is None:
+        del body["checkpoint"]  # an auditlab that knows none reads what has none
     return body
 
 
@@ -254,6 +286,7 @@ def _manifest(body: dict[str, Any]) -> Manifest:
         "facts": LogFacts(**facts, coverage=Coverage(**coverage)),
         "cursor": None if cursor is None else Cursor(**cursor),
         "replaces": tuple((number, place) for number, place in body.get("replaces", ())),
+        "checkpoint": _checkpoint(body),
     }
     if facts["clock"] not in CLOCKS:
         raise ValueError(f"no clock of a log is {facts['clock']!r}")
@@ -266,7 +299,20 @@ def _manifest(body: dict[str, Any]) -> Manifest:
     return manifest
 
 
-def _part(body: dict[str, Any]) -> Part:
+def _checkpoint(body: dict[str, Any]) -> Checkpoint | None:
+    told = body.get("checkpoint")
+    if told is None:
+        return None
+    parts = tuple(_part(part, (CHECKPOINT,)) for part in told["parts"])
+    types = [part.entity_types for part in parts]
+    if body["format"] <= PLAIN or body["segments"] or not parts or not all(part.digest for part in parts):
+        raise ValueError("a checkpoint where there can be none, or without parts and digests")
+    if not 0 < told["covers"] < body["number"] or len(set(types)) < len(types) or any(len(one) > 1 for one in types):
+        raise ValueError("a checkpoint of no manifest before it, or several of one type")
+    return Checkpoint(covers=told["covers"], parts=parts)
+
+
+def _part(body: dict[str, Any], roles: tuple[str, ...] = ROLES) -> Part:
     if not is_safe_name(body["name"]):
         raise ValueError(f"{body['name']!r} is no name of a data file")
     if not _HEX.fullmatch(body["sha256"]) or min(body["bytes"], body["rows"]) < 0:
@@ -274,7 +320,7 @@ def _part(body: dict[str, Any]) -> Part:
     ranges = {
         name: None if body[name] is None else tuple(body[name]) for name in ("id", "transaction_id", "changed_at")
     }
-    if body["role"] not in ROLES or not body["entity_types"]:
+    if body["role"] not in roles or not body["entity_types"]:
         raise ValueError(f"{body['name']} is of no role ({body['role']!r}) or of no entity type")
     sources = tuple(Source(**source) for source in body.get("sources", ()))
     return Part(**{**body, **ranges, "entity_types": tuple(body["entity_types"]), "sources": sources})

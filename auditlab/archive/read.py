@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import polars as pl
 
 from auditlab.archive.files import digest
 from auditlab.archive.held import held_parts
-from auditlab.archive.manifest import DATA, ROLES, Part, read_chain
+from auditlab.archive.manifest import ROLES, Part, read_chain
 from auditlab.archive.proof import proven
 from auditlab.archive.remote import remote
 from auditlab.archive.rows import frames, lazy_rows
@@ -21,6 +21,7 @@ from auditlab.schema import CHANGES, LogFacts
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from auditlab.archive.manifest import Manifest
     from auditlab.archive.remote import Remote
 
 __all__ = ["Scanned", "check_part", "scan_archive"]
@@ -38,7 +39,11 @@ class Scanned:
         entity_types: All entity types of the archive, sorted.
         rows: How many changes and baseline rows there are, of the asked types.
         early: The data files behind ``baseline``.
-        prove: Proves one of the files again, where it is not the file any more that was proven when it was scanned.
+        prove: Proves one of the files again, where it is not the file any more that was proven when it was scanned;
+            also one of a checkpoint.
+        folder: Where the files are.
+        chain: The manifests.
+        parts: The parts that the asked types are in, in their order.
     """
 
     changes: pl.LazyFrame
@@ -49,6 +54,9 @@ class Scanned:
     rows: int = 0
     early: tuple[Path, ...] = ()
     prove: Callable[[Path], None] = lambda _path: None
+    folder: Path = Path()
+    chain: tuple[tuple[Manifest, str], ...] = ()
+    parts: tuple[Part, ...] = ()
 
     def batches(self, entity_types: tuple[str, ...]) -> Iterator[tuple[pl.DataFrame, bool]]:
         """The rows of some types as frames of the canonical columns, and of each whether it is of the baseline."""
@@ -60,6 +68,12 @@ class Scanned:
                     rows = frame.filter(own)
                     if len(rows):
                         yield rows, early
+
+    def only(self, parts: Sequence[Part]) -> Scanned:
+        """The same archive as if it had only these of its parts."""
+        files = {role: tuple(self.folder / part.path for part in parts if part.role == role) for role in ROLES}
+        rows = sum(part.rows for part in parts)
+        return replace(self, files=files["changes"], early=files["baseline"], parts=tuple(parts), rows=rows)
 
     def size(self) -> int:
         """About how many bytes the rows take in memory, from the first of some files."""
@@ -122,11 +136,14 @@ def _scanned(place: Path, entity_types: str | Sequence[str] | None, afar: Remote
         if len(read_chain(place)) == len(chain):
             raise
         return _scanned(place, entity_types, afar)  # compacted meanwhile: its files are others now
-    files = {role: tuple(place / DATA / part.name for part in parts if part.role == role) for role in ROLES}
+    files = {role: tuple(place / part.path for part in parts if part.role == role) for role in ROLES}
     only = None if entity_types is None else sorted(wanted)
-    listed = {place / DATA / part.name: part for part in parts}
+    kept = [part for manifest, _ in chain if manifest.checkpoint for part in manifest.checkpoint.parts]
+    listed = {place / part.path: part for part in [*kept, *parts]}
 
     def prove(path: Path) -> None:
+        if afar is not None:
+            afar.bring([listed[path]])
         _prove(place, listed[path])
 
     return Scanned(
@@ -138,6 +155,9 @@ def _scanned(place: Path, entity_types: str | Sequence[str] | None, afar: Remote
         rows=sum(part.rows for part in parts),
         early=files["baseline"],
         prove=prove,
+        folder=place,
+        chain=tuple(chain),
+        parts=tuple(parts),
     )
 
 
@@ -147,7 +167,7 @@ _LOOKED_AT = 8
 
 def _prove(folder: Path, part: Part) -> None:
     """As ``check_part``, but for a file that passed it in this process and is still the same."""
-    path = folder / DATA / part.name
+    path = folder / part.path
     try:
         proven(path, part.sha256, lambda: check_part(folder, part))
     except ArchiveCorrupt as exc:
@@ -162,7 +182,7 @@ def check_part(folder: Path, part: Part) -> None:
     Raises:
         ArchiveCorrupt: it is missing, short, or has other bytes.
     """
-    path = folder / DATA / part.name
+    path = folder / part.path
     try:
         got, size = digest(path)
     except FileNotFoundError as exc:

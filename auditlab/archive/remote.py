@@ -138,13 +138,13 @@ class Remote:
             StorageFailed: the storage refuses, or cannot be reached.
         """
         for part in parts:
-            if (self.folder / DATA / part.name).exists():
+            if (self.folder / part.path).exists():
                 continue  # and its bytes are held against the manifest once more before they are used
             with self._told():
                 try:
-                    self._bring(f"{DATA}/{part.name}", self.folder / DATA, part.name, part)
+                    self._bring(part.path, (self.folder / part.path).parent, part.name, part)
                 except FileNotFoundError as exc:
-                    where = f"{self.url}/{DATA}/{part.name}"
+                    where = f"{self.url}/{part.path}"
                     raise ArchiveCorrupt(
                         f"{where}: is missing; the manifest lists it with {part.rows:,} rows."
                     ) from exc
@@ -163,7 +163,7 @@ class Remote:
 
     def forget(self, part: Part) -> None:
         """Remove a data file from here."""
-        (self.folder / DATA / part.name).unlink(missing_ok=True)
+        (self.folder / part.path).unlink(missing_ok=True)
 
     def _bring(self, path: str, folder: Path, name: str, part: Part | None = None) -> None:
         with self._opened().open_input_stream(f"{self._root}/{path}") as stream:

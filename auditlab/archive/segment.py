@@ -61,18 +61,20 @@ class PartFile:
     Args:
         folder: The archive's folder of data files.
         entity_type: Whose rows.
-        role: ``changes`` or ``baseline``.
+        role: ``changes``, ``baseline`` or ``checkpoint``.
     """
 
     def __init__(self, folder: Path, *, entity_type: str, role: str) -> None:
         self._entity_type, self._role = entity_type, role
+        self.beside: dict[bytes, bytes] = {}
+        """What else stands in the file's metadata, by its key."""
         self._file = HashingFile(folder)
         self._sink = pa.BufferedOutputStream(pa.PythonFile(self._file, "w"), BUFFER)
         self._writer: pq.ParquetWriter | None = None
         self._shredder: Shredder | None = None
         self._batches: list[pa.RecordBatch] = []
         self._ranges: dict[str, tuple[int, int]] = {}
-        self._rows = 0
+        self.rows = 0
         self._digest = RowDigest()
         self.waiting = 0
 
@@ -84,7 +86,7 @@ class PartFile:
     def add(self, rows: pa.RecordBatch) -> None:
         """Take rows, and write a row group when enough wait."""
         self._batches.append(rows)
-        self._rows += rows.num_rows
+        self.rows += rows.num_rows
         self.waiting += rows.nbytes
         for name in ("id", "transaction_id", "changed_at"):
             self._widen(name, rows.column(name))
@@ -113,13 +115,13 @@ class PartFile:
         """
         self.flush()
         if self._writer is not None and self._shredder is not None:
-            self._writer.add_key_value_metadata({FORM: self._shredder.form.render()})
+            self._writer.add_key_value_metadata({FORM: self._shredder.form.render(), **self.beside})
             self._writer.close()
         self._sink.close()
         sha256 = self._file.finish()
         rows = pq.read_metadata(self._file.path).num_rows
-        if rows != self._rows:
-            raise ArchiveError(f"{self._file.path} reads back with {rows} rows, {self._rows} were written.")
+        if rows != self.rows:
+            raise ArchiveError(f"{self._file.path} reads back with {rows} rows, {self.rows} were written.")
         times = self._ranges.get("changed_at")
         part = Part(
             name=f"{sha256}.parquet",

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from auditlab.archive.checkpoint import problem
 from auditlab.archive.digest import RowDigest, read_rows
 from auditlab.archive.files import TEMPORARY
 from auditlab.archive.form import form_of, schema_of
 from auditlab.archive.head import Head
 from auditlab.archive.held import placed_segments
-from auditlab.archive.manifest import DATA, MANIFESTS, Part, manifest_path, read_chain
-from auditlab.archive.read import check_part
+from auditlab.archive.manifest import CHECKPOINTS, DATA, MANIFESTS, Part, manifest_path, read_chain
+from auditlab.archive.read import check_part, scan_archive
 from auditlab.archive.remote import remote
 from auditlab.archive.seal import PublicKey, signature_problem
 from auditlab.archive.verification import Fault, Verification
@@ -65,7 +66,8 @@ def prove(
 
     The chain of manifests first: where that is broken, nothing can be said about the data files. Then each data
     file: its bytes against the manifest's SHA-256, the rows that it gives back against the digest of what was
-    recorded, and of a compacted file the rows of each file that it took the place of.
+    recorded, and of a compacted file the rows of each file that it took the place of. Last the checkpoints: each is
+    worked out again from the rows that it stands for, unless a sample is read, or storage.
 
     This makes tampering evident, it does not prevent it, and it ends somewhere. Who can write the folder can drop
     the newest manifests as a whole, or write all of it anew, and it will be whole: only a head that was kept where
@@ -112,12 +114,16 @@ def _proven(
         return replace(found, faults=(Fault(path=place / MANIFESTS, problem=str(exc)),))
     faults = _chain_faults(place, chain, heads, keys)
     faults += _counted(place, held)
-    parts = list({part.name: part for segment in held.values() for part in segment.parts}.values())
+    parts = [part for segment in held.values() for part in segment.parts]
+    parts += [part for manifest, _ in chain if manifest.checkpoint for part in manifest.checkpoint.parts]
+    parts = list({part.name: part for part in parts}.values())
     drawn = parts if sample is None else SystemRandom().sample(parts, ceil(sample * len(parts)))
     every = [part for manifest, _ in chain for segment in manifest.segments for part in segment.parts]
     written = {part.name: part for part in reversed(every)}  # as it was first written
     for part in drawn:
         faults += _part_faults(place, part, written) if afar is None else _faults_afar(afar, part, written)
+    if not faults and sample is None and afar is None:
+        faults += _checkpoint_faults(place)
     if faults and afar is None and len(read_chain(place)) > len(chain):
         return _proven(place, heads, keys, sample, afar)  # compacted meanwhile: its files are others now
     return replace(
@@ -132,13 +138,21 @@ def _proven(
     )
 
 
+def _checkpoint_faults(place: Path) -> list[Fault]:
+    """Parts of checkpoints that are not what the rows make them that they stand for."""
+    scanned = scan_archive(place)
+    points = [manifest.checkpoint for manifest, _ in scanned.chain if manifest.checkpoint]
+    told = [(part, problem(scanned, point, part)) for point in points for part in point.parts]
+    return [Fault(path=place / part.path, problem=words) for part, words in told if words]
+
+
 def _faults_afar(afar: Remote, part: Part, written: dict[str, Part]) -> list[Fault]:
     """The faults of one data file in storage, which is here only while it is read."""
     try:
         afar.bring([part])
         return _part_faults(afar.folder, part, written)
     except ArchiveCorrupt as exc:
-        return [Fault(path=afar.folder / DATA / part.name, problem=str(exc), rows=part.rows)]
+        return [Fault(path=afar.folder / part.path, problem=str(exc), rows=part.rows)]
     finally:
         afar.forget(part)
 
@@ -177,13 +191,15 @@ def leftovers(folder: str | Path) -> list[Path]:
     place = Path(folder)
     chain = read_chain(place)
     listed = {part.name for manifest, _ in chain for segment in manifest.segments for part in segment.parts}
-    data = [path for path in (place / DATA).iterdir() if path.name not in listed]
+    listed |= {part.name for manifest, _ in chain if manifest.checkpoint for part in manifest.checkpoint.parts}
+    folders = (one for one in (place / DATA, place / CHECKPOINTS) if one.is_dir())
+    data = [path for one in folders for path in one.iterdir() if path.name not in listed]
     manifests = [path for path in (place / MANIFESTS).iterdir() if path.name.startswith(TEMPORARY)]
     return sorted(data + manifests)
 
 
 def _part_faults(folder: Path, part: Part, written: dict[str, Part]) -> list[Fault]:
-    path = folder / DATA / part.name
+    path = folder / part.path
     try:
         check_part(folder, part)
         with pq.ParquetFile(path) as parquet:

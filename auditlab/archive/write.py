@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from auditlab.archive.files import make_folder, reported, settle, sync_folder, to_write
 from auditlab.archive.held import held_rows
-from auditlab.archive.manifest import DATA, MANIFESTS, Manifest, Segment, publish, read_chain
+from auditlab.archive.manifest import CHECKPOINTS, DATA, MANIFESTS, Manifest, Segment, publish, read_chain
 from auditlab.archive.segment import PartFile, Written
 from auditlab.errors import ArchiveCorrupt, ArchiveExists, BadOption, NotAnArchive, SchemaMismatch
 from auditlab.load.source import ARROW_CHANGES
@@ -305,7 +305,7 @@ def _must_be_free(folder: Path) -> None:
         )
     with reported(folder):
         foreign = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
-    foreign = [name for name in foreign if name not in (DATA, MANIFESTS)]
+    foreign = [name for name in foreign if name not in (DATA, MANIFESTS, CHECKPOINTS)]
     if foreign:
         raise ArchiveExists(
             f"{folder} is not empty and holds no archive (it has {foreign[0]!r}). Nothing was written. "

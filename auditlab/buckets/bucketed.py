@@ -107,6 +107,7 @@ class Bucketed(Recorded):
         if entity_types not in self._parts:
             part = Bucketed(self._source, self.facts, entity_types=entity_types, room=self.room, strict=self._strict)
             part.spans_its_ids = False
+            part.shortcuts = self.shortcuts
             self._parts[entity_types] = part
         return self._parts[entity_types]
 
@@ -114,6 +115,7 @@ class Bucketed(Recorded):
         """The same rows with other facts beside them."""
         other = Bucketed(self._source, facts, entity_types=self.entity_types, room=self.room, strict=self._strict)
         other.spans_its_ids = self.spans_its_ids
+        other.shortcuts = self.shortcuts
         if "_dealt" in vars(self):
             vars(other)["_dealt"] = self._dealt
         return other
@@ -151,6 +153,10 @@ class Bucketed(Recorded):
         """See ``Recorded.known_id``."""
         if entity_type not in self.entity_types:
             return None
+        candidates = list(candidates)
+        known = None if self.shortcuts is None else self.shortcuts.known(self.facts, entity_type, candidates)
+        if known is not None:
+            return next(iter(known), None)
         asked = (self.holding(candidate).known_id(entity_type, [candidate]) for candidate in candidates)
         return next((found for found in asked if found is not None), None)
 
@@ -246,6 +252,16 @@ class Bucketed(Recorded):
         """See ``Recorded.unlinked_keys``."""
         return self.whole_log.unlinked_keys
 
+    @property
+    def types(self) -> Types:
+        """The fields of all types, as far as the log was surveyed."""
+        return self._dealt.types
+
+    @property
+    def finder(self) -> Links:
+        """What found the changes of keys."""
+        return self._dealt.finder
+
     def _part(self, number: int, whole: Whole | None) -> Part:
         dealt = self._dealt
         return Part(
@@ -281,12 +297,12 @@ class Bucketed(Recorded):
         moves = linked(found, count)
         types, kept = Types(self.facts.kinds), Kept()
         if moves is None:
-            return _Dealt(rows, found, None, None, types, kept)
+            return _Dealt(rows, found, None, None, types, kept, links)
         moved = Compartments(count, room=self.room // WAITING)
         for number in range(count):
             goes = rows.read(number).join(moves, on="entity_id", how="inner", maintain_order="left")
             moved.deal(goes.drop("to"), goes["to"])
-        return _Dealt(rows, found, moves, moved, types, kept)
+        return _Dealt(rows, found, moves, moved, types, kept, links)
 
     def _whole_images(self, frame: pl.DataFrame) -> None:
         """Refuse changes without the state that they left: all changes of the type decide what follows of it."""
@@ -319,6 +335,7 @@ class _Dealt:
         moved: The rows of those, by the bucket that they go to.
         types: The fields of all types.
         kept: What each bucket worked out.
+        finder: What found the changes of keys.
     """
 
     rows: Compartments
@@ -327,6 +344,7 @@ class _Dealt:
     moved: Compartments | None
     types: Types
     kept: Kept
+    finder: Links
 
     def of(self, number: int) -> pl.DataFrame:
         """The rows of a bucket (``ROWS``), in no promised order."""

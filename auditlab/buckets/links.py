@@ -10,6 +10,7 @@ from auditlab import malformed, order, rekeys
 from auditlab.buckets.part import ARRIVAL, LINKED
 from auditlab.buckets.spill import compact
 from auditlab.keyfields import KeyFields, key_sample, shows_key
+from auditlab.schema import CHANGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,6 +33,8 @@ class Links:
     def __init__(self, keys: Mapping[str, tuple[str, ...]]) -> None:
         self._keys = keys
         self._samples: dict[str, pl.DataFrame] = {}
+        self.consulted: set[str] = set()
+        """Entity types of which all changes had to be looked at, to tell by which fields a key is told."""
 
     def sample(self, rows: pl.DataFrame) -> None:
         """Take in some rows of the log, to know by what field a key is told."""
@@ -41,6 +44,10 @@ class Links:
             known = self._samples.get(entity_type)
             parts = [key_sample(sound)] if known is None else [known, key_sample(sound)]
             self._samples[entity_type] = compact(key_sample(pl.concat(parts)))
+
+    def sample_of(self, entity_type: str) -> pl.DataFrame:
+        """``keyfields.key_sample`` of all rows of a type that were taken in."""
+        return self._samples.get(entity_type, key_sample(pl.DataFrame(schema=CHANGES)))
 
     def found(self, dealt: Compartments, clock: str) -> pl.DataFrame:
         """``LINKED``'s columns, from rows that are dealt out by entity."""
@@ -67,6 +74,7 @@ class Links:
 
     def _fields(self, entity_type: str, sample: pl.DataFrame, dealt: Compartments) -> KeyFields:
         def own() -> Iterator[pl.DataFrame]:
+            self.consulted.add(entity_type)
             for number in range(len(dealt)):
                 rows = dealt.read(number, [*_IMAGES, "entity_type"])
                 yield rows.filter(pl.col("entity_type") == entity_type)

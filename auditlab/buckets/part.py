@@ -142,6 +142,16 @@ class Part(Recorded):
         """What orders positions over all buckets: the id and the arrival (Int64) at which each stands."""
         return pl.DataFrame({"id": self._rows["id"].gather(positions), ARRIVAL: self.arrivals.gather(positions)})
 
+    @property
+    def by_id(self) -> pl.DataFrame:
+        """The rows by id: ``CHANGES`` with ``baseline`` and ``row``, a row's number, which ``links`` tell."""
+        return self._rows
+
+    def taken(self, wanted: pl.Expr) -> pl.DataFrame:
+        """The changes that meet a predicate over ``changes``, as ``ROWS``, in the order in which they came."""
+        rows = self.changes.filter(wanted)
+        return rows.with_columns(self.arrivals.gather(rows["row"]).alias(ARRIVAL)).select(*ROWS).sort(ARRIVAL)
+
     @cached_property
     def whole(self) -> dict[str, tuple[int, int]]:
         """See ``Recorded.whole``; the position is that of the last row here that is none behind it, or -1."""

@@ -18,12 +18,12 @@ from auditlab.errors import SnapshotTooLarge
 from auditlab.values import Column, column
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from auditlab.dictionary import Coded
     from auditlab.documents import Split
 
-__all__ = ["Signature", "Types", "signature"]
+__all__ = ["Signature", "Told", "Types", "signature"]
 
 Signature = tuple[str, pl.DataType, str, bool]
 """What of a field's column is the same in every part of the log: kind, dtype, note, and whether all are strings."""
@@ -31,6 +31,9 @@ Signature = tuple[str, pl.DataType, str, bool]
 First = tuple[int, int, int, int]
 """Where a field appears first: in an after image (0) or only in a before image (1), the change's id and arrival, and
 its place among the fields that appear first in that image."""
+
+Told = tuple[str, First, tuple[str, ...]]
+"""A field's name, where it appears first, and its witnesses."""
 
 
 @dataclass(slots=True)
@@ -93,6 +96,18 @@ class Types:
         missing = pl.Series("raw", [None], dtype=pl.String)
         one = _beside(name, missing, own.witnesses, self._kinds.get(entity_type, {}).get(name))
         return replace(one, numbers=pl.zeros(documents, dtype=pl.UInt32, eager=True))
+
+    def told(self, entity_type: str) -> tuple[Told, ...]:
+        """What is known of a type's fields, so that ``take`` can go on from it."""
+        known = sorted(self._fields.get(entity_type, {}).items(), key=lambda item: item[1].first)
+        return tuple((name, own.first, tuple(own.witnesses)) for name, own in known)
+
+    def take(self, entity_type: str, told: Iterable[Told]) -> None:
+        """Know of a type's fields what was ``told`` of other parts of its changes."""
+        known, kinds = self._fields.setdefault(entity_type, {}), self._kinds.get(entity_type, {})
+        for name, first, witnesses in told:
+            texts = pl.Series("raw", witnesses, dtype=pl.String)
+            known[name] = _Field(first, texts, signature(column(name, texts, kinds.get(name))))
 
     def typed(self, entity_type: str, split: Split) -> Documents:
         """The documents of a part of a type's changes, with all the fields of the type, typed as in the whole."""

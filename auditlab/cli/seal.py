@@ -1,4 +1,4 @@
-"""The commands for an archive that is there: verify, head, seal, compact."""
+"""The commands for an archive that is there: verify, head, seal, compact, checkpoint."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 
 import auditlab as al
 from auditlab.archive.seal import PublicKey, new_key
-from auditlab.cli.options import AnyArchive, Archive, Sign
+from auditlab.cli.options import AnyArchive, Archive, Memory, Sign
 from auditlab.cli.output import say, warn
 from auditlab.errors import BadOption
 
@@ -32,7 +32,7 @@ class Action(StrEnum):
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this group."""
-    for command in (verify, head, seal, compact):
+    for command in (verify, head, seal, compact, checkpoint):
         app.command(rich_help_panel=PANEL)(command)
 
 
@@ -65,8 +65,8 @@ def verify(
     """Prove that an archive is what was written, to the last byte and row; every fault is named.
 
     Each data file is held against its SHA-256, the rows that it gives back against the digest of what was recorded,
-    each manifest against the one before it. With --head the archive must have grown from what it was then, with --key
-    each manifest must be signed. Exits with 1 if anything is wrong.
+    each manifest against the one before it, and checkpoints are worked out again from the rows. With --head the archive
+    must have grown from what it was then, with --key each manifest must be signed. Exits with 1 if anything is wrong.
 
     This makes tampering evident; it cannot prevent it. Without --head nobody can tell that the newest part was
     dropped as a whole, or that someone with access to the folder (and the key) wrote all of it anew. And nothing here
@@ -183,4 +183,32 @@ def compact(
       0 3 * * 0  auditlab compact /var/lib/audit/archive --sign /etc/auditlab/seal.key --json
     """
     found = al.compact(folder, sign=sign, keep=keep, grace=grace)
+    say(json.dumps(found.as_dict()) if as_json else str(found))
+
+
+def checkpoint(
+    folder: Archive,
+    *,
+    due: Annotated[
+        bool,
+        typer.Option("--due", help="Only where more rows came since the last checkpoint than that one has: for cron."),
+    ] = False,
+    sign: Sign = None,
+    memory: Memory = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The result as JSON, for machines.")] = False,
+) -> None:
+    """Write a checkpoint: what an archive's log leaves here, so that questions need not read what lies before it.
+
+    For each entity type the last change of each live row, and what the whole log tells beside. as-of then reads the
+    nearest checkpoint and what came since, and questions about one entity read its rows alone. Answers stay the same:
+    a checkpoint is no part of the log, and verify works it out again. Writing one reads the whole archive. A kill at
+    any step leaves the archive as it was, or with the checkpoint, and others may archive at the same time.
+
+    [bold]Examples[/bold]
+
+      auditlab checkpoint archive/
+
+      0 4 * * 0  auditlab checkpoint /var/lib/audit/archive --due --json
+    """
+    found = al.checkpoint(folder, due=due, sign=sign, memory=memory)
     say(json.dumps(found.as_dict()) if as_json else str(found))

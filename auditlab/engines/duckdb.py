@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 import duckdb
 import polars as pl
+import pyarrow.compute as pc
 
+from auditlab import queries
 from auditlab.engines.base import with_dtypes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
-__all__ = ["DuckDBEngine"]
+    import pyarrow as pa
+
+__all__ = ["DuckDBEngine", "ParquetFiles"]
 
 
 class DuckDBEngine:
@@ -30,6 +35,51 @@ class DuckDBEngine:
                 cursor.register(name, table.to_arrow())
             answer = cursor.sql(sql).to_arrow_table()
         return with_dtypes(pl.DataFrame(pl.from_arrow(answer)), dtypes)
+
+
+class ParquetFiles:
+    """Parquet files of one folder, looked into by the value of a column: row groups that cannot have it are not read.
+
+    Args:
+        folder: The folder. DuckDB takes paths for patterns, so no part of it may be one (``is_plain``).
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @staticmethod
+    def is_plain(folder: Path) -> bool:
+        """Whether a folder's path is the same to DuckDB."""
+        return not set(str(folder)).intersection("*?[]{}\\")
+
+    def having(self, names: Sequence[str], column: str, value: str | bytes) -> list[str]:
+        """Of some files that have the column, those that have the value in it."""
+        found = self._run("files_having", column, value, names)
+        there = set(found["filename"].to_pylist())
+        return [name for name in names if str(self._folder / name) in there]
+
+    def rows(self, names: Sequence[str], column: str, value: str | bytes) -> dict[str, pa.Table]:
+        """The rows that have the value in a column, by file, in the order of each; all files have the same columns."""
+        found = self._run("rows_of_value", column, value, names)
+        own = {name: found.filter(pc.equal(found["filename"], str(self._folder / name))) for name in names}
+        return {name: rows.sort_by("file_row_number") for name, rows in own.items() if rows.num_rows}
+
+    def _run(self, query: str, column: str, value: str | bytes, names: Sequence[str]) -> pa.Table:
+        paths = [str(self._folder / name) for name in names]
+        text = queries.text("archive", query).replace("entity_key", queries.quote_identifier(column))
+        with _reader(str(self._folder.absolute())).cursor() as cursor:
+            return cursor.sql(text, params={"files": paths, "value": value}).to_arrow_table()
+
+
+@lru_cache(maxsize=8)
+def _reader(folder: str) -> duckdb.DuckDBPyConnection:
+    """An empty database that sees the files of one folder, and neither variables nor anything else."""
+    connection = duckdb.connect(":memory:", config={"python_enable_replacements": False})
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")
+    connection.execute("SET GLOBAL allowed_directories = $folders", {"folders": [folder]})
+    connection.execute("SET GLOBAL enable_external_access = false")
+    connection.execute("SET GLOBAL lock_configuration = true")
+    return connection
 
 
 @cache

@@ -1,7 +1,8 @@
 """Compacts copies of an archive, and is killed (SIGKILL) one step later each time.
 
-Usage: python killed_compactor.py ARCHIVE FOLDER. The attempt killed at step n leaves its work in FOLDER/n; replaced
-files are removed at once, so that those steps are among them. Prints the number of steps.
+Usage: python killed_compactor.py ARCHIVE FOLDER [checkpoint]. The attempt killed at step n leaves its work in FOLDER/n;
+replaced files are removed at once, so that those steps are among them. Prints the number of steps. The last word has it
+write a checkpoint instead.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from killed_writer import CALLS, Steps
 
+from auditlab.archive.checkpoint import checkpoint
 from auditlab.archive.compact import compact
 from auditlab.archive.files import HashingFile
 
@@ -29,7 +31,10 @@ def attempt(folder: Path, last: int) -> bool:
         for name in CALLS:
             setattr(os, name, steps.before(getattr(os, name)))
         HashingFile.write = steps.tearing(HashingFile.write)  # type: ignore[method-assign]  # that is the fault
-        compact(folder, grace=0)
+        if sys.argv[3:] == ["checkpoint"]:
+            checkpoint(folder)
+        else:
+            compact(folder, grace=0)
         code = 0
     finally:
         os._exit(code)

@@ -27,6 +27,7 @@ from auditlab.archive.write import to_archive
 from auditlab.cli import app
 from auditlab.errors import ArchiveCorrupt, BadOption, NotAnArchive, StorageFailed
 from auditlab.schema import LogFacts
+from auditlab.testing import make_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -266,3 +267,19 @@ def test_the_command_line_takes_credentials_from_the_environment(
     assert (done.exit_code, done.stdout.startswith(f"{url}: whole")) == (0, True), done.output
     done = CliRunner().invoke(app, ["summary", url])
     assert (done.exit_code, "65" in done.stdout) == (0, True), done.output
+
+
+def test_a_checkpoint_in_storage_is_brought_where_it_is_used(
+    storage: fs.FileSystem, options: dict[str, str], tmp_path: Path
+):
+    frame = make_log([("INSERT", f"e{n}", {"n": n}) for n in range(20)])
+    al.from_arrow(frame).to_archive(tmp_path / "own")
+    al.checkpoint(tmp_path / "own")
+    bucket = f"bucket-{os.getpid()}-{time.monotonic_ns()}"
+    copied(tmp_path / "own", storage, bucket)
+    log = al.scan_archive(f"s3://{bucket}/audit", storage_options=options, cache=tmp_path / "cache")
+    assert not (tmp_path / "cache" / "checkpoints").exists()
+    assert_frame_equal(log.as_of().collect(), al.from_arrow(frame).as_of())
+    assert len(list((tmp_path / "cache" / "checkpoints").iterdir())) == 1
+    assert log.selected.recorded.unread is not None
+    assert al.verify(f"s3://{bucket}/audit", storage_options=options) == []

@@ -13,7 +13,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from auditlab.archive import segment
-from auditlab.archive.manifest import DATA, FORMAT, MANIFESTS
+from auditlab.archive.manifest import DATA, MANIFESTS, PLAIN
 from auditlab.archive.read import scan_archive
 from auditlab.archive.verify import leftovers, verify
 from auditlab.archive.write import ArchiveWriter, to_archive
@@ -49,7 +49,7 @@ def test_the_summary_says_what_was_written(tmp_path: Path, batches: list[pa.Reco
 
 def test_the_manifest_lists_each_file_with_its_rows_and_ranges(archive: Path):
     manifest = the_manifest(archive)
-    assert (manifest["format"], manifest["number"], manifest["previous"]) == (FORMAT, 1, None)
+    assert (manifest["format"], manifest["number"], manifest["previous"]) == (PLAIN, 1, None)
     assert manifest["ranges"] == "transaction_id"
     (written,) = manifest["segments"]
     assert (written["first"], written["last"], written["rows"]) == (1000, 1030, 60)

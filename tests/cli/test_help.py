@@ -25,6 +25,7 @@ COMMANDS = {
     "as-of",
     "blame",
     "check",
+    "checkpoint",
     "compact",
     "compare",
     "demo",

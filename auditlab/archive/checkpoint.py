@@ -1,0 +1,262 @@
+"""Checkpoints of an archive: what its log leaves at a position, so that questions about later times begin there."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Self
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from auditlab.archive.files import reported, settle, sync_folder, to_write
+from auditlab.archive.held import covered_names
+from auditlab.archive.manifest import CHECKPOINT, CHECKPOINTS, FORMAT, Checkpoint, Manifest, publish, read_chain
+from auditlab.archive.read import scan_archive
+from auditlab.archive.row_digests import DIGESTS, recorded_digests
+from auditlab.archive.rows import frames
+from auditlab.archive.seal import SigningKey
+from auditlab.archive.segment import PartFile, Written
+from auditlab.buckets.bucketed import Rows
+from auditlab.buckets.checkpoint import Kept, Untold, keep
+from auditlab.buckets.room import memory_bytes
+from auditlab.errors import ArchiveCorrupt, ArchiveExists, BadOption, LogTooLarge
+from auditlab.load.estimate import available_memory
+from auditlab.load.source import batches
+from auditlab.schema import CHANGES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from auditlab.archive.manifest import Part
+    from auditlab.archive.read import Scanned
+
+__all__ = ["Checkpointed", "checkpoint", "kept_in", "problem"]
+
+KEPT = b"auditlab.kept"
+"""The key of a file's metadata under which stands what its log tells (``buckets.kept.Kept``)."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Checkpointed:
+    """What a checkpoint keeps.
+
+    Args:
+        folder: The archive.
+        number: The manifest that was published; None where nothing was.
+        changes: How many changes and baseline rows it stands for, of the types that it has.
+        rows: How many rows it has, by entity type.
+        bytes: Its size.
+        left_out: Why it has nothing of other entity types, by type.
+        since: How many rows came since the last checkpoint.
+    """
+
+    folder: Path
+    number: int | None
+    changes: int
+    rows: dict[str, int]
+    bytes: int
+    left_out: dict[str, str]
+    since: int
+
+    def __str__(self) -> str:
+        if self.number is None:
+            text = f"no checkpoint written in {self.folder}: {self.since:,} rows since the last one"
+        else:
+            kept = sum(self.rows.values())
+            text = f"{self.folder}: {kept:,} rows stand for {self.changes:,} changes ({self.bytes / 1e6:,.1f} MB)"
+        return "\n".join([text, *(f"nothing of {name}: {why}" for name, why in self.left_out.items())])
+
+    __repr__ = __str__
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result as plain values, for JSON."""
+        return {
+            "folder": str(self.folder),
+            "manifest": self.number,
+            "changes": self.changes,
+            "rows": self.rows,
+            "bytes": self.bytes,
+            "left_out": self.left_out,
+            "since": self.since,
+        }
+
+
+def checkpoint(
+    folder: str | Path, *, sign: str | Path | None = None, memory: str | int | None = None, due: bool = False
+) -> Checkpointed:
+    """Write a checkpoint of an archive as it is now; returns what it keeps.
+
+    For each entity type: the last change of each row that is live, the whole history of those few that have no plain
+    one, and what the whole log tells beside. ``scan_archive`` then answers as of times after it, and questions about
+    one entity, from that and from what came since; the answers are the same. A checkpoint is no part of the log: it is
+    worked out from the archive's rows, and ``verify`` works it out again. A kill at any step leaves the archive as it
+    was, or with the checkpoint, and others may archive into it at the same time.
+
+    A type whose log leaves something open (malformed rows, missing images, keys changed in a way that it does not tell
+    for certain) has nothing in it, and is answered as before.
+
+    Args:
+        folder: The archive.
+        sign: The file of a private key; a signed archive needs one.
+        memory: How much may be taken: bytes, or e.g. ``"1GB"``; half of what is free if None.
+        due: Whether to write only where more rows came since the last checkpoint than that one has.
+
+    Raises:
+        NotAnArchive: the folder holds no archive.
+        ArchiveCorrupt: a file is not what its manifest says; nothing was written.
+        BadOption: the archive is signed, and there is no key; or ``memory`` is no size.
+        ArchiveError: the file system refuses; the archive is as it was.
+    """
+    place, key = to_write(folder), None if sign is None else SigningKey(sign)
+    room = memory_bytes(memory, free=available_memory())
+    while True:
+        chain = read_chain(place)
+        if chain[-1][0].signature is not None and key is None:
+            raise BadOption(f"{place} is signed, so what is added to it must be. Give the key (--sign KEY).")
+        scanned = scan_archive(place)
+        if len(scanned.chain) == len(chain):
+            break
+    last = next((manifest.checkpoint for manifest, _ in reversed(chain) if manifest.checkpoint), None)
+    since = _rows_since(scanned, last)
+    if not since or (due and last is not None and since <= sum(part.rows for part in last.parts)):
+        return Checkpointed(place, None, 0, {}, 0, {}, since)
+    with _Writer(place) as writer:
+        with reported(place):
+            left_out = {name: why for name in scanned.entity_types if (why := writer.write(scanned, name, room))}
+        if not writer.done:
+            return Checkpointed(place, None, 0, {}, 0, left_out, since)
+        number = writer.publish(len(chain), key)
+        parts = [written.part for written in writer.written]
+    names = {part.entity_types[0] for part in parts}
+    return Checkpointed(
+        folder=place,
+        number=number,
+        changes=sum(part.rows for part in scanned.parts if part.entity_types[0] in names),
+        rows={part.entity_types[0]: part.rows for part in parts},
+        bytes=sum(part.bytes for part in parts),
+        left_out=left_out,
+        since=since,
+    )
+
+
+def problem(scanned: Scanned, point: Checkpoint, part: Part) -> str:
+    """What is wrong with a part of a checkpoint, worked out again from the rows before it; '' where nothing is.
+
+    Raises:
+        ArchiveCorrupt: the part's file is not what the manifest says.
+        LogTooLarge: it takes more memory than there is.
+    """
+    path, name = scanned.folder / part.path, part.entity_types[0]
+    covered = covered_names(scanned.chain, point)
+    own = [one for one in scanned.parts if {source.name for source in one.written_as} <= covered]
+    facts = scanned.chain[point.covers - 1][0].facts
+    want, got = [pl.DataFrame(schema=DIGESTS)], [pl.DataFrame(schema=DIGESTS)]
+    try:
+        kept = _worked_out(
+            replace(scanned.only(own), facts=facts),
+            name,
+            room=memory_bytes(None, free=available_memory()),
+            take=lambda rows: want.append(recorded_digests(rows, tuple(CHANGES))),
+        )
+    except Untold as exc:
+        return f"{path}: is a checkpoint of what none can be made of: {exc}"
+    scanned.prove(path)
+    got += [recorded_digests(rows, tuple(CHANGES)) for rows in frames(path)]
+    keys = list(DIGESTS)
+    if not pl.concat(want).sort(keys).equals(pl.concat(got).sort(keys)):
+        return f"{path}: is a checkpoint with other rows than those that decide the states from there on"
+    if not kept.tells_as(kept_in(path), facts):
+        return f"{path}: is a checkpoint that tells of {name} what the rows before it do not"
+    return ""
+
+
+def kept_in(path: Path) -> Kept:
+    """What the file of a checkpoint tells; it was proven.
+
+    Raises:
+        ArchiveCorrupt: it does not hold that.
+    """
+    try:
+        return Kept.parse((pq.read_metadata(path).metadata or {})[KEPT])
+    except (KeyError, ValueError) as exc:
+        raise ArchiveCorrupt(f"{path}: does not hold what a checkpoint must ({exc}).") from exc
+
+
+def _worked_out(scanned: Scanned, entity_type: str, *, room: int, take: Callable[[pl.DataFrame], None]) -> Kept:
+    """What a checkpoint keeps of one entity type; ``take`` gets the rows."""
+    own = scanned.only([part for part in scanned.parts if entity_type in part.entity_types])
+    rows = Rows(own.batches, own.rows, own.size())
+    return keep(rows, scanned.facts, entity_type, room=room, take=take)
+
+
+def _rows_since(scanned: Scanned, last: Checkpoint | None) -> int:
+    covered: set[str] = set()
+    if last is not None:
+        covered = covered_names(scanned.chain, last)
+    return sum(source.rows for part in scanned.parts for source in part.written_as if source.name not in covered)
+
+
+class _Writer:
+    """Writes the parts of a checkpoint, and removes them again unless it was published."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._open: PartFile | None = None
+        self.done: list[Written] = []
+        self.written: list[Written] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._open is not None:
+            self._open.discard()
+        for written in self.done:
+            written.path.unlink(missing_ok=True)
+
+    def write(self, scanned: Scanned, entity_type: str, room: int) -> str:
+        """Write what is kept of one entity type; why nothing is, or ''."""
+        self._open = into = PartFile(self._folder / CHECKPOINTS, entity_type=entity_type, role=CHECKPOINT)
+
+        def take(rows: pl.DataFrame) -> None:
+            for batch in batches(rows):
+                into.add(batch)
+
+        try:
+            kept = _worked_out(scanned, entity_type, room=room, take=take)
+            into.beside[KEPT] = kept.render()
+        except (Untold, LogTooLarge) as exc:
+            self._open.discard()
+            self._open = None
+            return str(exc)
+        self.done.append(self._open.finish())
+        self._open = None
+        return ""
+
+    def publish(self, covers: int, key: SigningKey | None) -> int:
+        """Make it visible, on top of what others added meanwhile; the number of its manifest."""
+        with reported(self._folder):
+            for written in self.done:
+                settle(written.path, written.part.name)
+            sync_folder(self._folder / CHECKPOINTS)
+            while True:
+                chain = read_chain(self._folder)
+                newest, sha256 = chain[-1]
+                manifest = Manifest(
+                    number=len(chain) + 1,
+                    previous=sha256,
+                    ranges=newest.ranges,
+                    written_at=datetime.now(UTC).isoformat(),
+                    facts=newest.facts,
+                    cursor=newest.cursor,
+                    checkpoint=Checkpoint(covers, tuple(written.part for written in self.done)),
+                    format=FORMAT,
+                )
+                with suppress(ArchiveExists):  # another added to the archive: on top of that, then
+                    publish(self._folder, manifest, sign=key)
+                    break
+        self.done, self.written = [], self.done
+        return manifest.number

@@ -1,0 +1,115 @@
+"""The rows of one entity in data files, without reading the others: by the Bloom filters on its id."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from auditlab.archive.decode import recorded_rows
+from auditlab.archive.form import form_of, schema_of
+from auditlab.archive.rows import lazy_rows
+from auditlab.engines.duckdb import ParquetFiles
+from auditlab.errors import ArchiveError
+from auditlab.load.uuids import uuid_bytes
+from auditlab.schema import CHANGES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from auditlab.archive.form import Form
+
+__all__ = ["EntityRows"]
+
+_PLACE = "\x00place"
+"""The column with the place of a row's file among the others."""
+
+_FEW = 32
+"""Entities that are looked for one by one; for more, the files are read."""
+
+
+class EntityRows:
+    """Finds the rows of entities in some data files of an archive.
+
+    Args:
+        files: The data files, in one folder.
+        prove: Raises where a file is not what it must be; called before a row of it is used.
+    """
+
+    def __init__(self, files: Sequence[Path], prove: Callable[[Path], object]) -> None:
+        self._files, self._prove = files, prove
+        self._place = {file.name: place for place, file in enumerate(files)}
+        self._groups: list[tuple[Form | None, list[Path]]] = []
+
+    def of(self, ids: list[str]) -> pl.DataFrame:
+        """All rows of some entities: ``CHANGES``, those of each in the order of the files.
+
+        Raises:
+            ArchiveCorrupt: a file is not what its manifest says.
+            ArchiveError: a file is gone.
+        """
+        if not self._files or not ids:
+            return pl.DataFrame(schema=CHANGES)
+        if len(ids) > _FEW or not ParquetFiles.is_plain(self._files[0].parent.absolute()):
+            return lazy_rows(self._files, self._prove).filter(pl.col("entity_id").is_in(ids)).collect()
+        for file in self._files:
+            self._prove(file)
+        return pl.concat([self._found(entity_id) for entity_id in ids])
+
+    def _found(self, entity_id: str) -> pl.DataFrame:
+        """The rows of an entity; files of one form are looked into, and their rows decoded, at once."""
+        folder = self._files[0].parent
+        parquet = ParquetFiles(folder)
+        uuid = uuid_bytes(pa.array([entity_id], pa.string()))[0].as_py()
+        rows: list[pl.DataFrame] = []
+        with _told(folder):
+            for form, files in self._by_form():
+                as_uuid = form is not None and uuid is not None
+                column, value = ("entity_uuid", uuid) if as_uuid else ("entity_id", entity_id)
+                names = [file.name for file in files]
+                if len(self._by_form()) > 1:
+                    names = parquet.having(names, column, value)
+                found = parquet.rows(names, column, value) if names else {}
+                if not found:
+                    continue
+                columns = (
+                    next(iter(found.values())).drop_columns(["filename", "file_row_number"]).schema
+                    if form is None
+                    else schema_of(form)
+                )
+                table = pa.concat_tables(
+                    [found[name].select(columns.names).cast(columns) for name in names if name in found]
+                )
+                places = [self._place[name] for name in names if name in found for _ in range(found[name].num_rows)]
+                told = recorded_rows(table.combine_chunks(), form)
+                rows.append(told.with_columns(pl.Series(_PLACE, places, dtype=pl.UInt32)))
+        if not rows:
+            return pl.DataFrame(schema=CHANGES)
+        return pl.concat(rows).sort(_PLACE, maintain_order=True).drop(_PLACE)
+
+    def _by_form(self) -> list[tuple[Form | None, list[Path]]]:
+        """The files, those together whose columns and layouts are the same."""
+        if not self._groups:
+            groups: dict[tuple[object, ...], tuple[Form | None, list[Path]]] = {}
+            for file in self._files:
+                form = form_of(pq.read_metadata(file).metadata)
+                key = () if form is None else (form.fields, *form.layouts)
+                groups.setdefault(key, (form, []))[1].append(file)
+            self._groups = list(groups.values())
+        return self._groups
+
+
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """A file that is gone since the archive was opened is told."""
+    try:
+        yield
+    except FileNotFoundError as exc:
+        raise ArchiveError(
+            f"{folder}: a file is gone since the archive was opened; a compaction puts other files in place of old "
+            "ones. Open the archive again."
+        ) from exc

@@ -1,0 +1,292 @@
+"""A question answered from what was kept at a position of the log and from the rows behind it, as by the whole log.
+
+What was kept counts only where the rows behind it leave it true. Where they do not, or where that cannot be told from
+them alone, nothing is answered here: the whole log is asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, NoReturn
+
+import polars as pl
+
+from auditlab import malformed, order, rekeys, visibility
+from auditlab.buckets.checkpoint import Untold, is_untold
+from auditlab.buckets.part import ARRIVAL, LINKED, ROWS, Part, Whole
+from auditlab.buckets.types import Types
+from auditlab.keyfields import KeyFields, key_sample, shows_key
+from auditlab.marks import TransactionSnapshot
+from auditlab.schema import CHANGES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from auditlab.buckets.checkpoint import Kept, Row
+    from auditlab.buckets.part import Key
+    from auditlab.schema import LogFacts
+
+__all__ = ["Near", "Since", "part_of", "settled", "settled_snapshot"]
+
+_TRIED = 20_000
+"""Changes of which each image is looked at, whether it tells a change of its key; above, the whole log is asked."""
+
+_BEHIND = 2**62
+"""An arrival behind all that were counted."""
+
+_WORDS = ("entity_type", "old", "new", "how")
+_NO_LINKS = pl.DataFrame(schema={"position": pl.UInt32(), "id": pl.Int64(), **dict.fromkeys(_WORDS, pl.String())})
+"""``Recorded.unlinked_keys`` of a log that has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """What was kept of an entity type, and what came to the log since.
+
+    Args:
+        kept: What was kept.
+        before: The log's facts as they were then.
+        rows: All changes of the type that came since, in the order in which they came: ``CHANGES``.
+    """
+
+    kept: Kept
+    before: LogFacts
+    rows: pl.DataFrame
+
+    @property
+    def entity_type(self) -> str:
+        """The type."""
+        return self.kept.entity_type
+
+
+class Near:
+    """What the whole log tells of one entity type, put together from what was kept and from the rows since.
+
+    Args:
+        since: Both.
+        facts: The log's facts as they are now.
+        last: Gives the rows that were kept, if they are needed: ``CHANGES``.
+
+    Raises:
+        Untold: it does not follow from these; ask the whole log.
+    """
+
+    def __init__(self, since: Since, facts: LogFacts, last: Callable[[], pl.DataFrame]) -> None:
+        self.kept, self.facts, self.last = since.kept, facts, last
+        name = self.kept.entity_type
+        early, late = since.before, facts
+        same = early.kinds.get(name, {}) == late.kinds.get(name, {}) and early.keys.get(name) == late.keys.get(name)
+        if not same:
+            raise Untold("its table was changed since")
+        self.rows = since.rows.with_columns(
+            pl.lit(value=False).alias("baseline"),
+            pl.int_range(_BEHIND, _BEHIND + pl.len(), dtype=pl.Int64).alias(ARRIVAL),
+        ).select(*ROWS)
+        self.links = pl.DataFrame(schema=LINKED)
+        if len(self.rows):
+            self._check_rows()
+            self.links = self._new_links()
+        self.types = Types(facts.kinds)
+        self.types.take(name, self.kept.fields)
+        if len(self.rows):
+            nothing = pl.DataFrame(schema=LINKED)
+            part_of([self], self.rows, self.types, nothing, None).learn()
+
+    def of_entities(self, ids: list[str], rows: pl.DataFrame, truncates: pl.DataFrame) -> Part:
+        """A family of entities as a part of the log.
+
+        Args:
+            ids: Theirs.
+            rows: Their whole histories up to the position: ``CHANGES`` with ``baseline``, in the order of coming.
+            truncates: The TRUNCATEs up to there, the same.
+        """
+        if self.rows.select((pl.col("operation") == "TRUNCATE").any()).item():
+            raise Untold("whether a TRUNCATE ended an entity is told by all of them")
+        every = self.together([truncates, rows], self.rows.filter(pl.col("entity_id").is_in(ids)))
+        struck = every[ARRIVAL].head(len(truncates)).filter(pl.Series(self.kept.truncates, dtype=pl.Boolean))
+        part = part_of([self], every, self.types, self.all_links(every), self.whole(struck, self.kept.unseen))
+        if len(self.links) and not part.sequence.links["certain"].all():
+            raise Untold("a change of a key is in doubt")
+        return part
+
+    def family(self, entity_id: str) -> set[str]:
+        """The entity's id and those of the entities that changes of keys lead to from it, or to it."""
+        pairs = [(link[4], link[5]) for link in self.kept.links]
+        pairs += list(self.links.select("old", "new").iter_rows())
+        found = {entity_id}
+        while more := {one for pair in pairs if found.intersection(pair) for one in pair} - found:
+            found |= more
+        return found
+
+    def _check_rows(self) -> None:
+        """Refuse rows that make something of what was kept untrue."""
+        rows, kept = self.rows, self.kept
+        if len(malformed.split(rows, strict=False)[1]) or is_untold(rows, self.facts, kept.entity_type):
+            raise Untold("rows since are no changes, or leave out values that only others tell")
+        ids = rows["transaction_id"]
+        if kept.transactions is None:
+            follows = ids.null_count() == len(ids)
+        else:
+            follows = not kept.nulls and not ids.null_count() and bool((ids > kept.transactions[1]).all())
+        if not follows:
+            raise Untold("transactions go on that had changes before")
+        if bool((rows["id"] <= kept.begins).any()):
+            raise Untold("changes came that stand before the first ones")
+        read = rows.filter(pl.col("operation") == "SNAPSHOT")
+        transaction, at = kept.opened[2:]
+        if kept.starts and bool(
+            read.select(
+                (
+                    pl.col("transaction_id").eq_missing(pl.lit(transaction, dtype=pl.Int64))
+                    & (pl.col("changed_at") == at)
+                ).any()
+            ).item()
+        ):
+            raise Untold("its first states go on")
+        truncates = rows.filter(pl.col("operation") == "TRUNCATE")["id"]
+        doubled = rows["id"].is_in(truncates.implode()).sum() > len(truncates)
+        if len(truncates) and (doubled or bool((truncates <= kept.ids[1]).any())):
+            raise Untold("a TRUNCATE came that stands among the changes before")
+
+    def _new_links(self) -> pl.DataFrame:
+        """The changes of keys among the rows since, as ``LINKED``."""
+        kept, name = self.kept, self.kept.entity_type
+        if kept.consulted:
+            raise Untold("all changes tell by which fields its key is told")
+        schema = {column: CHANGES[column] for column in ("id", "entity_id", "after_snapshot")}
+        sample = pl.concat([pl.DataFrame(kept.sample, schema=schema, orient="row"), key_sample(self.rows)])
+        fields = KeyFields(name, key_sample(sample), _all_changes, self.facts.keys.get(name, ()))
+        usual = fields.usual()
+        if usual != kept.usual:
+            raise Untold("another field tells its key")
+        by_id = self.rows.sort("id", ARRIVAL)
+        suspects = rekeys.image_suspects(by_id, order.numbered(by_id, "changed_at"))
+        if usual is not None:
+            suspects = suspects.filter(~shows_key("before_snapshot", usual))
+        if len(suspects):
+            suspects = self._unlike_kept(suspects, by_id)
+        if len(suspects) > _TRIED or len(rekeys.by_images(suspects, lambda _: fields)):
+            raise Untold("images may tell a change of a key")
+        told = rekeys.told_rows(by_id)
+        links = rekeys.links_of(pl.DataFrame(schema=rekeys.LINKS), told)
+        if not links["linked"].all():
+            raise Untold("a change of a key cannot be linked")
+        arrivals = by_id[ARRIVAL]
+        return links.with_columns(pl.lit(arrivals.gather(links[side])).alias(side) for side in ("left", "came")).select(
+            *LINKED
+        )
+
+    def _unlike_kept(self, suspects: pl.DataFrame, by_id: pl.DataFrame) -> pl.DataFrame:
+        """The suspects but for those that are the first change since of an entity, and begin where it was left."""
+        firsts = by_id.with_row_index("slot").filter(pl.col("entity_id").is_first_distinct())["slot"]
+        left = self.last().select("entity_id", left="after_snapshot").unique("entity_id", keep="last")
+        told = suspects.join(left, on="entity_id", how="left", maintain_order="left")
+        goes_on = pl.col("slot").is_in(firsts.implode()) & (pl.col("before_snapshot") == pl.col("left"))
+        return told.filter(~goes_on.fill_null(value=False)).drop("left")
+
+    def together(self, before: list[pl.DataFrame], since: pl.DataFrame | None = None) -> pl.DataFrame:
+        """Rows up to the position, numbered as they come, and those since (all if None) behind them: ``ROWS``."""
+        rows = pl.concat([frame.select(*CHANGES, "baseline") for frame in before]).with_row_index(ARRIVAL)
+        return pl.concat(
+            [rows.with_columns(pl.col(ARRIVAL).cast(pl.Int64)).select(*ROWS), self.rows if since is None else since]
+        )
+
+    def all_links(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """``LINKED``: the changes of keys before and since, by the arrivals of these rows."""
+        name = self.kept.entity_type
+        if not self.kept.links:
+            return self.links
+        columns = ("left_id", "left_entity", "came_id", "came_entity", "old", "new", "how")
+        schema = {column: CHANGES["id" if column.endswith("_id") else "entity_id"] for column in columns}
+        told = pl.DataFrame(self.kept.links, schema=schema, orient="row")
+        places = rows.filter(pl.col(ARRIVAL) < _BEHIND).select("id", "entity_id", ARRIVAL)
+        for side in ("left", "came"):
+            own = places.rename({"id": f"{side}_id", "entity_id": f"{side}_entity", ARRIVAL: side})
+            told = told.join(own, on=[f"{side}_id", f"{side}_entity"], how="inner", maintain_order="left")
+        told = told.with_columns(entity_type=pl.lit(name), linked=pl.lit(value=True))
+        return pl.concat([told.select(*LINKED), self.links])
+
+    def whole(self, struck: pl.Series, unseen: int | None) -> Whole:
+        """What the whole log tells: ``struck`` and ``unseen`` (of the type, None where all began in it) as given."""
+        kept, name = self.kept, self.kept.entity_type
+        ids = [*kept.ids, *self.rows["id"].bottom_k(1), *self.rows["id"].top_k(1)]
+        if unseen is None and name in self.facts.partial:
+            unseen = 0
+        return Whole(
+            begun={} if kept.begun is None else {name: self._dated(kept.begun)},
+            unseen={} if unseen is None else {name: unseen},
+            unlinked_keys=_NO_LINKS,
+            id_span=(min(ids), max(ids)),
+            opened={name: ((kept.opened[0], kept.opened[1]), kept.opened[2], kept.opened[3])},
+            changed={name: kept.changed} if kept.changed else {},
+            struck=struck,
+            malformed=None,
+        )
+
+    def _dated(self, row: Row) -> datetime:
+        """The time of a row by the log's clock, and by its marks."""
+        columns = ("transaction_id", "changed_at", "committed_at")
+        frame = pl.DataFrame([row], schema={name: CHANGES[name] for name in columns}, orient="row")
+        if self.facts.marks:
+            return visibility.dated(frame, self.facts)[visibility.VISIBLE_FROM].item()  # type: ignore[no-any-return]
+        return frame[self.facts.clock].item()  # type: ignore[no-any-return]
+
+
+class _Told:
+    """What a part asks of the log that it is of (``part.Log``)."""
+
+    def __init__(self, nears: Sequence[Near]) -> None:
+        self._nears = nears
+
+    def starts(self) -> dict[str, tuple[int, Key]]:
+        """Of the kept rows the arrivals are not known, so each type's first states end behind all of that id."""
+        starts = ((near.kept.entity_type, near.kept.starts) for near in self._nears)
+        return {name: (start[0], (start[1][0], _BEHIND - 1)) for name, start in starts if start is not None}
+
+    def parted(self, transaction: int | None) -> NoReturn:
+        raise NotImplementedError(f"where transaction {transaction} parts the log is asked of the whole log")
+
+    def unnumbered(self, entity_types: tuple[str, ...]) -> tuple[int, int]:
+        own = [near for near in self._nears if near.kept.entity_type in entity_types]
+        since = [near.rows["transaction_id"] for near in own]
+        none = sum(ids.null_count() + int((ids < 1).sum()) for ids in since)
+        every = sum(map(len, since))
+        return none + sum(near.kept.unnumbered for near in own), every + sum(near.kept.rows for near in own)
+
+    def saw_any(self, seen: TransactionSnapshot) -> bool:
+        spans = (near.kept.transactions for near in self._nears)
+        early = any(span is not None and span[0] < seen.xmin for span in spans)
+        return early or any(bool(seen.seen(near.rows["transaction_id"]).any()) for near in self._nears)
+
+
+def part_of(nears: Sequence[Near], rows: pl.DataFrame, types: Types, links: pl.DataFrame, whole: Whole | None) -> Part:
+    """Rows (``ROWS``) as a part of the log of which ``nears`` tell."""
+    names = tuple(near.kept.entity_type for near in nears)
+    return Part(0, rows, nears[0].facts, entity_types=names, types=types, links=links, log=_Told(nears), whole=whole)
+
+
+def _all_changes() -> NoReturn:
+    raise Untold("all changes tell by which fields its key is told")
+
+
+def settled(kept: Kept, before: LogFacts, facts: LogFacts, at: datetime) -> bool:
+    """Whether all changes up to a position were made and seen before an instant, whatever clock and marks tell."""
+    latest = kept.changed_at if facts.clock == "changed_at" else kept.committed_at
+    if latest is None or kept.overlong:
+        return False
+    new = set(facts.marks) - set(before.marks)
+    if kept.transactions is not None and any(mark.sees.xmin <= kept.transactions[1] for mark in new):
+        return False
+    marked = bool(facts.marks)
+    if marked and facts.visible_within < before.visible_within:
+        return False
+    return at >= latest + timedelta(seconds=facts.visible_within) * (2 if marked else 1)
+
+
+def settled_snapshot(kept: Kept, facts: LogFacts, seen: TransactionSnapshot) -> bool:
+    """Whether a transaction snapshot saw all changes up to a position."""
+    if kept.transactions is None or kept.unnumbered or kept.transactions[1] >= seen.xmin:
+        return False
+    return facts.snapshot is None or kept.transactions[1] < TransactionSnapshot.of(facts.snapshot).xmin
