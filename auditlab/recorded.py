@@ -244,6 +244,10 @@ class Recorded:
 
         Those of which a filter left the other half out are not meant.
         """
+        return self.own_unlinked_keys()
+
+    def own_unlinked_keys(self) -> pl.DataFrame:
+        """``unlinked_keys``, of a part of a log those of its own changes."""
         told = self._keys_changed.filter(~pl.col("linked") | ~pl.col("certain")).drop("linked", "certain")
         whole = pl.col("how") == "images" if self.facts.filters else pl.lit(value=True)
         return told.filter(whole & ~self.changes["baseline"].gather(told["position"]))

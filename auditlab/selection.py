@@ -69,6 +69,10 @@ class Selected:
         rows, echoes = self._picked(), self.recorded.echoes
         return rows.filter(~pl.col("position").is_in(echoes.implode())) if len(echoes) else rows
 
+    def positions(self) -> pl.Series:
+        """The positions of the selected changes, and of a part those of which another part tells."""
+        return self._picked()["position"]
+
     def _picked(self) -> pl.DataFrame:
         rows = self.recorded.changes.filter(~pl.col("baseline")).drop("baseline", "row")
         if self.entity_types != self.recorded.entity_types:

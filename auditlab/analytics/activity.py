@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from html import escape
 from typing import TYPE_CHECKING
@@ -11,11 +11,17 @@ import polars as pl
 
 from auditlab import queries
 from auditlab.analytics.summary import PERIODS
+from auditlab.buckets.answers import asked
+from auditlab.buckets.bucketed import Bucketed
+from auditlab.buckets.compartments import Compartments
+from auditlab.buckets.spill import compact
 from auditlab.errors import BadOption
 from auditlab.printable import printable_lines
 from auditlab.schema import TIME
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from auditlab.schema import LogFacts
     from auditlab.selection import Selected
 
@@ -39,7 +45,19 @@ _BEYOND = {"day": 36, "week": 240, "month": 1080, "year": 9600}
 
 _COUNTS = ("changes", "transactions", "entities", "largest", "at_least", "weekday", "hour")
 _DTYPES = {**dict.fromkeys(_COUNTS, pl.Int64()), "first_change": TIME, "last_change": TIME}
-_NAMES = ("by_operation", "by_user", "by_hour", "by_entity", "by_size")
+_OF = {
+    "by_operation": ("period", "operation"),
+    "by_user": ("period", "changed_by"),
+    "by_hour": ("weekday", "hour"),
+    "by_size": ("at_least",),
+}
+"""What the tables have one row of that are counted by transaction, in their order."""
+
+_ENTITY = ("entity_type", "entity_id")
+_FIELD = ("entity_type", "field")
+
+_WAITING = 16
+"""The part (1 in ...) of a question's room that narrow rows may take before they are written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,21 +122,82 @@ def activity(selected: Selected, *, period: str | None = None) -> Activity:
     """
     if period is not None and period not in PERIODS:
         raise BadOption(f"no period {period!r}. There are {', '.join(map(repr, PERIODS))}.")
-    facts = selected.recorded.facts
-    rows = selected.changes()
-    done = rows.filter(pl.col("operation") != "SNAPSHOT")
-    period = period or _fitting(done[facts.clock])
-    counted = dated(rows, facts, period).select(
-        "position", "operation", "changed_by", "entity_type", "entity_id", "transaction_id", "at", "weekday", "hour",
-        pl.col("period").dt.convert_time_zone("UTC"),
-    )  # fmt: skip
-    found = {
-        name: selected.engine.run(queries.text("analysis", f"activity_{name}"), {"changes": counted}, _DTYPES)
-        for name in _NAMES
-    }
+    recorded = selected.recorded
+    if isinstance(recorded, Bucketed):
+        period, found = _summed(recorded, selected, period)
+    else:
+        rows = _narrow(selected)
+        period = period or _fitting(_times(rows))
+        counted = _counted(rows, recorded.facts, period)
+        found = {name: _table(selected, name, counted) for name in (*_OF, "by_entity")}
+        found["by_field"] = _by_field(selected, counted)
     for name in ("by_operation", "by_user"):
-        found[name] = found[name].with_columns(pl.col("period").dt.convert_time_zone(facts.zone))
-    return Activity(period, **found, by_field=_by_field(selected, counted))
+        found[name] = found[name].with_columns(pl.col("period").dt.convert_time_zone(recorded.facts.zone))
+    return Activity(period, **found)
+
+
+def _narrow(selected: Selected) -> pl.DataFrame:
+    """What is looked at of each selected change; ``at`` is its time by the log's clock."""
+    columns = ("position", "operation", "changed_by", "entity_type", "entity_id", "transaction_id")
+    return selected.changes().select(*columns, at=selected.recorded.facts.clock)
+
+
+def _times(narrow: pl.DataFrame) -> list[datetime]:
+    """The first and the last time of a change; nothing where there is none."""
+    done = narrow.filter(pl.col("operation") != "SNAPSHOT")["at"]
+    return [done.min(), done.max()] if len(done) else []  # type: ignore[list-item]  # a column of times
+
+
+def _counted(narrow: pl.DataFrame, facts: LogFacts, period: str) -> pl.DataFrame:
+    """The rows with their period (its start in UTC), weekday and hour."""
+    rows = dated(narrow, replace(facts, clock="at"), period)
+    return rows.with_columns(pl.col("period").dt.convert_time_zone("UTC"))
+
+
+def _table(selected: Selected, name: str, counted: pl.DataFrame) -> pl.DataFrame:
+    return selected.engine.run(queries.text("analysis", f"activity_{name}"), {"changes": counted}, _DTYPES)
+
+
+def _summed(recorded: Bucketed, selected: Selected, period: str | None) -> tuple[str, dict[str, pl.DataFrame]]:
+    """The period, and the tables of a log that is dealt out.
+
+    Entities are counted in their buckets. Transactions are not in one bucket each, so narrow rows are dealt out once
+    more, by transaction; then each is counted where it is.
+    """
+    changes, fields = (Compartments(recorded.count, room=recorded.room // _WAITING) for _ in range(2))
+    entities, by_field = [], []
+    times: list[datetime] = []
+    for part, rows in asked(recorded, selected, _narrow):
+        own = replace(selected, recorded=part)
+        times += _times(rows)
+        entities.append(compact(_table(own, "by_entity", rows)))
+        by_field.append(_by_field(own, rows))
+        changes.deal(rows.drop("position"), rows["transaction_id"].fill_null(-1).hash() % recorded.count)
+        pairs = _by_transaction(own, rows)
+        fields.deal(pairs, pairs["transaction_id"].hash() % recorded.count)
+    period = period or _fitting(times)
+    tables: dict[str, list[pl.DataFrame]] = {name: [] for name in _OF}
+    transactions = []
+    for number in range(recorded.count):
+        counted = _counted(changes.read(number), recorded.facts, period)
+        for name, parts in tables.items():
+            parts.append(_table(selected, name, counted))
+        transactions.append(fields.read(number).unique().group_by(_FIELD).agg(transactions=pl.len().cast(pl.Int64)))
+    found = {name: _sum(parts, _OF[name]) for name, parts in tables.items()}
+    found["by_entity"] = pl.concat(entities).sort("changes", *_ENTITY, descending=[True, False, False])
+    own_counts, told = _sum(by_field, _FIELD), _sum(transactions, _FIELD)
+    columns = by_field[0].columns
+    whole = own_counts.drop("transactions").join(told, on=_FIELD, how="left", maintain_order="left")
+    whole = whole.with_columns(pl.col("transactions").fill_null(0)).select(columns)
+    found["by_field"] = whole.sort("changes", *_FIELD, descending=[True, False, False])
+    return period, found
+
+
+def _sum(parts: list[pl.DataFrame], key: tuple[str, ...]) -> pl.DataFrame:
+    """One table over all parts, by its key."""
+    columns = parts[0].columns
+    adding = [(pl.max if name == "largest" else pl.sum)(name) for name in columns if name not in key]
+    return pl.concat(parts).group_by(key).agg(adding).select(columns).sort(key, nulls_last=True)
 
 
 def dated(rows: pl.DataFrame, facts: LogFacts, period: str) -> pl.DataFrame:
@@ -140,24 +219,36 @@ def period_ends(starts: pl.Series, period: str) -> pl.Series:
     return ends + longer.cast(pl.Int64) * timedelta(minutes=30)
 
 
-def _fitting(times: pl.Series) -> str:
+def _fitting(times: list[datetime]) -> str:
     """The shortest period by which a picture of these times has not too many columns."""
-    first, last = times.min(), times.max()
-    if not (isinstance(first, datetime) and isinstance(last, datetime)):
+    if not times:
         return "day"  # there is no change
-    length = last - first
+    length = max(times) - min(times)
     return next((name for name, longest in SPANS.items() if length <= longest), "year")
 
 
 def _by_field(selected: Selected, changes: pl.DataFrame) -> pl.DataFrame:
     """Over all selected types, the most changed fields first."""
-    schema = {"entity_type": pl.String(), "field": pl.String(), **{name: _DTYPES[name] for name in _COUNTS[:3]}}
+    schema = {**dict.fromkeys(_FIELD, pl.String()), **{name: _DTYPES[name] for name in _COUNTS[:3]}}
     frames = [pl.DataFrame(schema=schema)]
-    for shape in selected.shapes():
-        fields = shape.field_changes
-        if selected.entity_id is not None:
-            fields = fields.filter(pl.col("entity_id") == selected.entity_id)
+    for fields in _field_changes(selected):
         tables = {"field_changes": fields, "changes": changes}
         frames.append(selected.engine.run(queries.text("analysis", "activity_by_field"), tables, _DTYPES))
     rows = pl.concat([frame.select(*schema) for frame in frames])
-    return rows.sort("changes", "entity_type", "field", descending=[True, False, False])
+    return rows.sort("changes", *_FIELD, descending=[True, False, False])
+
+
+def _by_transaction(selected: Selected, changes: pl.DataFrame) -> pl.DataFrame:
+    """The transactions that ``activity_by_field`` counts: one row a type, field and transaction."""
+    updates = changes.filter((pl.col("operation") == "UPDATE") & pl.col("transaction_id").is_not_null())
+    updates = updates.select("position", "transaction_id")
+    frames = [pl.DataFrame(schema={**dict.fromkeys(_FIELD, pl.String()), "transaction_id": pl.Int64()})]
+    told = (fields.select("position", *_FIELD).join(updates, on="position") for fields in _field_changes(selected))
+    return pl.concat([*frames, *(fields.drop("position").unique() for fields in told)])
+
+
+def _field_changes(selected: Selected) -> Iterator[pl.DataFrame]:
+    """The field changes of each selected type, of the selected entity if there is one."""
+    for shape in selected.shapes():
+        fields = shape.field_changes
+        yield fields if selected.entity_id is None else fields.filter(pl.col("entity_id") == selected.entity_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
     from auditlab.selection import Selected
     from auditlab.values import Column
 
-__all__ = ["UNREADABLE", "classified"]
+__all__ = ["UNREADABLE", "Runs", "classified", "gap_note"]
+
+Runs = Callable[[str, str, bool], pl.DataFrame | None]
+"""How a field of an entity type, or (True) its JSON type, runs through a log: ``columns.presence_runs``."""
 
 UNREADABLE = (MalformedChange, SnapshotTooDeep, SnapshotTooLarge)
 """What images that are no documents raise."""
@@ -34,18 +38,19 @@ FLOAT_DIGITS = 15
 """Digits that PostgreSQL shows of a double precision where extra_float_digits is 0."""
 
 
-def classified(selected: Selected, links: pl.DataFrame) -> dict[str, pl.DataFrame]:
+def classified(selected: Selected, links: pl.DataFrame, runs: Runs | None = None) -> dict[str, pl.DataFrame]:
     """The breaks of a chain by kind: position, previous, field, old (the state that the log had), new and note.
 
     Args:
         selected: The log.
         links: :func:`auditlab.analytics.chain.chain`.
+        runs: Of a part of a log: how a field of a type, or (True) its JSON type, runs through all of the log.
     """
     kinds: dict[str, list[pl.DataFrame]] = {}
     suspects = links.filter("differs").select("entity_type", "position", "previous")
     for (entity_type,), pairs in suspects.group_by("entity_type", maintain_order=True):
         try:
-            found = _of_type(selected, str(entity_type), pairs.drop("entity_type"))
+            found = _of_type(selected, str(entity_type), pairs.drop("entity_type"), runs or _runs(selected))
         except UNREADABLE:
             found = {"unlogged change": pairs.drop("entity_type")}
         for kind, rows in found.items():
@@ -53,14 +58,25 @@ def classified(selected: Selected, links: pl.DataFrame) -> dict[str, pl.DataFram
     return {kind: pl.concat(parts, how="diagonal") for kind, parts in kinds.items()}
 
 
-def _of_type(selected: Selected, entity_type: str, pairs: pl.DataFrame) -> dict[str, pl.DataFrame]:
+def _runs(selected: Selected) -> Runs:
+    """How fields run through the images of a log that is there as a whole."""
+
+    def of(entity_type: str, field: str, types: bool) -> pl.DataFrame | None:  # noqa: FBT001 - ``Runs``
+        shape = selected.recorded.shape(entity_type)
+        column = next(column for column in shape.columns if column.name == field)
+        return presence_runs(shape.images, column, types=types)
+
+    return of
+
+
+def _of_type(selected: Selected, entity_type: str, pairs: pl.DataFrame, runs_of: Runs) -> dict[str, pl.DataFrame]:
     declared = selected.recorded.facts.kinds.get(entity_type, {})
     columns, state, image = _documents(selected, entity_type, pairs)
     parts = [_differing(pairs, column, state, image) for column in columns]
     rows = pl.concat(parts) if parts else pl.DataFrame(schema=PAIRS)
     rows = rows.filter(~_same_float(rows, declared))
     rendered = pairs.join(rows, on="position", how="anti")
-    drifted = _explained_by_drift(selected, entity_type, rows)
+    drifted = _explained_by_drift(selected, entity_type, rows, runs_of)
     drift = rows.with_columns(drifted=drifted).filter(pl.col("drifted").all().over("position")).drop("drifted")
     rest = rows.join(drift, on="position", how="anti").drop("kind")
     edited = _edited(selected, rest)
@@ -141,16 +157,14 @@ def _same_float(rows: pl.DataFrame, declared: dict[str, str]) -> pl.Series:
     return same.scatter(suspects.arg_true(), pl.Series(shown, dtype=pl.Boolean).fill_null(value=False))
 
 
-def _explained_by_drift(selected: Selected, entity_type: str, rows: pl.DataFrame) -> pl.Series:
+def _explained_by_drift(selected: Selected, entity_type: str, rows: pl.DataFrame, runs_of: Runs) -> pl.Series:
     """Whether a row's field appeared, vanished or changed type in the whole table between the two changes."""
     explained = pl.Series([False]).new_from_index(0, rows.height)
     suspects = rows.with_row_index("at").filter(pl.col("kind") != "modified")
     if suspects.is_empty():
         return explained
-    shape = selected.recorded.shape(entity_type)
-    columns = {column.name: column for column in shape.columns}
     for (name, kind), found in suspects.group_by("field", "kind"):
-        runs = presence_runs(shape.images, columns[str(name)], types=kind == "retyped")
+        runs = runs_of(entity_type, str(name), kind == "retyped")
         if runs is None:
             continue
         snapshots = selected.recorded.changes["operation"].gather(found["position"]) == "SNAPSHOT"
@@ -195,8 +209,10 @@ def _with_gaps(selected: Selected, rows: pl.DataFrame) -> pl.DataFrame:
         for name in ("previous", "position")
     ]
     missing = (ends[1]["id"] - ends[0]["id"]) - (ends[1]["place"] - ends[0]["place"])
-    return rows.with_columns(
-        note=pl.when(missing > 0)
-        .then(pl.format("{} ids are missing in between", pl.lit(missing)))
-        .otherwise(pl.lit("no id is missing in between"))
-    )
+    return rows.with_columns(note=gap_note(pl.lit(missing)))
+
+
+def gap_note(missing: pl.Expr) -> pl.Expr:
+    """How many ids are missing between two changes, in words."""
+    told = pl.format("{} ids are missing in between", missing)
+    return pl.when(missing > 0).then(told).otherwise(pl.lit("no id is missing in between"))

@@ -15,7 +15,7 @@ from auditlab.analytics.ties import tied
 if TYPE_CHECKING:
     from auditlab.selection import Selected
 
-__all__ = ["chain", "chain_faults", "emptied"]
+__all__ = ["MANY", "chain", "chain_faults", "emptied", "life_spans"]
 
 MANY = 3
 """Rows inserted again without a delete from which on a TRUNCATE is suspected."""
@@ -57,14 +57,20 @@ def chain(selected: Selected) -> pl.DataFrame:
     return steps.drop("gone").with_columns(pl.col("differs") & fits, pl.col("misplaced") & fits)
 
 
-def chain_faults(selected: Selected, links: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    """What a chain shows without a look at values: kind -> position and previous."""
+def chain_faults(selected: Selected, links: pl.DataFrame, *, alone: bool = True) -> dict[str, pl.DataFrame]:
+    """What a chain shows without a look at values: kind -> position and previous.
+
+    Args:
+        selected: The log.
+        links: :func:`chain`.
+        alone: Whether these are all chains; else no TRUNCATE is suspected, which only all together show.
+    """
     begun = list(selected.recorded.begun)
     inserts = pl.col("operation") == "INSERT"
     first = pl.col("previous").is_null() & pl.col("unseen")
     never = first & (~pl.col("since_ever") | pl.col("entity_type").is_in(begun))
     again = links.filter(pl.col("misplaced") & inserts)
-    truncated = emptied(links, again)
+    truncated = emptied(life_spans(links), again) if alone else again.clear().select("position", "previous")
     return {
         "missing insert": links.filter((pl.col("misplaced") & ~inserts) | never).select("position", "previous"),
         "missing delete": again.join(truncated, on="position", how="anti").select("position", "previous"),
@@ -73,7 +79,16 @@ def chain_faults(selected: Selected, links: pl.DataFrame) -> dict[str, pl.DataFr
     }
 
 
-def emptied(links: pl.DataFrame, again: pl.DataFrame) -> pl.DataFrame:
+def life_spans(links: pl.DataFrame) -> pl.DataFrame:
+    """Of each life of an entity its type, and the positions of its first change (-1: it was there before) and last."""
+    at = pl.col("position").cast(pl.Int64)
+    return links.group_by("entity_type", "entity", "life").agg(
+        pl.when(pl.col("unseen").any()).then(-1).otherwise(at.min()).alias("begins"),
+        at.max().alias("ends_at"),
+    )
+
+
+def emptied(lives: pl.DataFrame, again: pl.DataFrame) -> pl.DataFrame:
     """Of the INSERTs of rows that were still there (``again``), those that an unlogged TRUNCATE would explain.
 
     A table was empty at a position only if no row of before was changed or deleted after it. Positions and previous of
@@ -83,12 +98,7 @@ def emptied(links: pl.DataFrame, again: pl.DataFrame) -> pl.DataFrame:
         return again.clear().select("position", "previous")
     at = pl.col("position").cast(pl.Int64)
     lives = (
-        links.group_by("entity_type", "entity", "life")
-        .agg(
-            pl.when(pl.col("unseen").any()).then(-1).otherwise(at.min()).alias("begins"),
-            at.max().alias("ends_at"),
-        )
-        .filter(pl.col("ends_at") > pl.col("begins"))
+        lives.filter(pl.col("ends_at") > pl.col("begins"))
         .sort("begins")
         .with_columns(busy_until=pl.col("ends_at").cum_max().over("entity_type"))
     )

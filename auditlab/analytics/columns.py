@@ -9,7 +9,7 @@ import polars as pl
 if TYPE_CHECKING:
     from auditlab.values import Column
 
-__all__ = ["MOST_RUNS", "presence_runs", "value_shape"]
+__all__ = ["MOST_RUNS", "presence_runs", "runs_of", "seen", "value_shape"]
 
 MOST_RUNS = 12
 """Runs above which a field comes and goes by row: a key that is optional, not a column that DDL added or dropped."""
@@ -41,6 +41,16 @@ def presence_runs(
         One row a run: run (its number), slot (twice the position of its first image, and 1 more for an after image),
         value (Boolean, or the type in words) and doubtful (a single change between others: no DDL, but one odd row).
     """
+    found = seen(images, column, types=types, states=states)
+    return runs_of(
+        found.with_columns(run=pl.col("value").rle_id())
+        .group_by("run", maintain_order=True)
+        .agg(pl.first("slot"), pl.first("value"), pl.col("position").n_unique().alias("changes"))
+    )
+
+
+def seen(images: pl.DataFrame, column: Column, *, types: bool = False, states: bool = False) -> pl.DataFrame:
+    """What ``presence_runs`` looks at, in the log's order: position, slot and value, one row an image."""
     value = value_shape(column, column.text) if types else column.code.is_not_null()
     slots = images.select("position", "before", "after").unique("position", keep="any")
     sides = [
@@ -48,13 +58,13 @@ def presence_runs(
         for late, name in enumerate(("before", "after"))
         if late or not states
     ]
-    seen = pl.concat(sides).filter(pl.col("doc").is_not_null()).sort("slot")
-    seen = seen.with_columns(value=value.gather(seen["doc"])).filter(pl.col("value").is_not_null())
-    runs = (
-        seen.with_columns(run=pl.col("value").rle_id())
-        .group_by("run", maintain_order=True)
-        .agg(pl.first("slot"), pl.first("value"), pl.col("position").n_unique().alias("changes"))
-    )
+    found = pl.concat(sides).filter(pl.col("doc").is_not_null()).sort("slot")
+    found = found.with_columns(value=value.gather(found["doc"])).drop("doc")
+    return found.filter(pl.col("value").is_not_null())
+
+
+def runs_of(runs: pl.DataFrame) -> pl.DataFrame | None:
+    """Runs with how many ``changes`` each is of, as ``presence_runs`` tells them."""
     if runs.height > MOST_RUNS:
         return None
     inner = (pl.col("run") > 0) & (pl.col("run") < runs.height - 1)

@@ -12,12 +12,15 @@ from auditlab.analytics import records
 from auditlab.analytics.breaks import classified
 from auditlab.analytics.chain import chain, chain_faults
 from auditlab.analytics.findings import KINDS, ROWS, as_html, as_text, findings_frame, not_found, tally, worst
+from auditlab.analytics.gathered import gathered
 from auditlab.analytics.images import idle_by_text, image_faults, missing_images
-from auditlab.analytics.moves import half_logged, key_changes, partition_moves, replaced
+from auditlab.analytics.moves import half_logged, key_changes, keys_by_images, partition_moves, replaced
+from auditlab.analytics.told import counted, told_rows
+from auditlab.buckets.bucketed import Bucketed
 from auditlab.errors import IncompleteLog
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
     from auditlab.selection import Selected
 
@@ -38,8 +41,8 @@ class Evidence:
     findings: pl.DataFrame
     changes: int
     documents: bool
-    _faults: Mapping[str, pl.DataFrame] = field(repr=False)
-    _log: pl.DataFrame = field(repr=False)
+    _kinds: tuple[str, ...] = field(repr=False)
+    _rows: Callable[[str], pl.DataFrame] = field(repr=False)
 
     @property
     def worst(self) -> str | None:
@@ -60,11 +63,10 @@ class Evidence:
         Raises:
             BadOption: there is no such kind; the message names those that were found.
         """
-        chosen = [name for name in self._faults if name == kind or name.startswith(f"{kind}: ")]
+        chosen = [name for name in self._kinds if name == kind or name.startswith(f"{kind}: ")]
         if not chosen and kind not in KINDS:
             raise not_found(kind, self.findings)
-        parts = [pl.DataFrame(schema=ROWS), *(_told(self._faults[name], self._log) for name in chosen)]
-        return pl.concat(parts)
+        return pl.concat([pl.DataFrame(schema=ROWS), *map(self._rows, chosen)])
 
     def __repr__(self) -> str:
         return "\n".join([f"Evidence: {self._verdict()}", *as_text(self.findings)])
@@ -110,19 +112,25 @@ def evidence(selected: Selected, *, documents: bool = True) -> Evidence:
             f"({', '.join(selected.words)}). Ask evidence() of the log before the pick."
         )
     selected = selected.as_recorded()
+    if isinstance(selected.recorded, Bucketed):
+        counts, changes, found = gathered(selected.recorded, selected, documents=documents)
+        return Evidence(findings_frame(counts), changes, documents, tuple(counts), found.read)
     faults = _faults(selected, documents=documents)
-    changes = selected.recorded.changes
-    if changes["baseline"].any() or selected.entity_types != selected.recorded.entity_types or selected.entity_id:
+    log = selected.recorded.changes
+    if log["baseline"].any() or selected.entity_types != selected.recorded.entity_types or selected.entity_id:
         own = selected.changes()["position"]
         faults = {
             kind: rows.filter(pl.col("position").is_in(own.implode())) if "position" in rows.columns else rows
             for kind, rows in faults.items()
         }
-    counts = {
-        kind: rows["position"].n_unique() if "position" in rows.columns else rows.height
-        for kind, rows in faults.items()
-    }
-    return Evidence(findings_frame(counts), len(selected.changes()), documents, faults, changes)
+    counts = {kind: counted(rows) for kind, rows in faults.items()}
+    return Evidence(
+        findings_frame(counts),
+        len(selected.changes()),
+        documents,
+        tuple(faults),
+        lambda kind: told_rows(faults[kind], log),
+    )
 
 
 def _faults(selected: Selected, *, documents: bool) -> dict[str, pl.DataFrame]:
@@ -134,8 +142,8 @@ def _faults(selected: Selected, *, documents: bool) -> dict[str, pl.DataFrame]:
     for kind in ("unknown origin", "missing insert"):
         faults[kind] = faults[kind].join(half, on="position", how="anti", maintain_order="left")
     faults["half-logged key change"] = half
-    pairs = replaced(selected)
-    faults["key change"] = key_changes(selected, *pairs)
+    pairs = replaced(selected.recorded.changes)
+    faults["key change"] = pl.concat([keys_by_images(selected), key_changes(*pairs)]).sort("position")
     faults["partition move"] = partition_moves(*pairs)
     faults["time inversions"] = records.inversions(selected, links)
     faults["no-op updates"] = idle_by_text(selected)
@@ -149,18 +157,3 @@ def _faults(selected: Selected, *, documents: bool) -> dict[str, pl.DataFrame]:
         known = faults.get(kind)
         faults[kind] = rows if known is None or known.is_empty() else pl.concat([known, rows], how="diagonal")
     return faults
-
-
-def _told(fault: pl.DataFrame, log: pl.DataFrame) -> pl.DataFrame:
-    """``ROWS``' columns for one kind of finding."""
-    if "position" in fault.columns:
-        facts = log.select("position", *(name for name in ROWS if name in log.columns))
-        known = [name for name in fault.columns if name != "position" and name in facts.columns]
-        fault = fault.join(facts, on="position", how="left", maintain_order="left", suffix="_log")
-        fault = fault.with_columns(pl.coalesce(name, f"{name}_log").alias(name) for name in known)
-        fault = fault.sort("position", maintain_order=True)
-    if "previous" in fault.columns:
-        ids = log.select(pl.col("position").alias("previous"), pl.col("id").alias("previous_id"))
-        fault = fault.join(ids, on="previous", how="left", maintain_order="left")
-    missing = [pl.lit(None, dtype=dtype).alias(name) for name, dtype in ROWS.items() if name not in fault.columns]
-    return fault.with_columns(missing).select(pl.col(name).cast(dtype) for name, dtype in ROWS.items())

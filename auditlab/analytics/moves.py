@@ -12,9 +12,20 @@ from auditlab.schema import CHANGES
 if TYPE_CHECKING:
     from auditlab.selection import Selected
 
-__all__ = ["half_logged", "key_changes", "partition_moves", "replaced"]
+__all__ = [
+    "FACTS",
+    "doubtful_links",
+    "half_logged",
+    "held_under",
+    "key_changes",
+    "keys_by_images",
+    "last_live",
+    "partition_moves",
+    "replaced",
+    "strangers",
+]
 
-_FACTS = (
+FACTS = (
     "position",
     "id",
     "entity_type",
@@ -28,30 +39,30 @@ _FACTS = (
 _KEYS = r'"(?:[^"\\]|\\.)*" ?:'
 
 
-def replaced(selected: Selected) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The DELETEs and the INSERTs of transactions that have both, by position."""
-    changes = selected.recorded.changes
-    left = changes.filter((pl.col("operation") == "DELETE") & pl.col("transaction_id").is_not_null()).select(_FACTS)
+def replaced(changes: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The DELETEs and the INSERTs of transactions that have both, by position; ``FACTS`` of them."""
+    left = changes.filter((pl.col("operation") == "DELETE") & pl.col("transaction_id").is_not_null()).select(FACTS)
     both = changes["transaction_id"].is_in(left["transaction_id"].unique().implode()) if left.height else None
     came = changes.clear() if both is None else changes.filter(both & (changes["operation"] == "INSERT"))
     key = "transaction_id"
     return (
         left.join(came.select(key), on=key, how="semi", maintain_order="left"),
-        came.select(_FACTS),
+        came.select(FACTS),
     )
 
 
-def key_changes(selected: Selected, left: pl.DataFrame, came: pl.DataFrame) -> pl.DataFrame:
+def keys_by_images(selected: Selected) -> pl.DataFrame:
+    """Changes of keys that the two images of an UPDATE tell: position, previous (null) and note."""
+    links = selected.recorded.key_changes.filter(pl.col("how") == "images")
+    return links.select("position", previous=pl.lit(None, dtype=pl.UInt32), note=pl.format("was {}", pl.col("old")))
+
+
+def key_changes(left: pl.DataFrame, came: pl.DataFrame) -> pl.DataFrame:
     """Changes by which a row went on under another key: position, previous (its change under the old key) and note.
 
-    Where the log tells it, by our capture's word for it or by the key in the two images of an UPDATE; else INSERTs of a
-    row deleted in the same transaction, where the images are the same but for the key's text. Takes what
-    :func:`replaced` gives.
+    Where our capture wrote it down; else INSERTs of a row deleted in the same transaction, where the images are the
+    same but for the key's text. Takes what :func:`replaced` gives.
     """
-    links = selected.recorded.key_changes.filter(pl.col("how") == "images")
-    by_images = links.select(
-        "position", previous=pl.lit(None, dtype=pl.UInt32), note=pl.format("was {}", pl.col("old"))
-    )
     told = came.filter(pl.col("metadata").str.contains('"rekeyed_from"', literal=True).fill_null(value=False))
     noted = told.select(
         "position",
@@ -68,7 +79,7 @@ def key_changes(selected: Selected, left: pl.DataFrame, came: pl.DataFrame) -> p
     likely = pairs.select(
         "position", previous=pl.col("position_old"), note=pl.format("likely: was {}", pl.col("entity_id_old"))
     )
-    return pl.concat([by_images, noted, likely]).sort("position")
+    return pl.concat([noted, likely]).sort("position")
 
 
 def _without_key(rows: pl.DataFrame, image: str) -> pl.DataFrame:
@@ -120,14 +131,21 @@ def half_logged(selected: Selected, links: pl.DataFrame) -> pl.DataFrame:
     Those whose link is in doubt, and UPDATEs that name a row by its new key and have another in their before image;
     ``previous`` is then the last change under the old key, where the row still seems to live.
     """
-    doubtful = selected.recorded.unlinked_keys.filter(pl.col("entity_type").is_in(selected.entity_types))
-    told = doubtful.select(
+    rows = strangers(selected, links)
+    held = [_by_position(held_under(rows, last_live(selected, links)))] if len(rows) else []
+    return pl.concat([*held, doubtful_links(selected)]).unique("position", keep="first", maintain_order=True)
+
+
+def doubtful_links(selected: Selected) -> pl.DataFrame:
+    """Changes of keys whose link is in doubt: position, previous (null) and note."""
+    doubtful = selected.recorded.own_unlinked_keys().filter(pl.col("entity_type").is_in(selected.entity_types))
+    return doubtful.select(
         "position", previous=pl.lit(None, dtype=pl.UInt32), note=pl.format("perhaps was {}", pl.col("old"))
     )
-    return pl.concat([_half_told(selected, links), told]).unique("position", keep="first", maintain_order=True)
 
 
-def _half_told(selected: Selected, links: pl.DataFrame) -> pl.DataFrame:
+def strangers(selected: Selected, links: pl.DataFrame) -> pl.DataFrame:
+    """UPDATEs that are the first of their entity, and have another in their before image: position and ``CHANGES``."""
     updates = (pl.col("operation") == "UPDATE") & ~pl.col("ends")
     first = links.filter(pl.col("previous").is_null() & pl.col("unseen") & updates)
     changes = selected.recorded.changes
@@ -136,15 +154,31 @@ def _half_told(selected: Selected, links: pl.DataFrame) -> pl.DataFrame:
         pl.col(image).str.contains(pl.col("entity_id"), literal=True).fill_null(value=default)
         for image, default in (("before_snapshot", True), ("after_snapshot", False))
     ]
-    rows = rows.filter(~carries[0] & carries[1])
-    if rows.is_empty():
-        return rows.select("position", previous=pl.col("position"), note=pl.lit(""))
-    last = links.group_by("entity").agg(pl.last("position"), pl.last("ends"))
-    live = changes[last.filter(~pl.col("ends"))["position"].to_list()]
-    old = live.select("entity_type", before_snapshot="after_snapshot", previous="position", was="entity_id")
+    return rows.filter(~carries[0] & carries[1])
+
+
+def last_live(selected: Selected, links: pl.DataFrame) -> pl.DataFrame:
+    """The state in which each live entity was left: entity_type, before_snapshot, previous (position) and was."""
+    last = links.group_by("entity", maintain_order=True).agg(pl.last("position"), pl.last("ends"))
+    live = selected.recorded.changes[last.filter(~pl.col("ends"))["position"].to_list()]
+    return live.select(
+        "entity_type", before_snapshot="after_snapshot", previous="position", previous_id="id", was="entity_id"
+    )
+
+
+def held_under(rows: pl.DataFrame, old: pl.DataFrame, earlier: pl.Expr | None = None) -> pl.DataFrame:
+    """:func:`strangers` whose before image some of :func:`last_live` have, with its columns and a note.
+
+    Args:
+        rows: Strangers.
+        old: Live entities.
+        earlier: Whether the entity was left so before the change; by their positions, if None.
+    """
     found = rows.join(old, on=["entity_type", "before_snapshot"], maintain_order="left")
     its_own = pl.col("before_snapshot").str.contains(pl.col("was"), literal=True)
-    found = found.filter(its_own & (pl.col("previous") < pl.col("position")))
-    return found.unique("position", keep="first", maintain_order=True).select(
-        "position", "previous", note=pl.format("was {}", "was")
-    )
+    found = found.filter(its_own & (pl.col("previous") < pl.col("position") if earlier is None else earlier))
+    return found.with_columns(note=pl.format("was {}", "was"))
+
+
+def _by_position(held: pl.DataFrame) -> pl.DataFrame:
+    return held.unique("position", keep="first", maintain_order=True).select("position", "previous", "note")

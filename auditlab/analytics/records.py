@@ -13,7 +13,16 @@ if TYPE_CHECKING:
     from auditlab.schema import LogFacts
     from auditlab.selection import Selected
 
-__all__ = ["id_faults", "inversions", "load_faults", "malformed_faults", "order_faults", "transaction_faults"]
+__all__ = [
+    "gaps",
+    "id_faults",
+    "inversions",
+    "load_faults",
+    "malformed_faults",
+    "order_faults",
+    "transaction_faults",
+    "untrackable",
+]
 
 TOO_GREAT = 2**62
 """Transaction ids from here on cannot be PostgreSQL's."""
@@ -36,13 +45,15 @@ def id_faults(selected: Selected) -> dict[str, pl.DataFrame]:
     if selected.entity_types == recorded.entity_types and not recorded.facts.filters and not changes["baseline"].any():
         if recorded.malformed is not None and recorded.malformed.height:
             ids = pl.concat([ids, recorded.malformed["id"]]).sort()
-        found["id gaps"] = (
-            pl.DataFrame({"id": ids})
-            .select("id", previous_id=pl.col("id").shift())
-            .filter(pl.col("id") - pl.col("previous_id") > 1)
-            .with_columns(note=pl.format("{} missing", pl.col("id") - pl.col("previous_id") - 1))
-        )
+        found["id gaps"] = gaps(ids)
     return found
+
+
+def gaps(ids: pl.Series) -> pl.DataFrame:
+    """Where some ids in their order leave others out: id after the gap, previous_id before it, and a note."""
+    pairs = pl.DataFrame({"id": ids}).select("id", previous_id=pl.col("id").shift())
+    missing = pl.col("id") - pl.col("previous_id") - 1
+    return pairs.filter(missing > 0).with_columns(note=pl.format("{} missing", missing))
 
 
 def inversions(selected: Selected, links: pl.DataFrame) -> pl.DataFrame:
@@ -78,12 +89,15 @@ def transaction_faults(selected: Selected) -> dict[str, pl.DataFrame]:
         return {"untrackable transaction ids": none, "no transaction ids": changes.select("position")}
     if ids.null_count() == 0 and (ids.max() or 0) < TOO_GREAT:  # type: ignore[operator]  # an integer column's greatest
         return {"untrackable transaction ids": none}
+    return {"untrackable transaction ids": untrackable(changes)}
+
+
+def untrackable(changes: pl.DataFrame) -> pl.DataFrame:
+    """Changes of a log with transaction ids that have none, or an impossible one: position and note."""
     unknown = pl.col("transaction_id").is_null() & (pl.col("operation") != "SNAPSHOT")
-    return {
-        "untrackable transaction ids": changes.filter(unknown | (pl.col("transaction_id") >= TOO_GREAT)).select(
-            "position", note=pl.col("transaction_id").cast(pl.String).fill_null("no transaction id")
-        )
-    }
+    return changes.filter(unknown | (pl.col("transaction_id") >= TOO_GREAT)).select(
+        "position", note=pl.col("transaction_id").cast(pl.String).fill_null("no transaction id")
+    )
 
 
 def malformed_faults(selected: Selected) -> dict[str, pl.DataFrame]:

@@ -136,9 +136,11 @@ class Bucketed(Recorded):
 
     def parts(self) -> Iterator[Part]:
         """The buckets, one after the other."""
-        whole = self.whole_log
-        for number in range(self.count):
-            yield self._part(number, whole)
+        return map(self.bucket, range(self.count))
+
+    def bucket(self, number: int) -> Part:
+        """One bucket."""
+        return self._part(number, self.whole_log)
 
     def holding(self, entity_id: str) -> Part:
         """The bucket with the entities of that id, of whichever type."""

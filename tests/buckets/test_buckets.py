@@ -94,6 +94,13 @@ def assert_same(whole: al.ChangeLog[Any], parts: al.ChangeLog[Any], verbs: dict[
             assert str(got[0]) == str(want[0]), name
 
 
+def rows_of_evidence(log: al.ChangeLog[Any]) -> pl.DataFrame:
+    """The rows behind all findings; those of one change in any order."""
+    found = log.evidence()
+    rows = [found.rows(kind).with_columns(kind=pl.lit(kind)) for kind in found.findings["kind"].sort()]
+    return pl.concat(rows).sort(pl.all()) if rows else pl.DataFrame()
+
+
 def asked_of(log: al.ChangeLog[Any]) -> dict[str, Callable[[al.ChangeLog[Any]], Any]]:
     """Every verb that a log in buckets answers, over all types and over each of them."""
     coverage = log.facts.coverage
@@ -151,6 +158,15 @@ def asked_of(log: al.ChangeLog[Any]) -> dict[str, Callable[[al.ChangeLog[Any]], 
         "records": list,
         "an Arrow stream": pl.DataFrame,
         "picked records": lambda log: list(log.by(user)),
+        **{
+            f"activity {name}": lambda log, name=name: getattr(log.activity(), name)
+            for name in ("period", "by_operation", "by_user", "by_hour", "by_entity", "by_field", "by_size")
+        },
+        "picked activity": lambda log: log.by(user).activity(period="hour").by_field,
+        "evidence": lambda log: log.evidence().findings,
+        "evidence without documents": lambda log: log.evidence(documents=False).findings,
+        "changes looked at": lambda log: log.evidence(documents=False).changes,
+        "evidence rows": rows_of_evidence,
         "picked summary": lambda log: log.where(operation="UPDATE").summary().totals,
     }
     for entity_type in log.entity_types:
@@ -158,6 +174,12 @@ def asked_of(log: al.ChangeLog[Any]) -> dict[str, Callable[[al.ChangeLog[Any]], 
         for name in ("as of a time", "history", "diffs", "blame", "compare", "replay", "replay steps", "fields"):
             every[f"{name} of {entity_type}"] = lambda log, name=name, own=entity_type: every[name](log.of(own))
         every[f"join {entity_type}"] = lambda log, own=entity_type: log.of(own).pit_join(spine, outside="flag")
+        every[f"evidence of {entity_type}"] = lambda log, own=entity_type: rows_of_evidence(log.of(own))
+        every[f"activity of {entity_type}"] = lambda log, own=entity_type: log.of(own).activity().by_field
+        if len(entity):
+            every[f"evidence of one of {entity_type}"] = lambda log, own=entity_type, key=entity[0]: rows_of_evidence(
+                log.of(own).entity(key)
+            )
         for key in entity.unique().sort()[:3]:
             for at in (start, middle, None):
                 every[f"why not {key} of {entity_type} at {at}"] = lambda log, own=entity_type, key=key, at=at: (
@@ -256,11 +278,10 @@ def test_a_truncate_is_told_once_whichever_buckets_it_ended_entities_in():
 def test_what_needs_all_changes_at_once_says_how_much_memory_it_takes():
     log = dealt_out(al.from_arrow(make_log([("INSERT", f"e{n}", {"n": n}) for n in range(20)])), 3)
     with pytest.raises(LogTooLarge, match=r"needs all 20 changes in memory at once, about .* GB, and may take"):
-        log.evidence()
+        log.drift()
     refused: list[Callable[[al.ChangeLog[Any]], object]] = [
         lambda log: log.renamed({"n": "m"}),
         lambda log: log.aggregate("t", items=("t", "n")),
-        lambda log: log.activity(),
         lambda log: log.drift(),
     ]
     for ask in refused:
