@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from auditlab.analytics.columns import presence_runs, value_shape
+from auditlab.analytics.columns import value_shape
+from auditlab.analytics.ids import Ids
+from auditlab.analytics.running import Running
+from auditlab.analytics.turns import Sums, transaction, turns, turns_of, with_state
+from auditlab.buckets.bucketed import Bucketed
 from auditlab.errors import IncompleteLog
 from auditlab.schema import TIME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
+    from auditlab.analytics.turns import Place, Turn
+    from auditlab.buckets.part import Part
     from auditlab.selection import Selected
     from auditlab.shape import Shape
-    from auditlab.values import Column
 
 __all__ = ["DRIFT", "drift", "likely_renames"]
 
@@ -35,17 +41,11 @@ DRIFT: dict[str, pl.DataType] = {
 }
 """The columns of a drift report: one row a field that appeared, vanished, was retyped or was renamed."""
 
+_WAITING = 16
+"""The part (1 in ...) of a question's room that images may take before they are written."""
+
 ALIKE = 0.5
 """The share of rows whose value moved from one field to the other from which on that was likely a renaming."""
-
-
-class Turn(NamedTuple):
-    """A field that turned at a change: from one JSON type to another, None where the field is missing."""
-
-    column: Column
-    position: int
-    was: str | None
-    now: str | None
 
 
 def drift(selected: Selected) -> pl.DataFrame:
@@ -77,11 +77,19 @@ def drift(selected: Selected) -> pl.DataFrame:
     """
     _require_whole(selected)
     selected = selected.as_recorded()
-    found = [_told(row, selected, shape) for shape in selected.shapes() for row in _of_type(shape)]
-    rows = sorted(found, key=lambda one: (one["position"], one["entity_type"]))
-    for row in rows:
-        del row["position"]
-    return pl.DataFrame(rows, schema=DRIFT, orient="row")
+    recorded = selected.recorded
+    if isinstance(recorded, Bucketed):
+        found, changes, sums = _dealt(recorded, selected)
+    else:
+        found, changes, sums = [], {}, Sums()
+        for shape in selected.shapes():
+            images = with_state(shape.images)
+            own = list(turns(shape, images))
+            changes |= {turn.place: _facts(recorded.changes, turn.place[0]) for turn in own}
+            sums.add(shape, images, own, changes, {turn.place: turn.place[0] for turn in own})
+            found += own
+    told = [row | changes[place] for place, row in _report(found, changes, sums)]
+    return pl.DataFrame([{name: row[name] for name in DRIFT} for row in told], schema=DRIFT, orient="row")
 
 
 def likely_renames(selected: Selected, *, share: float = 0.9) -> dict[str, dict[str, str]]:
@@ -126,108 +134,96 @@ def _require_whole(selected: Selected) -> None:
         )
 
 
-def _of_type(shape: Shape) -> Iterator[dict[str, object]]:
-    images = _with_state(shape.images)
-    turns = [turn for column in shape.columns for turn in _turns(images, column)]
-    came = [turn for turn in turns if turn.was is None]
-    gone = [turn for turn in turns if turn.now is None]
-    for new in came:
-        together = [old for old in gone if _transaction(images, old.position) == _transaction(images, new.position)]
-        shares = [(_moved(images, old.column, new.column), old) for old in together]
-        share, old = max(shares, key=lambda one: one[0], default=(0.0, None))
-        if old is not None and share >= ALIKE:
-            gone.remove(old)
-            turns = [turn for turn in turns if turn not in (old, new)]
-            yield _row(images, new, "renamed") | {"old": old.column.name, "new": new.column.name, "share": share}
-    for turn in turns:
-        yield _row(images, turn, "appeared" if turn.was is None else "vanished" if turn.now is None else "retyped")
+def _report(
+    turns: list[Turn], changes: Mapping[Place, Mapping[str, Any]], sums: Sums
+) -> Iterator[tuple[Place, dict[str, Any]]]:
+    """The rows of the report without what ``changes`` has of each, in the log's order."""
+    rows = []
+    for entity_type in dict.fromkeys(turn.entity_type for turn in turns):
+        left = [turn for turn in turns if turn.entity_type == entity_type]
+        gone = [turn for turn in left if turn.now is None]
+        for new in [turn for turn in left if turn.was is None]:
+            together = [old for old in gone if transaction(changes, old) == transaction(changes, new)]
+            share, old = max(
+                ((sums.share(old, new), old) for old in together), key=lambda one: one[0], default=(0.0, None)
+            )
+            if old is not None and share >= ALIKE:
+                gone.remove(old)
+                left = [turn for turn in left if turn not in (old, new)]
+                rows.append(
+                    (new.place, sums.row(new, "renamed") | {"old": old.field, "new": new.field, "share": share})
+                )
+        for turn in left:
+            kind = "appeared" if turn.was is None else "vanished" if turn.now is None else "retyped"
+            rows.append((turn.place, sums.row(turn, kind)))
+    yield from sorted(rows, key=lambda one: (one[0], one[1]["entity_type"]))
 
 
-def _with_state(images: pl.DataFrame) -> pl.DataFrame:
-    """The images by position with ``state``: the document that the entity had before the change."""
-    same = (pl.col("entity") == pl.col("entity").shift()) & ~pl.col("ends").shift()
-    state = pl.coalesce(pl.when(same).then(pl.col("after").shift()), "before")
-    return images.with_columns(state=state).filter(pl.col("operation") != "TRUNCATE").sort("position")
+def _facts(changes: pl.DataFrame, position: int) -> dict[str, Any]:
+    change = changes.row(position, named=True)
+    return {name: change[name] for name in ("id", "transaction_id", "changed_at", "changed_by")}
 
 
-def _turns(images: pl.DataFrame, column: Column) -> Iterator[Turn]:
-    word = _word(column)
-    if column.code.null_count():
-        for position, value in _switches(presence_runs(images, column, states=True)):
-            yield Turn(column, position, None if value else word, word if value else None)
-    if column.kind == "mixed":
-        before = None
-        for position, value in _switches(presence_runs(images, column, types=True, states=True), first=True):
-            if before is not None:
-                yield Turn(column, position, before, str(value))
-            before = str(value)
+def _dealt(recorded: Bucketed, selected: Selected) -> tuple[list[Turn], dict[Place, dict[str, Any]], Sums]:
+    """The turns of a log that is dealt out, the changes in which they are, and what its images tell of them."""
+    running = Running(recorded.count, Ids(recorded, 0).range_of, recorded.room // _WAITING)
+    words = _Words()
+    for part in recorded.parts():
+        for shape in replace(selected, recorded=part).shapes():
+            words.take(part, shape)
+            _ask(running, shape)
+    for part in recorded.parts() if running.asked else ():
+        running.take(part)
+    running.judge()
+    found: list[Turn] = []
+    for about, word in words.in_order():
+        runs = [running.runs(*about, types=types, states=True) for types in (False, True)]
+        found += turns_of(*about, word, *runs)
+    places = list(dict.fromkeys(turn.place for turn in found))
+    changes: dict[Place, dict[str, Any]] = {}
+    for part in recorded.parts() if found else ():
+        here = ((place, part.place_of(*place)) for place in places)
+        changes |= {place: _facts(part.changes, position) for place, position in here if position is not None}
+    sums = Sums()
+    for part in recorded.parts() if found else ():
+        positions = {place: part.place_of(*place) for place in places}
+        for shape in replace(selected, recorded=part).shapes():
+            own = [turn for turn in found if turn.entity_type == shape.entity_type]
+            sums.add(shape, with_state(shape.images), own, changes, positions)
+    return found, changes, sums
 
 
-def _word(column: Column) -> str:
-    found = value_shape(column, column.text).drop_nulls().unique(maintain_order=True)
-    return " or ".join(found) or "null"
+def _ask(running: Running, shape: Shape) -> None:
+    """Ask about the fields that some documents of a bucket lack, or that hold several JSON types."""
+    for column in shape.columns:
+        if column.code.null_count():
+            running.ask(shape.entity_type, column.name, types=False, states=True)
+        if column.kind == "mixed":
+            running.ask(shape.entity_type, column.name, types=True, states=True)
 
 
-def _switches(runs: pl.DataFrame | None, *, first: bool = False) -> Iterator[tuple[int, object]]:
-    """Where the value turns, odd single rows left out; ``first``: with where it begins."""
-    if runs is None:
-        return
-    kept = runs.filter(~pl.col("doubtful"))
-    turned = kept.filter((pl.col("value") != pl.col("value").shift()).fill_null(value=first))
-    for slot, value in turned.select("slot", "value").iter_rows():
-        yield slot // 2, value
+class _Words:
+    """The JSON types of each field in words, in the order in which they appear in the whole log."""
 
+    def __init__(self) -> None:
+        self._firsts: dict[tuple[str, str], dict[str, tuple[int, ...]]] = {}
 
-def _transaction(images: pl.DataFrame, position: int) -> int:
-    """The transaction of a change; the change itself, as a negative number, where there are no transactions."""
-    number = (
-        images.row(by_predicate=pl.col("position") == position, named=True)["transaction_id"] if images.height else None
-    )
-    return -position - 1 if number is None else int(number)
+    def take(self, part: Part, shape: Shape) -> None:
+        """Take in a bucket's documents of a type."""
+        documents = shape.documents
+        own = part.changes.filter(pl.col("entity_type") == shape.entity_type).sort("row")
+        images = pl.concat([documents.after, documents.before])
+        for column in shape.columns:
+            firsts = self._firsts.setdefault((shape.entity_type, column.name), {})
+            found = value_shape(column, column.text).gather(images)
+            where = found.arg_unique().sort()
+            for word, at in zip(found.gather(where), where, strict=True):
+                if word is not None:
+                    late, row = divmod(at, len(own))
+                    first = (late, *part.keys_of(own["position"].slice(row, 1)).row(0))
+                    firsts[word] = min(firsts.get(word, first), first)
 
-
-def _has(column: Column, docs: pl.Series) -> pl.Series:
-    return column.code.gather(docs).is_not_null()
-
-
-def _moved(images: pl.DataFrame, old: Column, new: Column) -> float:
-    """The share of the rows that went from one field to the other with the same value, of those that had one."""
-    rows = images.filter(pl.col("state").is_not_null() & pl.col("after").is_not_null())
-    rows = rows.filter(
-        _has(old, rows["state"]) & ~_has(new, rows["state"]) & _has(new, rows["after"]) & ~_has(old, rows["after"])
-    )
-    shown = rows["before"].is_not_null() & _has(new, rows["before"])  # DDL renamed it before the change
-    image = rows.select(pl.when(shown).then("before").otherwise("after").alias("image"))["image"]
-    was, now = old.text.gather(rows["state"]), new.text.gather(image)
-    valued = was.is_not_null() | now.is_not_null()
-    return float((was == now).filter(valued).fill_null(value=False).mean() or 0.0)  # type: ignore[arg-type]  # a share
-
-
-def _row(images: pl.DataFrame, turn: Turn, kind: str) -> dict[str, object]:
-    number = _transaction(images, turn.position)
-    own = images.filter(pl.col("transaction_id") == number if number >= 0 else pl.col("position") == turn.position)
-    own = own.filter(pl.col("state").is_not_null() & pl.col("after").is_not_null())
-    if turn.was is not None and turn.now is not None:
-        word = value_shape(turn.column, turn.column.text)
-        over = (word.gather(own["state"]) == turn.was) & (word.gather(own["after"]) == turn.now)
-        logged = over & (word.gather(own["before"]) == turn.was)
-    else:
-        here = _has(turn.column, own["after"])
-        over = _has(turn.column, own["state"]) != here
-        logged = over & own["before"].is_not_null() & (_has(turn.column, own["before"]) != here)
-    return {
-        "position": turn.position,
-        "kind": kind,
-        "field": turn.column.name,
-        "old": turn.was,
-        "new": turn.now,
-        "rows": int(over.sum() or 0),
-        "share": None,
-        "logged": bool(logged.any()),
-    }
-
-
-def _told(row: dict[str, object], selected: Selected, shape: Shape) -> dict[str, object]:
-    change = selected.recorded.changes.row(int(str(row["position"])), named=True)
-    facts = {name: change[name] for name in ("id", "transaction_id", "changed_at", "changed_by")}
-    return row | facts | {"entity_type": shape.entity_type}
+    def in_order(self) -> Iterator[tuple[tuple[str, str], str]]:
+        """Each type and field with its word, fields as the whole log has them."""
+        for about, firsts in self._firsts.items():
+            yield about, " or ".join(sorted(firsts, key=firsts.__getitem__)) or "null"

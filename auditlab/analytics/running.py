@@ -23,6 +23,7 @@ class _Asked(NamedTuple):
     entity_type: str
     field: str
     types: bool
+    states: bool = False
 
 
 _PLACE = ("id", ARRIVAL, "late")
@@ -49,18 +50,18 @@ class Running:
         """How many fields are asked about."""
         return len(self._asked)
 
-    def ask(self, entity_type: str, field: str, types: bool) -> None:  # noqa: FBT001 - ``breaks.Runs``
-        """Ask about a field; nothing is known yet."""
-        asked = _Asked(entity_type, field, types)
+    def ask(self, entity_type: str, field: str, types: bool, *, states: bool = False) -> None:  # noqa: FBT001 - ``breaks.Runs``
+        """Ask about a field, as ``presence_runs`` does; nothing is known yet."""
+        asked = _Asked(entity_type, field, types, states)
         if asked not in self._asked:
             self._asked.append(asked)
 
     def take(self, part: Part) -> None:
         """Take in a bucket's images."""
-        for number, (entity_type, field, types) in enumerate(self._asked):
+        for number, (entity_type, field, types, states) in enumerate(self._asked):
             shape = part.shape(entity_type)
             column = next(column for column in shape.columns if column.name == field)
-            images = seen(shape.images, column, types=types)
+            images = seen(shape.images, column, types=types, states=states)
             late = images["slot"] - images["position"].cast(pl.Int64) * 2
             places = part.keys_of(images["position"]).with_columns(late.alias("late"))
             rows = places.with_columns(images["value"].cast(pl.String), asked=pl.lit(number, dtype=pl.UInt32))
@@ -77,6 +78,10 @@ class Running:
                 ):  # those that go on in the next range count twice
                     runs.append(_runs(rows.filter(pl.col("asked") == number)))
         self._runs = {asked: runs_of(_joined(pl.concat(found[number]))) for number, asked in enumerate(self._asked)}
+
+    def runs(self, entity_type: str, field: str, *, types: bool, states: bool) -> pl.DataFrame | None:
+        """The runs of a field; None also where it was not asked about. They begin at an ``id`` and ``arrival``."""
+        return self._runs.get(_Asked(entity_type, field, types, states))
 
     def of(self, part: Part) -> Runs:
         """The runs as a bucket sees them: their slots are of its positions."""
@@ -111,7 +116,5 @@ def _joined(runs: pl.DataFrame) -> pl.DataFrame:
 
 def _slot(part: Part, at: int, arrival: int, late: int) -> int:
     """The first slot of a bucket that is not before a place over all buckets."""
-    position = part.position_of((at, arrival))
-    if position >= 0 and part.keys_of(pl.Series([position], dtype=pl.UInt32)).row(0) == (at, arrival):
-        return position * 2 + late
-    return (position + 1) * 2
+    position = part.place_of(at, arrival)
+    return (part.position_of((at, arrival)) + 1) * 2 if position is None else position * 2 + late

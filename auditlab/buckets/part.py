@@ -196,6 +196,12 @@ class Part(Recorded):
         ids, arrivals = self._rows["id"], self.arrivals
         return int(((ids < key[0]) | ((ids == key[0]) & (arrivals <= key[1]))).sum()) - 1
 
+    def place_of(self, at: int, arrival: int) -> int | None:
+        """The position that stands at a place over all buckets; None where that is in another bucket."""
+        position = self.position_of((at, arrival))
+        here = pl.Series([position] if position >= 0 else [], dtype=pl.UInt32)
+        return position if (at, arrival) in self.keys_of(here).rows() else None
+
     def _echoes(self) -> pl.Series:
         rows = self._rows
         return rows.filter((pl.col("operation") == "TRUNCATE") & (self.number > 0))["row"]
