@@ -56,7 +56,7 @@ _OF = {
 _ENTITY = ("entity_type", "entity_id")
 _FIELD = ("entity_type", "field")
 
-_WAITING = 16
+_WAITING = 64
 """The part (1 in ...) of a question's room that narrow rows may take before they are written."""
 
 

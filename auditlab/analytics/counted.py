@@ -82,7 +82,7 @@ def summed(
     Entities are counted in their buckets. Transactions are not in one bucket each, so the narrow rows are dealt out
     once more, by transaction; then each is counted where it is.
     """
-    by_transaction = Compartments(recorded.count, room=recorded.room // 16)
+    by_transaction = Compartments(recorded.count, room=recorded.room // 64)
     entities: list[dict[str, pl.DataFrame]] = []
     latest: list[pl.DataFrame] = []
     snapshots = 0

@@ -41,7 +41,7 @@ DRIFT: dict[str, pl.DataType] = {
 }
 """The columns of a drift report: one row a field that appeared, vanished, was retyped or was renamed."""
 
-_WAITING = 16
+_WAITING = 64
 """The part (1 in ...) of a question's room that images may take before they are written."""
 
 ALIKE = 0.5

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = ["gathered"]
 
-_WAITING = 16
+_WAITING = 64
 """The part (1 in ...) of a question's room that rows of one sort may take before they are written."""
 
 

@@ -31,7 +31,7 @@ __all__ = ["Bucketed", "Rows"]
 AMPLIFIED = 10
 """How many times the bytes of its rows a log takes while it is asked, about."""
 
-SHARE = 4
+SHARE = 5
 """The part (1 in ...) of a question's room that one bucket may take: the rest is for Python and its libraries, and for
 a bucket's answer beside the next bucket."""
 
