@@ -24,6 +24,7 @@ from auditlab.capture.check import check
 from auditlab.capture.install import install
 from auditlab.capture.mark import mark
 from auditlab.capture.partitions import create_partitions
+from auditlab.capture.snapshot import snapshot
 from auditlab.capture.track import track, untrack
 from auditlab.changelog import ChangeLog, pit_join, reconcile
 from auditlab.keys import entity_uuid
@@ -62,6 +63,7 @@ __all__ = [
     "release",
     "scan",
     "scan_archive",
+    "snapshot",
     "track",
     "untrack",
     "verify",

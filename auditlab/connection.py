@@ -24,7 +24,9 @@ from auditlab.errors import (
     CannotAudit,
     ConnectionFailed,
     DatabaseError,
+    IncompleteLog,
     NoSuchTable,
+    UntrackableChanges,
 )
 
 if TYPE_CHECKING:
@@ -44,7 +46,11 @@ BATCH_BYTES = "adbc.postgresql.batch_size_hint_bytes"
 INTERRUPTED = "57014"
 NO_TABLE = ("42P01", "3F000")
 NO_RIGHTS = ("42501",)
-OURS = {"AL001": CannotAudit}
+OURS: dict[str | None, type[AuditlabError]] = {
+    "AL001": CannotAudit,
+    "AL004": IncompleteLog,
+    "AL005": UntrackableChanges,
+}
 """SQLSTATEs that the functions of ``sql/capture`` raise."""
 GONE = ("08", "28", "3D000", "53300", "57P")
 """SQLSTATEs (or their classes) that mean: no connection, or none any more."""

@@ -39,6 +39,9 @@ def description(selected: Selected) -> list[tuple[str, str]]:
         shown.append(("marks", f"{_counted(len(facts.marks), 'mark')}, the last {facts.marks[-1]}"))
     if selected.entity_id is not None:
         shown.append(("entity", selected.entity_id))
+    if facts.since is not None:
+        states = _counted(facts.since.entities, "entity", "entities")
+        shown.append(("begins", f"with the snapshot of {states} as of {facts.since.mark}"))
     partial = ", ".join(name for name in selected.entity_types if name in recorded.unseen)
     if partial:
         shown.append(("population", f"incomplete: rows of {partial} were there before the log began"))

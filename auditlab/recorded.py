@@ -218,7 +218,12 @@ class Recorded:
         )
         leading = pl.col("read").cum_min().over("entity_type") & same
         first = rows.filter(pl.col("baseline") | leading).group_by("entity_type").agg(pl.max("id"), pl.max("position"))
-        return {name: (last, position) for name, last, position in first.iter_rows()}
+        whole = {name: (last, position) for name, last, position in first.iter_rows()}
+        if self.facts.since is not None:  # the last change that its snapshot saw may have left no state
+            last = self.facts.since.last_id
+            place = int((rows["id"] <= last).sum()) - 1
+            whole = {name: max(whole.get(name, (-1, -1)), (last, place)) for name in self.entity_types}
+        return whole
 
     @cached_property
     def unseen(self) -> dict[str, int]:

@@ -16,6 +16,7 @@ __all__ = [
     "FIELD_CHANGES",
     "HISTORY",
     "OPERATIONS",
+    "Beginning",
     "Coverage",
     "EntityChange",
     "LogFacts",
@@ -115,6 +116,21 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True)
+class Beginning:
+    """The snapshot of all entities with whose states a log begins.
+
+    Args:
+        mark: They are as this mark saw them; the log's changes are those that it did not see.
+        last_id: The highest id among the changes that it saw.
+        entities: How many there were, of all types.
+    """
+
+    mark: Mark
+    last_id: int
+    entities: int
+
+
+@dataclass(frozen=True, slots=True)
 class LogFacts:
     """The facts that stand beside a log's rows.
 
@@ -138,6 +154,7 @@ class LogFacts:
             long a transaction may have been open, or a commit on its way. Where 0, recorded times are taken as that
             moment. What was recorded so shortly before a time that it may not have been visible then makes the states
             at that time uncertain, unless marks tell.
+        since: The snapshot of the entities with which the log begins; None where it begins by itself.
     """
 
     source: str = "memory"
@@ -155,6 +172,7 @@ class LogFacts:
     visible_within: float = 0.0
     masked: tuple[str, ...] = ()
     omitted: tuple[str, ...] = ()
+    since: Beginning | None = None
 
     @property
     def spans_its_ids(self) -> bool:

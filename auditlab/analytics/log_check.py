@@ -48,14 +48,14 @@ class LogCheck:
 
     def __init__(self, selected: Selected, folds: Mapping[str, str], only: pl.Series | None = None) -> None:
         held = selected.recorded
-        rows = held.changes.filter(pl.col("entity_type").is_in(selected.entity_types)).select(*CHANGES)
+        rows = held.changes.filter(pl.col("entity_type").is_in(selected.entity_types)).select(*CHANGES, "baseline")
         names = {leaf: folds[leaf] for leaf in held.entity_types if leaf in folds}
         self.folded = bool(names)
         if names:
             rows = rows.with_columns(pl.col("entity_type").replace(names))
         if only is not None:
             rows = rows.filter(pl.col("entity_id").is_in(only.implode()) | (pl.col("operation") == "TRUNCATE"))
-        self.rows = rows
+        self.rows = rows.drop("baseline")
         self._facts, self._only = held.facts, only
         self._aside = pl.Series("id", [], pl.Int64) if held.malformed is None else held.malformed["id"]
         self._index = self.rows.select("id", pl.int_range(pl.len(), dtype=pl.UInt32).alias("held"))
@@ -66,6 +66,10 @@ class LogCheck:
         limited = any(words.startswith("changes ") for words in self._facts.filters)
         self._snapshot = None if limited else self._facts.snapshot
         self._found: list[pl.Series] = []
+        since = held.facts.since
+        self._before = None if since is None else since.mark.snapshot
+        if since is not None:  # states of a snapshot stand for changes, and are none of the live log
+            self._found.append(rows["baseline"].arg_true())
         self._tail: list[pl.DataFrame] = []
         self._added: list[pl.DataFrame] = []
         self._edited: list[pl.DataFrame] = []
@@ -77,6 +81,8 @@ class LogCheck:
         if self._only is not None:
             mine = pl.col("entity_id").is_in(self._only.implode()) | (pl.col("operation") == "TRUNCATE")
             live = live.filter(mine)
+        if self._before is not None:
+            live = live.filter(~_visible(self._before, live["transaction_id"]))
         pairs = live.with_row_index("n").join(self._index, on="id", how="left", maintain_order="left")
         self._new(pairs.filter(pl.col("held").is_null()).drop("n", "held"))
         pairs = pairs.filter(pl.col("held").is_not_null())

@@ -11,7 +11,7 @@ import polars as pl
 from auditlab.archive import write
 from auditlab.archive.seal import SigningKey
 from auditlab.buckets.bucketed import Bucketed
-from auditlab.errors import BadOption
+from auditlab.errors import BadOption, IncompleteLog
 from auditlab.load import source
 from auditlab.masking import Masks
 from auditlab.schema import CHANGES
@@ -52,13 +52,16 @@ def to_archive(
         BadKey: the file holds no such key.
         MissingExtra: ``auditlab[seal]`` is not installed.
         BadOption: single changes or one entity are selected; an archive holds whole histories.
+        IncompleteLog: the log begins with a snapshot of the entities.
         ArchiveExists: the folder holds an archive, or something else.
         ArchiveError: the file system refuses; nothing is left.
     """
     if selected.words or selected.entity_id is not None:
         raise BadOption("an archive holds whole histories. Write it from the log before the pick.")
-    key = None if sign is None else SigningKey(sign)
     recorded = selected.recorded
+    if recorded.facts.since is not None:
+        raise IncompleteLog(f"an archive begins where its log does. {recorded.facts.coverage.why}.")
+    key = None if sign is None else SigningKey(sign)
     masks, facts = Masks(tuple(mask_fields), tuple(omit_fields)), recorded.facts
     if masks:
         masks.check_keys(facts.keys)

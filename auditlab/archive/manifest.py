@@ -206,6 +206,7 @@ def render(manifest: Manifest, sign: Signer | None = None) -> bytes:
 def _body(manifest: Manifest) -> dict[str, Any]:
     body = asdict(replace(manifest, facts=replace(manifest.facts, marks=())))
     body["facts"]["marks"] = [mark.told() for mark in manifest.facts.marks]
+    del body["facts"]["since"]  # an archive begins by itself
     coverage = body["facts"]["coverage"]
     for end in ("start", "end"):
         coverage[end] = None if coverage[end] is None else coverage[end].isoformat()

@@ -6,10 +6,12 @@ from auditlab.capture.check import Finding, check
 from auditlab.capture.install import Installation, install
 from auditlab.capture.mark import mark
 from auditlab.capture.partitions import Partition, create_partitions
+from auditlab.capture.snapshot import EntitySnapshot, snapshot
 from auditlab.capture.track import Tracked, track, untrack
 from auditlab.keys import entity_uuid
 
 __all__ = [
+    "EntitySnapshot",
     "Finding",
     "Installation",
     "Partition",
@@ -19,6 +21,7 @@ __all__ = [
     "entity_uuid",
     "install",
     "mark",
+    "snapshot",
     "track",
     "untrack",
 ]

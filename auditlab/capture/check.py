@@ -18,8 +18,8 @@ class Finding:
     """One thing that a check found, or that all is well with what it looks at.
 
     Args:
-        kind: Which check: ``order``, ``partitions``, ``rights``, ``row_security``, ``tables``,
-            ``triggers``, ``watermark``.
+        kind: Which check: ``order``, ``partitions``, ``rights``, ``row_security``, ``snapshots``,
+            ``tables``, ``triggers``, ``watermark``.
         severity: ``error`` (changes are lost or cannot be trusted), ``warning``, ``info`` or ``ok``.
         subject: What it is about: a table, a role, a transaction.
         message: What is the matter.

@@ -11,7 +11,7 @@ from auditlab.queries import text
 
 __all__ = ["FILES", "VERSION", "Installation", "install", "require_installation"]
 
-VERSION = 3
+VERSION = 4
 """The version of the capture that ``sql/capture`` installs (``audit.capture_version()``)."""
 
 FILES = (
@@ -27,6 +27,7 @@ FILES = (
     "partitions",
     "track",
     "marks",
+    "snapshots",
     "version",
     "grants",
 )

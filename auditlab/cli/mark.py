@@ -1,4 +1,4 @@
-"""The command that saves moments: mark."""
+"""The commands that save moments: mark, and snapshot, which keeps the states with it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from auditlab import capture as recording
 from auditlab.capture.mark import take
 from auditlab.cli import options as opt
 from auditlab.cli.output import say
@@ -20,8 +21,9 @@ PANEL = "Record"
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the commands of this group."""
     app.command(rich_help_panel=PANEL)(mark)
+    app.command(rich_help_panel=PANEL)(snapshot)
 
 
 def mark(
@@ -60,6 +62,35 @@ def mark(
             due, seconds = next_due(due, every, time.monotonic())
             time.sleep(seconds)
             _take(connection, name, file)
+
+
+def snapshot(
+    dsn: opt.Dsn,
+    *,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="What to call the mark it is taken with.")
+    ] = None,
+    always: Annotated[
+        bool, typer.Option("--always", help="Also where no more changed since the last one than it has entities.")
+    ] = False,
+    keep: Annotated[
+        int | None, typer.Option("--keep", min=1, metavar="N", help="Leave the last N, and remove older ones.")
+    ] = None,
+) -> None:
+    """Write down the state of every live entity, so that a load need not begin where the log does.
+
+    With [bold]--since TIME[/bold], commands read the states of the nearest snapshot and what came after it instead of
+    the whole log; after [bold]auditlab prune[/bold] the log goes on to answer from its last snapshot on. Each begins
+    where the one before it ends. Run it from cron: it is written when more changed since the last one than that has
+    entities.
+
+    [bold]Examples[/bold]
+
+      auditlab snapshot DSN --keep 3                  role auditlab_archiver may take them
+
+      auditlab as-of DSN -t orders.orders --since 2024-06-01 --at 2024-06-02
+    """
+    say(f"snapshot {recording.snapshot(dsn, name, always=always, keep=keep)}")
 
 
 def next_due(due: float, every: float, now: float) -> tuple[float, float]:

@@ -44,6 +44,7 @@ __all__ = [
     "Renames",
     "Second",
     "Sign",
+    "Since",
     "Source",
     "Sql",
     "Steps",
@@ -251,6 +252,16 @@ KeptIn = Annotated[
         metavar="FOLDER",
         rich_help_panel=_READ,
         help="Where SOURCE is a DSN: the archive of its log. Both together are the log, also after auditlab prune.",
+    ),
+]
+Since = Annotated[
+    str | None,
+    typer.Option(
+        "--since",
+        metavar="TIME",
+        rich_help_panel=_READ,
+        help="Where SOURCE is a DSN: read the states of the last auditlab snapshot by this time and what came after "
+        "it, not the whole log; what was before it is then not known.",
     ),
 ]
 Columns = Annotated[

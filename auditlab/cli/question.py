@@ -44,6 +44,8 @@ class Question:
         columns: ``ours=theirs`` for a log with other column names.
         renames: ``old=new`` for fields that were renamed.
         archive: The folder that has the older part of a database's log.
+        since: Of a database's log, the time from which on it is asked for; a snapshot of its entities stands for the
+            rest.
         output: Where the answer goes, and how.
         sql: Show the query instead of the answer.
     """
@@ -59,6 +61,7 @@ class Question:
     columns: tuple[str, ...]
     renames: tuple[str, ...]
     archive: Path | None
+    since: str | None
     output: Output
     sql: bool
 
@@ -75,6 +78,7 @@ class Question:
             coverage=self.coverage,
             strict=strict,
             archive=self.archive,
+            since=self.since,
         )
         if names := name_pairs("--rename", self.renames, "OLD=NEW, e.g. --rename name=title"):
             if len(log.entity_types) != 1:
@@ -121,6 +125,7 @@ def _shared(
     columns: opt.Columns = None,
     renames: opt.Renames = None,
     archive: opt.KeptIn = None,
+    since: opt.Since = None,
     form: opt.Form = None,
     file: opt.File = None,
     raw: opt.Raw = False,
@@ -131,7 +136,7 @@ def _shared(
     output = Output(chosen(form, file), file, raw=raw, wide=wide, limit=limit)
     if file is not None and file.exists() and Path(source).exists() and file.samefile(source):
         raise BadOption(f"{file} is the source itself; an answer does not overwrite it. Name another file: -o FILE.")
-    read = (table, coverage, tuple(columns or ()), tuple(renames or ()), archive)
+    read = (table, coverage, tuple(columns or ()), tuple(renames or ()), archive, since)
     return Question(source, tuple(types or ()), entity, zone, engine, memory, *read, output, sql)
 
 

@@ -45,10 +45,11 @@ def open_log(
     strict: bool = True,
     memory: str | None = None,
     archive: Path | None = None,
+    since: str | None = None,
 ) -> al.ChangeLog[Any]:
     """The log behind SOURCE, narrowed to entity types; with ``archive``, together with what that has of it.
 
-    A database sends only those types.
+    A database sends only those types, and with ``since`` only what a snapshot of its entities does not stand for.
 
     Raises:
         BadOption: SOURCE is none of the three, or does not exist.
@@ -57,6 +58,8 @@ def open_log(
     path = Path(source)
     if coverage is not None and (is_dsn(source) or is_url(source) or path.is_dir()):
         raise BadOption("--coverage is for files; a database and an archive say themselves what they cover.")
+    if since is not None and (archive is not None or not is_dsn(source)):
+        raise BadOption("--since is for a SOURCE that is a DSN, without --archive: a snapshot of its entities.")
     if is_dsn(source) and archive is not None:
         wanted = list(types) if types else None
         options = {"table": table, "columns": names, "strict": strict, "memory": memory}
@@ -64,8 +67,9 @@ def open_log(
     if archive is not None:
         raise BadOption("--archive is for a SOURCE that is a DSN: the archive of that database's log.")
     if is_dsn(source):
+        wanted = list(types) if types else None
         return al.read_postgres(
-            source, table=table, entity_types=list(types) if types else None, columns=names, zone=zone, strict=strict
+            source, table=table, entity_types=wanted, columns=names, zone=zone, strict=strict, since=since
         ).on(engine)
     if is_url(source) or path.is_dir():
         if names:

@@ -100,16 +100,20 @@ def select(
     return Filters(settings=settings, words=tuple(words), leaves=leaves, partial=" and ".join(partial))
 
 
-def check_types(connection: Connection, log: LogTable, wanted: Iterable[str], *, folds: Mapping[str, str]) -> None:
-    """Check that the log has each entity type that is asked for; the filters were told to the connection.
+def check_types(
+    connection: Connection, log: LogTable, wanted: Iterable[str], *, folds: Mapping[str, str], also: Iterable[str] = ()
+) -> None:
+    """Check that the log has each entity type that is asked for, or ``also`` has; the connection knows the filters.
 
     Raises:
         UnknownEntityType: the message names those it has.
     """
     there = {folds.get(row["name"], row["name"]) for row in connection.rows(compose("types_present", log))}
-    unknown = [name for name in wanted if name not in there]
+    unknown = [name for name in wanted if name not in there.union(also)]
     if unknown:
-        held = sorted({folds.get(row["name"], row["name"]) for row in connection.rows(compose("types", log))})
+        held = sorted(
+            {folds.get(row["name"], row["name"]) for row in connection.rows(compose("types", log))}.union(also)
+        )
         has = ", ".join(map(repr, held)) or "none"
         raise UnknownEntityType(f"no entity type {', '.join(map(repr, unknown))} in {log.label}. It has {has}.")
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from auditlab.load.cursor import Cursor
     from auditlab.schema import Coverage
 
-__all__ = ["Bound", "Dropped", "bounds", "covered", "dropped", "kept_beside", "none_since"]
+__all__ = ["Bound", "Dropped", "bounds", "covered", "dropped", "dropped_unseen", "kept_beside", "none_since"]
 
 _RECORD = "audit.entity_change_log_pruned"
 """What stands in the statements for the table that ``prune`` keeps beside a log."""
@@ -91,6 +91,18 @@ def dropped(connection: Connection, log: LogTable) -> Dropped | None:
     if not row["partitions"]:
         return None
     return Dropped(row["until"].astimezone(UTC), row["partitions"], row["last_id"], row["last_transaction"])
+
+
+def dropped_unseen(connection: Connection, log: LogTable) -> int:
+    """How many partitions were dropped with changes that the snapshot of the entities, which is set, may not have seen.
+
+    ``dropped`` has looked whether the record of it can be read.
+    """
+    beside = kept_beside(log)
+    if not connection.rows(text("load", "relation"), (beside,)):
+        return 0
+    count: int = connection.rows(text("load", "dropped_unseen").replace(_RECORD, beside))[0]["partitions"]
+    return count
 
 
 def covered(coverage: Coverage, gone: Dropped, *, begin: datetime | None, first: datetime | None) -> Coverage:

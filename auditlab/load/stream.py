@@ -14,7 +14,7 @@ from auditlab.clock import Moment, instant
 from auditlab.clock import zone as time_zone
 from auditlab.connection import connect
 from auditlab.errors import AccessDenied, BadOption, BadTime, CursorMismatch, DatabaseError, IncompleteRead
-from auditlab.load import catalog, estimate, retention
+from auditlab.load import catalog, estimate, retention, snapshots
 from auditlab.load.canonical import Canonical
 from auditlab.load.commit_times import Clock
 from auditlab.load.cursor import Cursor
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from auditlab.connection import Connection
     from auditlab.load.watermark import Held, Watermark
+    from auditlab.marks import Mark
 
 __all__ = ["ChangeStream"]
 
@@ -58,6 +59,7 @@ class ChangeStream:
             what may have come since: some of it was there before (``window``).
         overlap: Of such a log, how many seconds before the time of the cursor what is read begins.
         sweep: Of such a log, read all of it.
+        since: Begin with the states of the last snapshot of the entities by then, and what it did not see.
     """
 
     def __init__(
@@ -84,12 +86,22 @@ class ChangeStream:
         cursor: Cursor | None = None,
         overlap: float = LONGEST_TRANSACTION,
         sweep: bool = False,
+        since: Moment | Mark | None = None,
     ) -> None:
         if connections < 1:
             raise BadOption(f"connections={connections}: at least one is needed.")
         for option, seconds in (("visible_within", visible_within), ("overlap", overlap)):
             if seconds is not None and not 0 <= seconds < float("inf"):
                 raise BadOption(f"{option}={seconds}: give seconds, 0 or more.")
+        if since is not None:
+            snapshots.check_alone(
+                start=start,
+                end=end,
+                partitions=partitions,
+                user=user,
+                entity=entity,
+                baseline=None if baseline else False,
+            )
         time_zone(zone)
         self._zone, self._connections, self._progress, self._batch_bytes = zone, connections, progress, batch_bytes
         self._start = None if start is None else instant(start, zone)
@@ -118,6 +130,7 @@ class ChangeStream:
             self.keys = catalog.keys(holder)
             self.tracked = catalog.tracked(holder, self.log)
             self._dropped = retention.dropped(holder, self.log)
+            self._since = None if since is None else snapshots.nearest(holder, self.log, since, zone=zone)
             wanted = [entity_types] if isinstance(entity_types, str) else entity_types
             self.filters = select(
                 self.log,
@@ -129,9 +142,14 @@ class ChangeStream:
                 baseline=baseline,
                 folds=self._folds,
             )
+            if self._since is not None:
+                self.filters = replace(
+                    self.filters, settings={**self.filters.settings, **snapshots.settings(self._since)}
+                )
             self.filters.tell(holder)
             if wanted is not None and cursor is None:  # else its last change may be archived, and dropped here
-                check_types(holder, self.log, wanted, folds=self._folds)
+                also = () if self._since is None else snapshots.types(holder)
+                check_types(holder, self.log, wanted, folds=self._folds, also=also)
             if entity is not None:
                 self.filters = narrowed(self.filters, holder, self.log, entity, folds=self._folds)
                 self.filters.tell(holder)
@@ -161,13 +179,15 @@ class ChangeStream:
 
     @property
     def has_baseline(self) -> bool:
-        """Whether there is a baseline: the load has a start, and its filters keep entities whole."""
-        return self._start is not None and not self.filters.partial
+        """Whether there is a baseline: the load has a beginning, and its filters keep entities whole."""
+        return self._since is not None or (self._start is not None and not self.filters.partial)
 
     def baseline(self) -> Iterator[pa.RecordBatch]:
-        """Per entity the changes of its last transaction before the start, in the same snapshot."""
+        """Per entity the changes of its last transaction before the start, or its state; in the same snapshot."""
         if self.has_baseline:
-            query = compose("baseline", self.log, given=self.filters.given)
+            query = compose(
+                "baseline" if self._since is None else "snapshot_states", self.log, given=self.filters.given
+            )
             for batch in self._read([self._snapshot.holder], [query]):
                 self._types.update(pc.unique(batch.column("entity_type")).to_pylist())
                 yield batch
@@ -183,7 +203,9 @@ class ChangeStream:
             complete=not partial,
             why=partial,
         )
-        if coverage.start is None:
+        if self._since is not None:
+            coverage = snapshots.covered(self._since, coverage.end, dropped=self._dropped is not None)
+        elif coverage.start is None:
             coverage = replace(coverage, end=None)
         elif self._dropped is not None:
             coverage = retention.covered(coverage, self._dropped, begin=self._start, first=self._clock.first_recorded)
@@ -201,6 +223,7 @@ class ChangeStream:
             timeline=self._moment["timeline"],
             marks=self._marks,
             visible_within=self._clock.visible_within if self._visible_within is None else self._visible_within,
+            since=self._since,
         )
 
     def known(self) -> datetime | None:
@@ -212,7 +235,7 @@ class ChangeStream:
 
     def _unseen(self) -> tuple[str, ...]:
         """The types of which rows may be that no change tells of: tracked without a baseline, or dropped in part."""
-        if self._dropped is not None:
+        if self._dropped is not None and self._since is None:
             return tuple(sorted(self._types))
         return tuple(name for name, whole in self.tracked.items() if not whole and name in self._types)
 
@@ -230,7 +253,8 @@ class ChangeStream:
 
     def expected_bytes(self) -> int:
         """About how much memory the rows would take if they were held."""
-        return estimate.expected_bytes(self._snapshot.holder, self.log, self.expected)
+        states = 0 if self._since is None else self._since.entities
+        return estimate.expected_bytes(self._snapshot.holder, self.log, self.expected + states)
 
     def close(self) -> None:
         """Close the connections; what was not read is not."""

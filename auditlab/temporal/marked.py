@@ -165,6 +165,9 @@ def _covered(selected: Selected, mark: Mark | None, seen: TransactionSnapshot) -
     """Refuse where the snapshot saw, or may have seen, what the log does not have."""
     facts = selected.recorded.facts
     start, end = facts.coverage.start, facts.coverage.end
+    if facts.since is not None and seen.unseen_of(facts.since.mark.sees) is not None:
+        asked = f"the mark {mark}" if mark is not None else "a snapshot"
+        raise NoData(f"asked for {asked} that is older than what the log has. {facts.coverage.why}.")
     if start is None or end is None:
         raise NoData("the log holds no change; asked for its state as of a mark.")
     if facts.snapshot is not None:

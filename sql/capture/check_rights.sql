@@ -7,7 +7,8 @@ FROM (
         CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE x.grantee::regrole::text END AS grantee_name, x.privilege_type,
         c.oid::regclass::text AS relation
     FROM pg_class AS c, aclexplode(c.relacl) AS x
-    WHERE c.relnamespace = 'audit'::regnamespace AND c.relname LIKE 'entity\_change\_log%' AND x.grantee <> c.relowner
+    WHERE c.relnamespace = 'audit'::regnamespace AND x.grantee <> c.relowner
+        AND (c.relname LIKE 'entity\_change\_log%' OR c.relname IN ('entity_snapshots', 'snapshot', 'mark'))
         AND x.privilege_type IN ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER', 'REFERENCES', 'USAGE')
         AND x.grantee NOT IN (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = 'auditlab_writer')
 ) AS acl

@@ -2,7 +2,7 @@
 REVOKE ALL ON ALL TABLES IN SCHEMA audit FROM PUBLIC, auditlab_app, auditlab_auditor, auditlab_archiver, auditlab_writer;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA audit FROM PUBLIC, auditlab_app, auditlab_auditor, auditlab_archiver, auditlab_writer;
 GRANT INSERT, SELECT ON audit.entity_change_log TO auditlab_writer;
-GRANT SELECT ON audit.entity_change_log, audit.entity_snapshots, audit.tracked_table, audit.installation, audit.mark
+GRANT SELECT ON audit.entity_change_log, audit.entity_snapshots, audit.tracked_table, audit.installation, audit.mark, audit.snapshot
     TO auditlab_auditor, auditlab_archiver;
 REVOKE CREATE ON SCHEMA audit FROM auditlab_writer;
 DO $$

@@ -66,6 +66,11 @@ def ids_in(dsn: str) -> set[int]:
         return {row["id"] for row in db.rows(IDS)}
 
 
+def alive(pid: int) -> bool:
+    words = ["ps", "-o", "stat=", "-p", str(pid)]
+    return subprocess.run(words, capture_output=True, check=False).stdout[:1] not in (b"", b"Z")
+
+
 def crash(dsn: str, home: Path) -> None:
     """Kill every process of a server at once, as a power cut does."""
     with connect(dsn) as db:
@@ -73,10 +78,7 @@ def crash(dsn: str, home: Path) -> None:
     first = int((home / "data" / "postmaster.pid").read_text(encoding="ascii").split()[0])
     for pid in (first, *pids):
         os.kill(pid, signal.SIGKILL)
-    while subprocess.run(["ps", "-o", "stat=", "-p", str(first)], capture_output=True, check=False).stdout[:1] not in (  # noqa: S607
-        b"",
-        b"Z",
-    ):
+    while any(alive(pid) for pid in (first, *pids)):  # the last one to die gives the shared memory back
         time.sleep(0.01)
     (home / "data" / "postmaster.pid").unlink(missing_ok=True)
 

@@ -20,7 +20,7 @@ def test_a_sound_capture_is_ok_in_every_respect(captured: str, db: Connection):
     track(captured, "s.t")
     findings = check(captured)
     assert {f.severity for f in findings if f.kind != "watermark"} == {"ok"}
-    assert len({f.kind for f in findings}) == 7
+    assert len({f.kind for f in findings}) == 8
     assert isinstance(findings[0], Finding)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditlab.capture import track
+from auditlab.capture import snapshot, track
 from auditlab.connection import connect
 from auditlab.errors import AuditlabError, DatabaseError
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from auditlab.demo.server import Server
 
 READ = "SELECT * FROM audit.entity_change_log"
+KEPT = (
+    "SELECT s.*, e.entity_id::text AS entity, e.snapshot_data::text AS state, e.last_change_id, e.last_transaction"
+    " FROM audit.snapshot AS s FULL JOIN audit.entity_snapshots AS e ON e.snapshot_at = s.snapshot_at"
+)
 ATTACKS = {
     "read the log": READ,
     "forge a change": (
@@ -54,6 +58,17 @@ ATTACKS = {
     "write a baseline": "SELECT audit.write_baseline('s.t')",
     "end the tracking": "SELECT audit.untrack('s.t')",
     "make partitions": "SELECT audit.create_partitions(1)",
+    "forge a state": (
+        "INSERT INTO audit.entity_snapshots (entity_type, entity_id, snapshot_at, snapshot_data, last_change_id)"
+        " VALUES ('s.t', gen_random_uuid(), now(), '{}', 1)"
+    ),
+    "change a state": "UPDATE audit.entity_snapshots SET snapshot_data = '{}'",
+    "erase the states": "DELETE FROM audit.entity_snapshots",
+    "truncate the states": "TRUNCATE audit.entity_snapshots",
+    "forge a snapshot": "INSERT INTO audit.snapshot SELECT mark + 1, now(), 0, 0, 0, '{}', 'me' FROM audit.snapshot",
+    "erase the snapshots": "DELETE FROM audit.snapshot",
+    "forge a mark": "INSERT INTO audit.mark SELECT * FROM audit.mark",
+    "say which change is the last": "SELECT audit.last_linked('{1}', '{1}', '{{}}', '{{}}', NULL)",
     "plant a function": "CREATE FUNCTION audit.now() RETURNS timestamptz LANGUAGE sql RETURN '-infinity'::timestamptz",
     "rename the schema": "ALTER SCHEMA audit RENAME TO gone",
 }
@@ -68,6 +83,7 @@ def login(server: Server, captured: str, db: Connection) -> Iterator[Callable[[s
     db.execute("CREATE SCHEMA s; CREATE TABLE s.t (id int PRIMARY KEY, v text)")
     track(captured, "s.t")
     db.execute("INSERT INTO s.t VALUES (1, 'a')")
+    snapshot(captured)
     name = db.rows("SELECT current_database()::text AS n")[0]["n"]
 
     def make(role: str) -> str:
@@ -86,6 +102,7 @@ def login(server: Server, captured: str, db: Connection) -> Iterator[Callable[[s
 def test_only_the_two_permitted_reads_succeed(login: Callable[[str], str], db: Connection, role: str):
     dsn = login(role)
     before = db.rows(f"{READ} ORDER BY id")
+    kept = db.rows(KEPT)
     succeeded = set()
     for attack, sql in ATTACKS.items():
         try:
@@ -96,6 +113,7 @@ def test_only_the_two_permitted_reads_succeed(login: Callable[[str], str], db: C
         succeeded.add((role, attack))
     assert succeeded == {permitted for permitted in PERMITTED if permitted[0] == role}
     assert db.rows(f"{READ} ORDER BY id") == before
+    assert db.rows(KEPT) == kept
     db.execute("UPDATE s.t SET v = 'still captured'")
     assert len(db.rows(READ)) == len(before) + 1
 
