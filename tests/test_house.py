@@ -126,6 +126,7 @@ PUBLIC = {
     "release",
     "scan",
     "scan_archive",
+    "snapshot",
     "track",
     "untrack",
     "verify",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from auditlab.archive.manifest import Manifest
 
-__all__ = ["Head", "head"]
+__all__ = ["Head", "chain_of", "head"]
 
 _TEXT = re.compile(r"([1-9]\d{0,7}):([0-9a-f]{64})")
 
@@ -88,11 +88,15 @@ def head(folder: str | Path, *, storage_options: Mapping[str, Any] | None = None
         ArchiveError: a newer auditlab wrote it, or it cannot be read.
         StorageFailed: the storage refuses, or cannot be reached.
     """
+    chain = chain_of(folder, storage_options=storage_options)
+    return Head(len(chain), chain[-1][1])
+
+
+def chain_of(folder: str | Path, *, storage_options: Mapping[str, Any] | None = None) -> list[tuple[Manifest, str]]:
+    """The manifests of an archive, in a folder or in object storage, each with its hash; raises as ``head`` does."""
     afar = remote(folder, storage_options=storage_options)
     if afar is None:
-        chain = read_chain(Path(folder))
-    else:
-        with afar.named():
-            afar.bring_manifests()
-            chain = read_chain(afar.folder)
-    return Head(len(chain), chain[-1][1])
+        return read_chain(Path(folder))
+    with afar.named():
+        afar.bring_manifests()
+        return read_chain(afar.folder)

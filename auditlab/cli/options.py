@@ -246,7 +246,7 @@ LogTable = Annotated[
     str, typer.Option("--table", metavar="NAME", rich_help_panel=_READ, help="The log's table, where SOURCE is a DSN.")
 ]
 KeptIn = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--archive",
         metavar="FOLDER",

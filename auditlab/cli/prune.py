@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,9 +19,7 @@ PANEL = "Keep"
 UNPROVEN = 1
 """Exit code: partitions are old enough to go, and rows of them are not in the archive."""
 
-Archive = Annotated[
-    Path, typer.Argument(metavar="ARCHIVE", help="The folder of the log's archive.", show_default=False)
-]
+Archive = Annotated[str, typer.Argument(metavar="ARCHIVE", help="The folder of the log's archive.", show_default=False)]
 
 
 def add_to(app: typer.Typer) -> None:

@@ -60,7 +60,7 @@ class Question:
     coverage: tuple[str, str] | None
     columns: tuple[str, ...]
     renames: tuple[str, ...]
-    archive: Path | None
+    archive: str | None
     since: str | None
     output: Output
     sql: bool

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from auditlab.archive.files import digest
+from auditlab.archive.files import digest, is_url
 from auditlab.cli import options as opt
 from auditlab.cli.ask import PANEL
 from auditlab.cli.output import warn
@@ -91,7 +91,8 @@ def report(
 
       auditlab report SOURCE -o ann.html --by ann --include summary --include timeline
     """
-    source = None if is_dsn(question.source) else Path(question.source)
+    afar = is_url(question.source)
+    source = None if afar or is_dsn(question.source) else Path(question.source)
     if source is not None and file.exists() and source.exists() and file.samefile(source):
         raise BadOption(f"{file} is the source itself; a report does not overwrite it. Name another file: -o FILE.")
     before = digest(source.resolve()) if source is not None and source.is_file() else None
@@ -105,7 +106,7 @@ def report(
         omit=omit or (),
         rows=rows,
         documents=not quick,
-        read_from=source,
+        read_from=question.source if afar else source,
         title=title,
     )
     if before is not None and source is not None and digest(source.resolve()) != before:

@@ -44,7 +44,7 @@ def open_log(
     coverage: tuple[str, str] | None = None,
     strict: bool = True,
     memory: str | None = None,
-    archive: Path | None = None,
+    archive: str | None = None,
     since: str | None = None,
 ) -> al.ChangeLog[Any]:
     """The log behind SOURCE, narrowed to entity types; with ``archive``, together with what that has of it.

@@ -6,11 +6,12 @@ import platform
 from datetime import UTC, datetime
 from html import escape
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auditlab.archive.digest import digest_of_rows
-from auditlab.archive.files import digest
-from auditlab.archive.manifest import read_chain
+from auditlab.archive.files import digest, is_url
+from auditlab.archive.head import chain_of
 from auditlab.connection import redact
 from auditlab.errors import BadOption
 from auditlab.load.source import batches
@@ -18,8 +19,6 @@ from auditlab.printable import printable
 from auditlab.widgets.picks import collected
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from auditlab.changelog import ChangeLog
 
 __all__ = ["digests", "made_of", "made_with", "pairs"]
@@ -51,12 +50,12 @@ def made_of(log: ChangeLog[Any]) -> list[tuple[str, str]]:
     return [*told, *((name, words) for name, words in known if words)]
 
 
-def digests(log: ChangeLog[Any], read_from: Path | None) -> list[tuple[str, str]]:
+def digests(log: ChangeLog[Any], read_from: str | Path | None) -> list[tuple[str, str]]:
     """SHA-256 of the rows that the report is about, and of the file or archive that they were read from.
 
     Raises:
         BadOption: there is no such file or folder.
-        ArchiveError: the folder holds no archive, or its manifests are broken.
+        ArchiveError: the folder holds no archive, or its manifests are broken; or object storage refuses.
     """
     rows = collected(log.changes())
     found = [
@@ -64,14 +63,14 @@ def digests(log: ChangeLog[Any], read_from: Path | None) -> list[tuple[str, str]
     ]
     if read_from is None:
         return found
-    if read_from.is_dir():
-        (manifest, head) = read_chain(read_from)[-1]
+    if is_url(read_from) or Path(read_from).is_dir():
+        (manifest, head) = chain_of(read_from)[-1]
         found.append(("archive", f"{head}  head of {read_from}: manifest {manifest.number}, {manifest.written_at}"))
         if manifest.cursor is not None:
             found.append(("cursor", str(manifest.cursor)))
         return found
     try:
-        file, size = digest(read_from.resolve())
+        file, size = digest(Path(read_from).resolve())
     except OSError as exc:
         raise BadOption(f"cannot read {read_from}: {exc.strerror}.") from exc
     return [*found, ("file", f"{file}  of {read_from}, {size:,} bytes")]

@@ -58,7 +58,8 @@ def report(
         omit: Fields of which nothing is told.
         rows: The most rows of a table; a longer one says how many there are, and what gives all of them.
         documents: Whether evidence looks into every document.
-        read_from: The file or archive folder that the log was read from: its digest goes into the report.
+        read_from: The file or archive that the log was read from: its digest goes into the report. Of an archive in
+            object storage the manifests are read again, with the credentials of the environment.
         title: The heading.
 
     Returns:
@@ -78,8 +79,7 @@ def report(
         left_out = {"diffs"} | (set() if one else {"history", "blame"})
         left_out |= set() if start is not None and end is not None else {"compare"}
         names = [name for name in names if name not in left_out]
-    origin = None if read_from is None else Path(read_from)
-    identity = digests(log, origin)
+    identity = digests(log, read_from)
     sections = {name: answered(name, question) for name in names}
     call = question.code + _call(
         include=include, start=start, end=end, by=by, mask=tuple(mask), omit=tuple(omit), rows=rows, documents=documents

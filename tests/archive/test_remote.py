@@ -30,7 +30,7 @@ from auditlab.schema import LogFacts
 from auditlab.testing import make_log
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 SECRET = "wJalrXUtnFEMIxK7MDENGxbPxRfiCYEXAMPLEKEY"  # noqa: S105 - of the examples in AWS's own documentation
@@ -283,3 +283,51 @@ def test_a_checkpoint_in_storage_is_brought_where_it_is_used(
     assert len(list((tmp_path / "cache" / "checkpoints").iterdir())) == 1
     assert log.selected.recorded.unread is not None
     assert al.verify(f"s3://{bucket}/audit", storage_options=options) == []
+
+
+def test_a_report_of_an_archive_in_storage_names_its_head(
+    archive: Path, url: str, options: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    for name, value in options.items():
+        monkeypatch.setenv(name.upper(), value)
+    there, here = tmp_path / "there.html", tmp_path / "here.html"
+    for source, file in ((url, there), (str(archive), here)):
+        done = CliRunner().invoke(app, ["report", source, "-o", str(file), "--include", "summary"])
+        assert done.exit_code == 0, done.output
+    text = there.read_text(encoding="utf-8")
+    head = al.head(archive)
+    assert f"{head.sha256}  head of {url}: manifest {head.number}" in text
+    assert SECRET not in text
+    rows = "of 65 changes in the log&#x27;s order"
+    assert text[text.index(rows) - 66 : text.index(rows)] in here.read_text(encoding="utf-8"), "the digest of the rows"
+    done = CliRunner().invoke(app, ["report", f"{url}/elsewhere", "-o", str(tmp_path / "none.html")])
+    assert (done.exit_code, "holds no archive" in done.output) == (2, True)
+    assert not (tmp_path / "none.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("ask", "told"),
+    [
+        (lambda url: al.scan("postgresql:///nowhere", url), "scan takes an archive in a folder"),
+        (lambda url: al.prune("postgresql:///nowhere", url, keep="1 year"), "prune takes an archive in a folder"),
+        (lambda url: al.hold(url, "case 7", start="2024-01-01"), "a hold takes an archive in a folder"),
+        (al.holds, "a hold takes an archive in a folder"),
+        (lambda url: al.release(url, "case 7"), "a hold takes an archive in a folder"),
+    ],
+)
+def test_what_needs_a_folder_says_so_before_it_does_anything(ask: Callable[[str], object], told: str):
+    with pytest.raises(BadOption, match=f"{told}, not in object storage: s3://bucket/audit"):
+        ask("s3://bucket/audit")
+
+
+def test_the_commands_that_need_a_folder_say_so():
+    dsn, url = "postgresql:///nowhere", "s3://bucket/audit"
+    for words in (
+        ["prune", dsn, url, "--keep", "1 year"],
+        ["hold", url, "case 7", "--from", "2024-01-01"],
+        ["summary", dsn, "--archive", url],
+    ):
+        done = CliRunner().invoke(app, words)
+        assert (done.exit_code, "in a folder, not in object storage" in " ".join(done.output.split())) == (2, True), (
+            words
+        )
