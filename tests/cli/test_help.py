@@ -44,6 +44,7 @@ COMMANDS = {
     "reconcile",
     "report",
     "seal",
+    "snapshot",
     "summary",
     "timeline",
     "track",
