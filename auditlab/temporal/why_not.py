@@ -68,7 +68,8 @@ def _why(selected: Selected, who: str, when: datetime | None) -> str:
     if len(live):
         version = live.row(-1, named=True)
         unsure = "" if version["certain"] else f" {DOUBT}"
-        return f"{who} {'is' if when is None else 'was'} there {asked}: {_since(changes, version)}.{unsure}"
+        came = _begun_with(selected, version) or _since(changes, version)
+        return f"{who} {'is' if when is None else 'was'} there {asked}: {came}.{unsure}"
     done = changes if when is None else changes.filter(pl.col("effective") <= when)
     if done.is_empty():
         return _before_first(selected, who, asked, changes)
@@ -102,6 +103,8 @@ def never_seen(selected: Selected, key: object, elsewhere: list[str], at: Moment
         words.append(
             f"Rows of {', '.join(partial)} that were there before the log began and never changed are not in it."
         )
+    if recorded.facts.since is not None:
+        words.append(f"{recorded.facts.coverage.why}: what was deleted by then is not in it.")
     if recorded.facts.filters:
         words.append(f"The log was loaded with {', '.join(recorded.facts.filters)}.")
     aside = 0 if recorded.malformed is None else len(recorded.malformed)
@@ -126,6 +129,14 @@ def _told(change: dict[str, Any]) -> str:
     when, since = change["changed_at"], change["effective"]  # what counts is the log's clock, such as the commit's
     held = "" if since == when else f" (in effect from {_time(since)})"
     return f"at {_time(when)}{held} {by} {transaction} (change {change['id']})"
+
+
+def _begun_with(selected: Selected, version: dict[str, Any]) -> str:
+    """How a state came that was there when the log began with a snapshot of the entities; '' for others."""
+    since = selected.recorded.facts.since
+    if since is None or version["operation"] != "SNAPSHOT" or version["changed_at"] != since.mark.at:
+        return ""
+    return f"the log begins with this state, in the snapshot as of {since.mark}"
 
 
 def _since(changes: pl.DataFrame, version: dict[str, Any]) -> str:

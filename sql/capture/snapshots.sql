@@ -171,6 +171,7 @@ SET search_path = pg_catalog, pg_temp
 SET datestyle = 'ISO, MDY'
 SET timezone = 'UTC'
 SET jit = off
+SET enable_nestloop = off  -- nothing tells the planner how many rows the steps in between have
 AS $$
 DECLARE
     own_system text := (SELECT c.system_identifier::text FROM pg_control_system() AS c);
@@ -247,6 +248,7 @@ BEGIN
             JOIN tail AS t ON t.entity_type = b.entity_type AND t.entity_id = b.entity_id
             JOIN audit.entity_change_log AS l ON l.id = t.id AND l.entity_id = t.entity_id
             WHERE b.transaction_id = b.transaction_before AND (b.truncated IS NULL OR t.id > b.truncated)
+                AND (since IS NULL OR l.transaction_id >= since)
         ), chained AS (
             SELECT c.*, CASE WHEN lag(c.id) OVER by_id IS NOT NULL THEN lag(c.after) OVER by_id
                 WHEN c.truncated IS NOT NULL THEN 'null' ELSE p.snapshot_data END AS found
@@ -268,6 +270,7 @@ BEGIN
             FROM last AS b
             LEFT JOIN ends AS e ON e.entity_type = b.entity_type AND e.entity_id = b.entity_id
             JOIN audit.entity_change_log AS l ON l.id = coalesce(e.id, b.id) AND l.entity_id = b.entity_id
+                AND (since IS NULL OR l.transaction_id >= since)
             ORDER BY b.entity_type, b.entity_id
         ), written AS (
             INSERT INTO audit.entity_snapshots (

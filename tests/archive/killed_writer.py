@@ -1,16 +1,18 @@
-"""Writes an archive again and again, and is killed (SIGKILL) one step later each time.
+"""Writes an archive again and again, and is killed (SIGKILL) one step later each time, or at random moments.
 
-Usage: python killed_writer.py FOLDER. Each attempt is a child process of its own, forked before any of the libraries
-has started a thread. The steps are the calls that change the file system, and the writes, a killed one of which is
-torn.
-Prints the number of steps; the attempt killed at step n leaves its work in FOLDER/n.
+Usage: python killed_writer.py FOLDER [ATTEMPTS]. Each attempt is a child process of its own, forked before any of the
+libraries has started a thread. The steps are the calls that change the file system, and the writes, a killed one of
+which is torn. With ATTEMPTS, so many are killed at moments drawn from the time that one takes, wherever it is then.
+Prints the number of steps, or of those that were killed; attempt n leaves its work in FOLDER/n.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,7 @@ from auditlab.schema import LogFacts
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+NEVER = -1
 CALLS = ("mkdir", "fsync", "replace", "link", "unlink")
 
 
@@ -60,10 +63,13 @@ class Steps:
         return counted
 
 
-def attempt(folder: Path, last: int) -> bool:
-    """Write the archive in a child that dies at step ``last``; whether it lived to the end."""
+def attempt(folder: Path, last: int, seconds: float | None = None) -> bool:
+    """Write the archive in a child that dies at step ``last``, or after so many seconds; whether it lived on."""
     child = os.fork()
     if child:
+        if seconds is not None:
+            time.sleep(seconds)
+            os.kill(child, signal.SIGKILL)  # one that has ended is not waited for yet: nobody else has its number
         _, status = os.waitpid(child, 0)
         return os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0
     steps = Steps(last)
@@ -78,9 +84,20 @@ def attempt(folder: Path, last: int) -> bool:
         os._exit(code)
 
 
+def at_random(root: Path, attempts: int) -> int:
+    """Kill so many attempts at random moments; how many did not live to the end."""
+    choose, begun = random.Random(11), time.monotonic()  # noqa: S311 - moments, not a secret
+    attempt(root / "0", NEVER)
+    whole = time.monotonic() - begun
+    return sum(not attempt(root / str(number), NEVER, choose.random() * whole) for number in range(1, attempts + 1))
+
+
 def main() -> None:
     """Kill at every step, until one attempt lives."""
     root, last = Path(sys.argv[1]), 1
+    if len(sys.argv) > 2:
+        sys.stdout.write(f"{at_random(root, int(sys.argv[2]))}\n")
+        return
     while not attempt(root / str(last), last):
         last += 1
     sys.stdout.write(f"{last}\n")

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 KILLED_WRITER = Path(__file__).parent / "killed_writer.py"
 FEWEST_STEPS = 30
+AT_RANDOM = 200 if os.environ.get("AUDITLAB_SOAK") else 10
+"""Attempts that are killed at random moments, besides those at every step."""
 NOBODY = 65534
 
 FULL_DISK = """
@@ -63,9 +65,27 @@ def test_a_writer_killed_at_any_step_leaves_a_whole_archive_or_none(
 ):
     steps = int(run(str(KILLED_WRITER), str(tmp_path)))
     assert steps > FEWEST_STEPS
+    absent, whole = left_whole_or_absent(tmp_path, range(1, steps + 1), batches, facts)
+    assert absent > whole > 0
+
+
+def test_a_writer_killed_at_any_moment_leaves_a_whole_archive_or_none(
+    tmp_path: Path, batches: list[pa.RecordBatch], facts: LogFacts
+):
+    killed = int(run(str(KILLED_WRITER), str(tmp_path), str(AT_RANDOM)))
+    assert killed > 0
+    absent, whole = left_whole_or_absent(tmp_path, range(AT_RANDOM + 1), batches, facts)
+    assert absent > 0
+    assert whole > 0, "the first was not killed"
+
+
+def left_whole_or_absent(
+    root: Path, attempts: range, batches: list[pa.RecordBatch], facts: LogFacts
+) -> tuple[int, int]:
+    """Of killed attempts how many left no archive, and how many a whole one: there is nothing else."""
     absent = whole = 0
-    for step in range(1, steps + 1):
-        folder = tmp_path / str(step)
+    for number in attempts:
+        folder = root / str(number)
         try:
             told = scan_archive(folder).changes.collect().sort("id")
         except NotAnArchive:
@@ -77,7 +97,7 @@ def test_a_writer_killed_at_any_step_leaves_a_whole_archive_or_none(
         assert_frame_equal(told, frame(batches))
         assert verify(folder) == []
         assert all(path.name.startswith(".unfinished-") for path in leftovers(folder))
-    assert absent > whole > 0
+    return absent, whole
 
 
 def test_a_disk_that_fills_up_at_any_point_is_told_and_leaves_nothing(tmp_path: Path):

@@ -313,3 +313,18 @@ def test_what_was_before_is_an_error_that_says_so(captured: str, ask: Callable[[
     with pytest.raises(AuditlabError, match=told):
         ask(log) if told != "since change 3" else log.as_of(id=2)
     assert log.as_of(id=4).height == 1
+
+
+def test_blame_and_why_not_say_what_a_snapshot_does_not_tell(captured: str):
+    with connect(captured, autocommit=True) as db:
+        db.execute("CREATE SCHEMA s; CREATE TABLE s.t (id int PRIMARY KEY, v text)")
+        al.track(captured, "s.t")
+        db.execute("INSERT INTO s.t VALUES (1, 'a'), (2, 'a'), (3, 'a'); DELETE FROM s.t WHERE id = 2")
+        taken = al.snapshot(captured, "here")
+        db.execute("UPDATE s.t SET v = 'b' WHERE id = 1")
+    log = loaded(captured, since=taken.mark).of("s.t")
+    told = log.blame().filter(pl.col("field") == "v").select("value", "origin", "id", "set_by", "set_at")
+    assert told.sort("value").rows()[0] == ("a", "unknown", None, None, None)
+    assert told.sort("value")["origin"].to_list() == ["unknown", "observed"]
+    assert log.why_not(3).endswith(f"the log begins with this state, in the snapshot as of {taken.mark}.")
+    assert "what was deleted by then is not in it" in log.why_not(2)
