@@ -203,15 +203,8 @@ class Recorded:
         They are a load's baseline, and the SNAPSHOT rows of one transaction (or one time) with which a type begins.
         Only from there on are the type's rows all known.
         """
-        rows = self.changes.select(
-            "entity_type",
-            "id",
-            "position",
-            "transaction_id",
-            "changed_at",
-            "baseline",
-            read=pl.col("operation") == "SNAPSHOT",
-        )
+        names = ("entity_type", "id", "position", "transaction_id", "changed_at", "baseline")
+        rows = self.changes.select(*names, read=pl.col("operation") == "SNAPSHOT")
         same = pl.all_horizontal(
             pl.col(name).eq_missing(pl.col(name).first().over("entity_type"))
             for name in ("transaction_id", "changed_at")

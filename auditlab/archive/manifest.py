@@ -206,11 +206,10 @@ def render(manifest: Manifest, sign: Signer | None = None) -> bytes:
 def _body(manifest: Manifest) -> dict[str, Any]:
     body = asdict(replace(manifest, facts=replace(manifest.facts, marks=())))
     body["facts"]["marks"] = [mark.told() for mark in manifest.facts.marks]
-    del body["facts"]["since"]  # an archive begins by itself
     coverage = body["facts"]["coverage"]
     for end in ("start", "end"):
         coverage[end] = None if coverage[end] is None else coverage[end].isoformat()
-    del body["signature"]
+    del body["signature"], body["facts"]["since"]  # an archive begins by itself
     if manifest.checkpoint is None:
         del body["checkpoint"]  # an auditlab that knows none reads what has none
     return body
@@ -284,7 +283,7 @@ def _manifest(body: dict[str, Any]) -> Manifest:
     facts["keys"] = {name: tuple(columns) for name, columns in facts.get("keys", {}).items()}
     read = {
         "segments": segments,
-        "facts": LogFacts(**facts, coverage=Coverage(**coverage)),
+        "facts": LogFacts(**facts, coverage=Coverage(**coverage), since=None),
         "cursor": None if cursor is None else Cursor(**cursor),
         "replaces": tuple((number, place) for number, place in body.get("replaces", ())),
         "checkpoint": _checkpoint(body),
