@@ -80,7 +80,7 @@ class ChangeLog(Verbs[F], Viewing):
         ``note`` says why a field is text where a typed column was to be expected.
         """
         rows = [
-            (shape.entity_type, column.name, str(column.values.typed.dtype), column.kind, column.note)
+            (shape.entity_type, column.name, str(column.dtype), column.kind, column.note)
             for shape in _some(self._selected).shapes()
             for column in shape.columns
         ]

@@ -32,6 +32,7 @@ __all__ = [
     "before_first",
     "bisect",
     "came",
+    "found_at",
     "holds",
     "spans",
     "step_word",
@@ -44,13 +45,17 @@ LIVE, DELETED, NOT_YET, NOT_RECORDED = WORDS = ("live", "deleted", "not yet", "n
 
 SPANS: dict[str, pl.DataType] = {
     "entity": pl.UInt32(),
-    "valid_from": TIME,
-    "valid_to": TIME,
-    "presence": pl.String(),
+    "since": pl.Int64(),
+    "until": pl.Int64(),
+    "word": pl.UInt8(),
     "number": pl.UInt32(),
 }
-"""One row a span, closed-open, null without limit. ``entity`` is the entity's place among those of its type
-(:class:`EntityCodes`), ``number`` the row of the version in ``versions``."""
+"""One row a span, closed-open, in microseconds since 1970 (UTC), ``ALWAYS`` and ``NEVER`` where it has no limit.
+``entity`` is the entity's place among those of its type (:class:`EntityCodes`), ``word`` the place in ``WORDS`` of what
+it was, ``number`` the row of the version in ``versions``."""
+
+ALWAYS, NEVER = -(2**63), 2**63 - 1
+"""Before and after all times."""
 
 _OPENS = (pl.col("entity") != pl.col("entity").shift()).fill_null(value=True)
 _STATE = ~pl.col("ends") & pl.col("after").is_not_null()
@@ -99,23 +104,22 @@ def spans(steps: pl.DataFrame, truncated: int | None) -> pl.DataFrame:
         steps: The type's steps by entity and turn, with the numbers of their documents (``before``, ``after``).
         truncated: The position of the type's first TRUNCATE: an entity first seen after it was absent before.
     """
-    more = pl.col("entity") == pl.col("entity").shift(-1)
+    more, time = pl.col("entity") == pl.col("entity").shift(-1), pl.col("effective").dt.epoch("us")
     after = steps.select(
         (_OPENS.cast(pl.UInt32).cum_sum() - 1).alias("entity"),
-        pl.col("effective").alias("valid_from"),
-        pl.when(more).then(pl.col("effective").shift(-1)).alias("valid_to"),
+        time.alias("since"),
+        pl.when(more).then(time.shift(-1)).otherwise(NEVER).alias("until"),
         step_word().alias("word"),
         version_of().alias("number"),
     )
     before = before_first(steps, truncated).select(
         pl.int_range(pl.len(), dtype=pl.UInt32).alias("entity"),
-        pl.lit(None, dtype=TIME).alias("valid_from"),
-        pl.col("effective").alias("valid_to"),
+        pl.lit(ALWAYS).alias("since"),
+        time.alias("until"),
         "word",
         "number",
     )
-    every = pl.concat([before, after]).filter(pl.col("valid_from").ne_missing(pl.col("valid_to")))
-    return every.with_columns(presence=_words(every["word"])).select(*SPANS)
+    return pl.concat([before, after]).filter(pl.col("since") != pl.col("until"))
 
 
 def untold(steps: pl.DataFrame, truncated: int | None) -> pl.DataFrame:
@@ -169,8 +173,22 @@ def before_first(steps: pl.DataFrame, truncated: int | None) -> pl.DataFrame:
     )
 
 
-def _words(codes: pl.Series) -> pl.Series:
-    return pl.Series(WORDS).gather(codes)
+def found_at(lines: pl.Series, word: pl.Series, number: pl.Series, height: int) -> pl.DataFrame:
+    """``presence`` (a word of ``WORDS``) and ``number`` (of a live entity's version) by line; null where none is found.
+
+    Args:
+        lines: UInt32; the lines at which something was found, rising.
+        word: The place in ``WORDS`` of what was found at each.
+        number: The row of its version in ``versions``.
+        height: How many lines there are.
+    """
+    found = pl.DataFrame({"presence": pl.Series(WORDS).gather(word), "number": number})
+    found = found.with_columns(pl.when(pl.col("presence") == LIVE).then("number"))
+    if len(lines) == height:
+        return found
+    place = pl.Series([None], dtype=pl.UInt32).new_from_index(0, height)
+    place = place.scatter(lines, pl.int_range(len(lines), dtype=pl.UInt32, eager=True))
+    return pl.DataFrame([found[name].gather(place) for name in found.columns])
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,13 +275,7 @@ class SpanIndex:
         begun, row = pl.Series(step >= first), pl.Series(np.maximum(step, 0))
         word = self.word.gather(row).zip_with(begun, self.before["word"].gather(code))
         number = self.last.gather(row).zip_with(begun, self.before["number"].gather(code))
-        found = pl.DataFrame({"presence": _words(word), "number": number}).with_columns(
-            pl.when(pl.col("presence") == LIVE).then("number")
-        )
-        if known.all():
-            return found
-        line = pl.select(pl.when(known).then(known.cast(pl.UInt32).cum_sum() - 1)).to_series()
-        return pl.DataFrame([found[name].gather(line) for name in found.columns])
+        return found_at(known.arg_true(), word, number, len(known))
 
 
 def bisect(

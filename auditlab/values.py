@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -32,14 +32,6 @@ INSTANT_KINDS = (None, "timestamptz")
 """Declared kinds whose texts are read as instants; None is a field that no catalog declared."""
 
 
-class Values(NamedTuple):
-    """What the cells of a column are, as in :class:`Column`."""
-
-    typed: pl.Series
-    text: pl.Series
-    code: pl.Series
-
-
 @dataclass(frozen=True)
 class Column:
     """One field of an entity type over all its documents.
@@ -49,40 +41,50 @@ class Column:
         kind: int, decimal, float, bool, text, timestamptz, timestamp, date, json, mixed or empty.
         note: Why the column is text where a typed one was to be expected; else empty.
         strings: Whether every value is a JSON string: ``text`` is then without quotes, else it is JSON.
-        values: The values by cell, or, with ``numbers``, the distinct ones.
-        numbers: UInt32; the number of each cell's value, null where the field is missing.
+        values: ``typed`` and ``text`` by document, or, with ``numbers``, of each distinct value.
+        coded: Finds ``code`` likewise; not every question needs it.
+        numbers: UInt32; the number of each document's value, null where the field is missing.
     """
 
     name: str
     kind: str
     note: str
     strings: bool
-    values: Values
+    values: tuple[pl.Series, pl.Series]
+    coded: Callable[[], pl.Series]
     numbers: pl.Series | None = None
+    _known: dict[str, pl.Series] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    @cached_property
+    @property
+    def dtype(self) -> pl.DataType:
+        """The type of ``typed``."""
+        return self.values[0].dtype
+
+    @property
     def typed(self) -> pl.Series:
         """The exact typed values; null for JSON null and for a missing field."""
-        return self._spread(self.values.typed)
+        return self._spread("typed", lambda: self.values[0])
 
-    @cached_property
+    @property
     def text(self) -> pl.Series:
         """The recorded text (of strings without their quotes); null for JSON null and for a missing field."""
-        return self._spread(self.values.text)
+        return self._spread("text", lambda: self.values[1])
 
-    @cached_property
+    @property
     def code(self) -> pl.Series:
         """The same number for equal values, UInt32; null where the field is missing."""
-        return self._spread(self.values.code)
+        return self._spread("code", self.coded)
 
     def head(self, rows: int) -> Column:
         """The column over the first documents."""
-        return replace(
-            self, values=Values(*(part.head(rows) for part in (self.typed, self.text, self.code))), numbers=None
-        )
+        own = (self.typed.head(rows), self.text.head(rows))
+        return replace(self, values=own, coded=lambda: self.code.head(rows), numbers=None)
 
-    def _spread(self, part: pl.Series) -> pl.Series:
-        return part if self.numbers is None else part.gather(self.numbers)
+    def _spread(self, name: str, part: Callable[[], pl.Series]) -> pl.Series:
+        # No cached_property: up to Python 3.11 all columns have one lock, and wait for each other in it.
+        if name not in self._known:
+            self._known[name] = part() if self.numbers is None else part().gather(self.numbers)
+        return self._known[name]
 
 
 def canonical(raw: str, kind: str | None = None) -> str:
@@ -155,19 +157,25 @@ def _column(name: str, raw: pl.Series, declared: str | None) -> Column:
     shapes = set(cells["shape"].drop_nulls().unique())
     text = _texts(raw, has_strings="string" in shapes)
     instants = literals.instants(text) if "string" in shapes and declared in INSTANT_KINDS else None
-    code = codes(_canonicals(raw, cells["shape"], text, declared, instants))
+    coded = partial(_coded, raw, cells["shape"], text, declared, instants)
     if shapes == {"number", "string"} and declared in ("float", "decimal"):
         special = literals.with_specials(text, cells["shape"] == "string", declared)
         if special is not None:
             typed, kind, note = special
-            return Column(name, kind, note, strings=False, values=Values(typed, text, code))
+            return Column(name, kind, note, strings=False, values=(typed, text), coded=coded)
     if len(shapes) > 1:
         as_json = cells.select(pl.when(pl.col("shape").is_not_null()).then(pl.col("raw")))["raw"]
         note = f"holds {' and '.join(sorted(shapes))} values: shown as JSON text"
-        return Column(name, "mixed", note, strings=False, values=Values(as_json, as_json, code))
+        return Column(name, "mixed", note, strings=False, values=(as_json, as_json), coded=coded)
     strings = shapes == {"string"}
     typed, kind, note = _typed(text, shapes.pop() if shapes else None, declared, instants)
-    return Column(name, kind, note, strings, Values(typed, text, code))
+    return Column(name, kind, note, strings, (typed, text), coded)
+
+
+def _coded(
+    raw: pl.Series, shape: pl.Series, text: pl.Series, declared: str | None, instants: pl.Series | None
+) -> pl.Series:
+    return codes(_canonicals(raw, shape, text, declared, instants))
 
 
 def _typed(

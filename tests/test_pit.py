@@ -15,6 +15,7 @@ from auditlab.engines import DuckDBEngine, PolarsEngine
 from auditlab.errors import BadOption, BadTime, IncompletePopulation, NoData, UnknownField
 from auditlab.recorded import Recorded
 from auditlab.schema import TIME, LogFacts
+from auditlab.spans import found_at
 from auditlab.testing import make_log
 from auditlab.testing.logs import START
 
@@ -217,13 +218,15 @@ def test_unknown_entities_of_a_partial_log_come_with_a_warning(engine: str):
 def test_the_query_gives_the_same_on_both_engines():
     shape = Recorded(make_log(STEPS), LogFacts()).shape("t")
     asked = spine(*((who, after(at / 2)) for who in ("a", "b", "c", None) for at in range(13))).with_row_index("line")
-    asked = asked.with_columns(entity=shape.span_index.codes.find(asked["entity_id"]))
-    tables = {"spine": asked, "spans": shape.spans}
+    entity, at = shape.span_index.codes.find(asked["entity_id"]), asked["at"]
+    tables = {"spine": asked.select("line", pl.col("at").dt.epoch("us"), entity=entity), "spans": shape.spans}
     answers = [
         engine.run(queries.text("analysis", "pit_join"), tables, {}) for engine in (PolarsEngine(), DuckDBEngine())
     ]
     assert_frame_equal(*answers)
-    assert answers[0]["line"].to_list() == list(range(52))
+    found = answers[0]
+    assert found["line"].to_list() == entity.is_not_null().arg_true().to_list()  # none is lost, and none is doubled
+    assert_frame_equal(found_at(found["line"], found["word"], found["number"], 52), shape.span_index.find(entity, at))
 
 
 def test_far_times_do_not_overflow():

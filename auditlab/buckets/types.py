@@ -124,7 +124,7 @@ class Types:
 
 def signature(found: Column) -> Signature:
     """What of a column is the same in every part of the log."""
-    return found.kind, found.values.typed.dtype, found.note, found.strings
+    return found.kind, found.dtype, found.note, found.strings
 
 
 def _beside(name: str, raw: pl.Series, witnesses: pl.Series, declared: str | None) -> Column:

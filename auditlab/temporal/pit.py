@@ -10,6 +10,7 @@ from auditlab import queries
 from auditlab.engines import PolarsEngine
 from auditlab.errors import BadOption, NoData, UnknownField
 from auditlab.schema import TIME
+from auditlab.spans import found_at
 from auditlab.temporal import doubt
 from auditlab.temporal.spine import Spine, spine_entities, spine_frame, spine_times
 
@@ -200,8 +201,10 @@ def _found(selected: Selected, shape: Shape, asked: pl.DataFrame) -> pl.DataFram
     """The presence and the version's number by row of ``asked``; null where no span is found."""
     if isinstance(selected.engine, PolarsEngine):
         return shape.span_index.find(asked["entity"], asked["at"])
-    tables = {"spine": asked.select("entity", "at").with_row_index("line"), "spans": shape.spans}
-    return selected.engine.run(queries.text("analysis", "pit_join"), tables, {}).select("presence", "number")
+    spine = asked.select("entity", pl.col("at").dt.epoch("us")).with_row_index("line")
+    tables = {"spine": spine, "spans": shape.spans}
+    found = selected.engine.run(queries.text("analysis", "pit_join"), tables, {})
+    return found_at(found["line"], found["word"], found["number"], len(asked))
 
 
 def _found_by_then(selected: Selected, shape: Shape, asked: pl.DataFrame, place: int | None) -> pl.DataFrame:

@@ -1,12 +1,8 @@
--- Each row of a spine (entity, time) with the one span of its entity that holds that time; no row is lost or doubled.
--- The spans of an entity fill all time, one after the other; an entity that the log does not have finds none.
-WITH found AS (
-  SELECT s.line, t.presence, t.number
-  FROM spine AS s
-  JOIN spans AS t ON s.entity = t.entity
-  WHERE (t.valid_from IS NULL OR t.valid_from <= s.at) AND (t.valid_to IS NULL OR t.valid_to > s.at)
-)
-SELECT s.line, f.presence, f.number
+-- Each row of a spine (entity, time) whose entity the log has, with the one span of that entity that holds the time.
+-- The spans of an entity fill all time, one after the other: no row finds two, and one without entity or time none.
+-- Times are microseconds since 1970, so that a span without a limit has the least or the greatest number as one.
+SELECT s.line, t.word, t.number
 FROM spine AS s
-LEFT JOIN found AS f ON s.line = f.line
+JOIN spans AS t ON s.entity = t.entity
+WHERE t.since <= s.at AND t.until > s.at
 ORDER BY s.line
