@@ -15,7 +15,7 @@ from auditlab.dictionary import codes
 from auditlab.linked import reordered
 from auditlab.links import ABSENT, Step, canonical_document, link
 from auditlab.lives import lives
-from auditlab.rekeys import LINKS, rekeys
+from auditlab.rekeys import LINKS, neighbours, rekeys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,12 +38,15 @@ class Sequence:
         links: :data:`auditlab.rekeys.LINKS`, the slots as row numbers of ``changes`` before they were put in order
             (by id), with ``position`` of the change that began the new key, and ``certain``, which is false where it is
             in doubt whether a key was free before it was taken.
+        met: By position, ``previous`` (the position of the entity's change before) and ``unlike`` of
+            :func:`auditlab.rekeys.neighbours`; None where images changed the order, or keys were not looked for.
     """
 
     changes: pl.DataFrame
     steps: pl.DataFrame
     unordered: pl.Series
     links: pl.DataFrame
+    met: pl.DataFrame | None = None
 
 
 def sequence(
@@ -66,7 +69,12 @@ def sequence(
     """
     by_id = changes.sort("id", maintain_order=True)
     rows = numbered(by_id, clock)
-    links = rekeys(by_id, rows, keys or {}) if links is None else _within(links, by_id)
+    met = None
+    if links is None:
+        met = neighbours(by_id, rows)
+        links = rekeys(by_id, met, keys or {})
+    else:
+        links = _within(links, by_id)
     told = links.with_row_index("link").filter("linked")
     if told.is_empty():
         rows, unordered = _repair(rows, by_id, kinds)
@@ -75,10 +83,12 @@ def sequence(
         steps, unordered, links = _relinked(rows, by_id, kinds, links, told)
         rows = steps.filter("own")
     unordered = pl.concat([unordered, _doubled(rows, by_id)])
-    ordered = by_id if rows["slot"].equals(rows["position"]) else by_id[rows.sort("position")["slot"]]
+    moved = not rows["slot"].equals(rows["position"])
+    ordered = by_id[rows.sort("position")["slot"]] if moved else by_id
     places = rows.filter(pl.col("slot").is_in(links["came"].implode())).select(came="slot", position="position")
     links = links.join(places, on="came", how="left", maintain_order="left")
-    return Sequence(ordered, lives(steps, by_id, told), unordered, links)
+    met = None if moved or met is None else met.drop("operation").sort("slot").drop("slot")
+    return Sequence(ordered, lives(steps, by_id, told), unordered, links, met)
 
 
 def _relinked(

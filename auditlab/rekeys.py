@@ -13,12 +13,24 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from auditlab.keyfields import KeyFields, key_sample, shows_key
+from auditlab.threads import side_by_side
 from auditlab.values import recorded_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["LINKS", "TOLD", "by_images", "image_suspects", "key_images", "links_of", "partition", "rekeys", "told_rows"]
+__all__ = [
+    "LINKS",
+    "TOLD",
+    "by_images",
+    "image_suspects",
+    "key_images",
+    "links_of",
+    "neighbours",
+    "partition",
+    "rekeys",
+    "told_rows",
+]
 
 LINKS: dict[str, pl.DataType] = {
     "left": pl.UInt32(),
@@ -31,6 +43,9 @@ LINKS: dict[str, pl.DataType] = {
 }
 """One row a change of a key: the slots (rows by id) of the change that ended the old one and of the one that began the
 new one, the two entity ids, ``how`` it is told (``images``, ``metadata``, ``partition move``), and whether it is."""
+
+BATCH = 200_000
+"""Changes whose images are compared at once."""
 
 _TEXT = r'("(?:[^"\\]|\\.)*")'
 
@@ -50,12 +65,12 @@ def _word(name: str) -> pl.Expr:
     return pl.when(pl.col("metadata").str.contains(key, literal=True)).then(pl.coalesce(decoded, plain))
 
 
-def rekeys(by_id: pl.DataFrame, rows: pl.DataFrame, keys: Mapping[str, tuple[str, ...]]) -> pl.DataFrame:
+def rekeys(by_id: pl.DataFrame, met: pl.DataFrame, keys: Mapping[str, tuple[str, ...]]) -> pl.DataFrame:
     """The changes of keys in a log: ``LINKS``' columns, by ``came``.
 
     Args:
         by_id: The canonical columns by id; a row's number is its slot.
-        rows: entity, slot and operation of each, by entity and slot.
+        met: What :func:`neighbours` says of them.
         keys: entity type -> the columns of its primary key, where the source's catalog told them.
     """
 
@@ -63,7 +78,7 @@ def rekeys(by_id: pl.DataFrame, rows: pl.DataFrame, keys: Mapping[str, tuple[str
         own = key_images(by_id, entity_type)
         return KeyFields(entity_type, key_sample(own), lambda: [own], keys.get(entity_type, ()))
 
-    return links_of(by_images(image_suspects(by_id, rows), fields), told_rows(by_id))
+    return links_of(by_images(_suspects(by_id, met), fields), told_rows(by_id))
 
 
 def links_of(told_by_images: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
@@ -88,6 +103,28 @@ def key_images(by_id: pl.DataFrame, entity_type: str) -> pl.DataFrame:
     return own.select("id", "entity_id", "after_snapshot").collect()
 
 
+def neighbours(by_id: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    """Each change with the one before it in its entity: slot, operation, ``previous`` (its slot) and ``unlike``.
+
+    ``unlike`` is whether the text of the before image is another than that of what the change before left; null where
+    there are not both.
+
+    Args:
+        by_id: The canonical columns by id; a row's number is its slot.
+        rows: entity, slot and operation of each, by entity and slot.
+    """
+    same = pl.col("entity") == pl.col("entity").shift()
+    met = rows.select("slot", "operation", previous=pl.when(same).then(pl.col("slot").shift()))
+    before, after = by_id["before_snapshot"], by_id["after_snapshot"]
+
+    def unlike(part: pl.DataFrame) -> pl.Series:
+        return before.gather(part["slot"]) != after.gather(part["previous"])
+
+    parts = [met[start : start + BATCH] for start in range(0, len(met), BATCH)]
+    told = side_by_side(unlike, parts, BATCH)
+    return met.with_columns(pl.concat(told).alias("unlike") if told else pl.lit(None, dtype=pl.Boolean).alias("unlike"))
+
+
 def image_suspects(by_id: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
     """UPDATEs that do not begin where the change before them in their entity ends: slot and what their images tell.
 
@@ -95,13 +132,11 @@ def image_suspects(by_id: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
         by_id: The canonical columns by id; a row's number is its slot.
         rows: entity, slot and operation of each, by entity and slot.
     """
-    same = pl.col("entity") == pl.col("entity").shift()
-    updates = rows.select("slot", "operation", previous=pl.when(same).then(pl.col("slot").shift())).filter(
-        pl.col("operation") == "UPDATE"
-    )
-    before, after = by_id["before_snapshot"], by_id["after_snapshot"]
-    differs = before.gather(updates["slot"]).ne_missing(after.gather(updates["previous"]))
-    slots = updates["slot"].filter(differs).sort()
+    return _suspects(by_id, neighbours(by_id, rows))
+
+
+def _suspects(by_id: pl.DataFrame, met: pl.DataFrame) -> pl.DataFrame:
+    slots = met.filter((pl.col("operation") == "UPDATE") & pl.col("unlike").fill_null(value=True))["slot"].sort()
     columns = ("entity_type", "entity_id", "before_snapshot", "after_snapshot", "metadata")
     suspects = by_id.select(columns)[slots].with_columns(slots.alias("slot"))
     return suspects.filter(pl.col("before_snapshot").is_not_null() & pl.col("after_snapshot").is_not_null())

@@ -13,6 +13,7 @@ import polars as pl
 from auditlab.analytics.ties import tied
 
 if TYPE_CHECKING:
+    from auditlab.order import Sequence
     from auditlab.selection import Selected
 
 __all__ = ["MANY", "chain", "chain_faults", "emptied", "life_spans"]
@@ -41,13 +42,8 @@ def chain(selected: Selected) -> pl.DataFrame:
     came = pl.col("link").is_not_null() & ~pl.col("ends")
     steps = steps.with_columns(operation=pl.when(came).then(pl.lit("INSERT")).otherwise("operation"))
     changes = recorded.changes
-    before = changes["before_snapshot"].gather(steps.select(pl.coalesce("before_at", "position")).to_series())
-    snapshots = steps["operation"] == "SNAPSHOT"
-    if snapshots.any():
-        image = changes["after_snapshot"].gather(steps["position"])
-        before = pl.select(pl.when(snapshots).then(image).otherwise(before)).to_series()
-    state = changes["after_snapshot"].gather(steps["previous"])
-    differs = (before != state).fill_null(value=False) & (steps["operation"] != "INSERT") & ~steps["gone"]
+    unlike = _unlike(recorded.sequence, changes, steps)
+    differs = unlike.fill_null(value=False) & (steps["operation"] != "INSERT") & ~steps["gone"]
     needs_row = pl.col("operation").is_in(["UPDATE", "DELETE", "SNAPSHOT"])
     misplaced = (needs_row & pl.col("gone")) | ((pl.col("operation") == "INSERT") & ~pl.col("gone"))
     steps = steps.with_columns(differs=differs.fill_null(value=False), misplaced=misplaced.fill_null(value=False))
@@ -55,6 +51,29 @@ def chain(selected: Selected) -> pl.DataFrame:
         steps = steps.filter(~changes["baseline"].gather(steps["position"]))
     fits = ~pl.col("position").is_in(tied(selected, steps).implode())
     return steps.drop("gone").with_columns(pl.col("differs") & fits, pl.col("misplaced") & fits)
+
+
+def _unlike(sequence: Sequence, changes: pl.DataFrame, steps: pl.DataFrame) -> pl.Series:
+    """Whether the text of the image that shows what was there is another than that of the state before it.
+
+    The order found that out for most changes; the others are compared here. Null where there are not both texts.
+    """
+    shown = steps.select("position", "previous", "operation", image=pl.coalesce("before_at", "position"))
+    known = pl.Series([None], dtype=pl.Boolean).new_from_index(0, len(steps))
+    rest = pl.Series([True]).new_from_index(0, len(steps))
+    if sequence.met is not None:
+        met = sequence.met[steps["position"]]
+        plain = (shown["image"] == shown["position"]) & (shown["operation"] != "SNAPSHOT")
+        rest = ~(plain & met["previous"].eq_missing(shown["previous"]))
+        known = met["unlike"]
+    places = rest.arg_true()
+    if places.is_empty():
+        return known
+    shown = shown[places]
+    image = changes["before_snapshot"].gather(shown["image"])
+    read = changes["after_snapshot"].gather(shown["position"])
+    image = image.zip_with(shown["operation"] != "SNAPSHOT", read)
+    return known.scatter(places, image != changes["after_snapshot"].gather(shown["previous"]))
 
 
 def chain_faults(selected: Selected, links: pl.DataFrame, *, alone: bool = True) -> dict[str, pl.DataFrame]:

@@ -10,7 +10,7 @@ import polars as pl
 from auditlab.buckets.spill import Folder
 from auditlab.buckets.types import Signature, signature
 from auditlab.documents import Documents
-from auditlab.values import Column, Values
+from auditlab.values import Column
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,9 +33,9 @@ class _Field:
     def read(self, name: str) -> Column:
         kind, _, note, strings = self.signature
         own = self.values.read()
-        values = Values(own["typed" if "typed" in own.columns else "text"], own["text"], own["code"])
+        values = (own["typed" if "typed" in own.columns else "text"], own["text"])
         numbers = None if self.numbers is None else self.numbers.read().to_series()
-        return Column(name, kind, note, strings, values, numbers)
+        return Column(name, kind, note, strings, values, lambda: own["code"], numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +133,10 @@ class Kept:
         return Documents(texts.slice(own.first, own.count), columns, own.flags.read(), before, after, recorded)
 
     def _kept_field(self, file: str, column: Column) -> _Field:
-        typed, text, _ = column.values
+        typed, text = column.values
         same = typed.dtype == pl.String and typed.equals(text, null_equal=True)
-        parts = zip(Values._fields[same:], column.values[same:], strict=True)
-        values = pl.DataFrame(dict(parts))
+        parts = {"text": text, "code": column.coded()}
+        values = pl.DataFrame(parts if same else {"typed": typed, **parts})
         numbers = None if column.numbers is None else self._folder.append(file, column.numbers.to_frame())
         return _Field(signature(column), self._folder.append(file, values), numbers)
 
