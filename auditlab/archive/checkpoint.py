@@ -21,7 +21,7 @@ from auditlab.archive.segment import PartFile, Written
 from auditlab.buckets.bucketed import Rows
 from auditlab.buckets.checkpoint import Kept, Untold, keep
 from auditlab.buckets.room import memory_bytes
-from auditlab.errors import ArchiveCorrupt, ArchiveExists, BadOption, LogTooLarge
+from auditlab.errors import ArchiveCorrupt, ArchiveExists, BadOption, LogTooLarge, MalformedChange
 from auditlab.load.estimate import available_memory
 from auditlab.load.source import batches
 from auditlab.schema import CHANGES
@@ -145,13 +145,19 @@ def checkpoint(
 def problem(scanned: Scanned, point: Checkpoint, part: Part) -> str:
     """What is wrong with a part of a checkpoint, worked out again from the rows before it; '' where nothing is.
 
+    Nothing is said where a file has rows of both sides, as a compaction at the same time may leave it: such a
+    checkpoint is not used.
+
     Raises:
         ArchiveCorrupt: the part's file is not what the manifest says.
         LogTooLarge: it takes more memory than there is.
     """
     path, name = scanned.folder / part.path, part.entity_types[0]
     covered = covered_names(scanned.chain, point)
-    own = [one for one in scanned.parts if {source.name for source in one.written_as} <= covered]
+    sources = [(one, {source.name for source in one.written_as}) for one in scanned.parts]
+    if any(not names <= covered and names & covered for _, names in sources):
+        return ""
+    own = [one for one, names in sources if names <= covered]
     facts = scanned.chain[point.covers - 1][0].facts
     want, got = [pl.DataFrame(schema=DIGESTS)], [pl.DataFrame(schema=DIGESTS)]
     try:
@@ -228,7 +234,7 @@ class _Writer:
         try:
             kept = _worked_out(scanned, entity_type, room=room, take=take)
             into.beside[KEPT] = kept.render()
-        except (Untold, LogTooLarge) as exc:
+        except (Untold, LogTooLarge, MalformedChange) as exc:
             self._open.discard()
             self._open = None
             return str(exc)

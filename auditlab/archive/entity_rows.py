@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from auditlab.archive.decode import recorded_rows
 from auditlab.archive.form import form_of, schema_of
 from auditlab.archive.rows import lazy_rows
-from auditlab.engines.duckdb import ParquetFiles
+from auditlab.engines.duckdb import OF_FILE, ParquetFiles
 from auditlab.errors import ArchiveError
 from auditlab.load.uuids import uuid_bytes
 from auditlab.schema import CHANGES
@@ -66,25 +66,19 @@ class EntityRows:
         parquet = ParquetFiles(folder)
         uuid = uuid_bytes(pa.array([entity_id], pa.string()))[0].as_py()
         rows: list[pl.DataFrame] = []
-        with _told(folder):
-            for form, files in self._by_form():
-                as_uuid = form is not None and uuid is not None
-                column, value = ("entity_uuid", uuid) if as_uuid else ("entity_id", entity_id)
-                names = [file.name for file in files]
+        for form, files in self._by_form():
+            as_uuid = form is not None and uuid is not None
+            column, value = ("entity_uuid", uuid) if as_uuid else ("entity_id", entity_id)
+            names = [file.name for file in files]
+            with _told(folder):
                 if len(self._by_form()) > 1:
                     names = parquet.having(names, column, value)
                 found = parquet.rows(names, column, value) if names else {}
-                if not found:
-                    continue
-                columns = (
-                    next(iter(found.values())).drop_columns(["filename", "file_row_number"]).schema
-                    if form is None
-                    else schema_of(form)
-                )
-                table = pa.concat_tables(
-                    [found[name].select(columns.names).cast(columns) for name in names if name in found]
-                )
-                places = [self._place[name] for name in names if name in found for _ in range(found[name].num_rows)]
+            if found:
+                tables = [table.drop_columns(list(OF_FILE)) for table in found.values()]
+                schema = tables[0].schema if form is None else schema_of(form)
+                table = pa.concat_tables([one.select(schema.names).cast(schema) for one in tables])
+                places = [self._place[name] for name, one in found.items() for _ in range(one.num_rows)]
                 told = recorded_rows(table.combine_chunks(), form)
                 rows.append(told.with_columns(pl.Series(_PLACE, places, dtype=pl.UInt32)))
         if not rows:
@@ -96,8 +90,9 @@ class EntityRows:
         if not self._groups:
             groups: dict[tuple[object, ...], tuple[Form | None, list[Path]]] = {}
             for file in self._files:
-                form = form_of(pq.read_metadata(file).metadata)
-                key = () if form is None else (form.fields, *form.layouts)
+                metadata = pq.read_metadata(file)
+                form = form_of(metadata.metadata)
+                key = tuple(metadata.schema.names) if form is None else (form.fields, *form.layouts)
                 groups.setdefault(key, (form, []))[1].append(file)
             self._groups = list(groups.values())
         return self._groups
@@ -105,11 +100,10 @@ class EntityRows:
 
 @contextmanager
 def _told(folder: Path) -> Iterator[None]:
-    """A file that is gone since the archive was opened is told."""
+    """A file that cannot be read any more, though it was proven, is told."""
     try:
         yield
-    except FileNotFoundError as exc:
+    except OSError as exc:
         raise ArchiveError(
-            f"{folder}: a file is gone since the archive was opened; a compaction puts other files in place of old "
-            "ones. Open the archive again."
+            f"{folder}: {exc}. Where the archive was compacted since it was opened, open it again."
         ) from exc

@@ -10,7 +10,7 @@ from __future__ import annotations
 import zlib
 from base64 import b85decode, b85encode
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -224,7 +224,10 @@ class _Keeper:
         if (start := part.started(whole).get(self._type)) is not None:
             most = self.starts or start
             self.starts = max(most[0], start[0]), max(most[1], start[1])
-        self._overlong |= bool(part.facts.marks) and part.doubts(self._type)["until"].null_count() > 0
+        if part.facts.marks:
+            longest = pl.col("since") + timedelta(seconds=part.facts.visible_within)
+            late = pl.col("until").is_null() | (pl.col("until") > longest)
+            self._overlong |= bool(part.doubts(self._type).select(late.any()).item())
         self._note_links(part)
         last = _last(part, self._type)
         odd = last.filter("odd")["entity_id"]

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from auditlab.buckets.part import Key
     from auditlab.schema import LogFacts
 
-__all__ = ["Near", "Since", "part_of", "settled", "settled_snapshot"]
+__all__ = ["BEHIND", "Near", "Since", "part_of", "settled", "settled_snapshot"]
 
 _TRIED = 20_000
 """Changes of which each image is looked at, whether it tells a change of its key; above, the whole log is asked."""
 
-_BEHIND = 2**62
+BEHIND = 2**62
 """An arrival behind all that were counted."""
 
 _WORDS = ("entity_type", "old", "new", "how")
@@ -82,7 +82,7 @@ class Near:
             raise Untold("its table was changed since")
         self.rows = since.rows.with_columns(
             pl.lit(value=False).alias("baseline"),
-            pl.int_range(_BEHIND, _BEHIND + pl.len(), dtype=pl.Int64).alias(ARRIVAL),
+            pl.int_range(BEHIND, BEHIND + pl.len(), dtype=pl.Int64).alias(ARRIVAL),
         ).select(*ROWS)
         self.links = pl.DataFrame(schema=LINKED)
         if len(self.rows):
@@ -104,7 +104,12 @@ class Near:
         """
         if self.rows.select((pl.col("operation") == "TRUNCATE").any()).item():
             raise Untold("whether a TRUNCATE ended an entity is told by all of them")
-        every = self.together([truncates, rows], self.rows.filter(pl.col("entity_id").is_in(ids)))
+        if self.kept.truncates and bool((self.rows["id"] <= self.kept.ids[1]).any()):
+            raise Untold("changes came that stand before a TRUNCATE")
+        since = self.rows.filter(pl.col("entity_id").is_in(ids))
+        every = self.together([truncates, rows], since)
+        if len(since) and len(rows) and bool((since["id"] <= rows["id"].max()).any()):
+            self.check_links(every)
         struck = every[ARRIVAL].head(len(truncates)).filter(pl.Series(self.kept.truncates, dtype=pl.Boolean))
         part = part_of([self], every, self.types, self.all_links(every), self.whole(struck, self.kept.unseen))
         if len(self.links) and not part.sequence.links["certain"].all():
@@ -157,8 +162,8 @@ class Near:
             raise Untold("all changes tell by which fields its key is told")
         schema = {column: CHANGES[column] for column in ("id", "entity_id", "after_snapshot")}
         sample = pl.concat([pl.DataFrame(kept.sample, schema=schema, orient="row"), key_sample(self.rows)])
-        fields = KeyFields(name, key_sample(sample), _all_changes, self.facts.keys.get(name, ()))
-        usual = fields.usual()
+        self._fields = KeyFields(name, key_sample(sample), _all_changes, self.facts.keys.get(name, ()))
+        usual = self._fields.usual()
         if usual != kept.usual:
             raise Untold("another field tells its key")
         by_id = self.rows.sort("id", ARRIVAL)
@@ -167,7 +172,7 @@ class Near:
             suspects = suspects.filter(~shows_key("before_snapshot", usual))
         if len(suspects):
             suspects = self._unlike_kept(suspects, by_id)
-        if len(suspects) > _TRIED or len(rekeys.by_images(suspects, lambda _: fields)):
+        if len(suspects) > _TRIED or len(self._by_images(suspects)):
             raise Untold("images may tell a change of a key")
         told = rekeys.told_rows(by_id)
         links = rekeys.links_of(pl.DataFrame(schema=rekeys.LINKS), told)
@@ -177,6 +182,21 @@ class Near:
         return links.with_columns(pl.lit(arrivals.gather(links[side])).alias(side) for side in ("left", "came")).select(
             *LINKED
         )
+
+    def check_links(self, rows: pl.DataFrame) -> None:
+        """Refuse where the whole histories of some entities (``ROWS``) tell other changes of keys than both sides."""
+        by_id = rows.sort("id", ARRIVAL)
+        suspects = rekeys.image_suspects(by_id, order.numbered(by_id, "changed_at"))
+        if self.kept.usual is not None:
+            suspects = suspects.filter(~shows_key("before_snapshot", self.kept.usual))
+        found = set(self._by_images(suspects).select("old", "new").iter_rows())
+        ids = set(rows["entity_id"])
+        known = {link[4:6] for link in self.kept.links if link[6] == "images" and link[5] in ids}
+        if len(suspects) > _TRIED or found != known:
+            raise Untold("images may tell another change of a key")
+
+    def _by_images(self, suspects: pl.DataFrame) -> pl.DataFrame:
+        return rekeys.by_images(suspects.head(_TRIED), lambda _: self._fields)
 
     def _unlike_kept(self, suspects: pl.DataFrame, by_id: pl.DataFrame) -> pl.DataFrame:
         """The suspects but for those that are the first change since of an entity, and begin where it was left."""
@@ -201,7 +221,7 @@ class Near:
         columns = ("left_id", "left_entity", "came_id", "came_entity", "old", "new", "how")
         schema = {column: CHANGES["id" if column.endswith("_id") else "entity_id"] for column in columns}
         told = pl.DataFrame(self.kept.links, schema=schema, orient="row")
-        places = rows.filter(pl.col(ARRIVAL) < _BEHIND).select("id", "entity_id", ARRIVAL)
+        places = rows.filter(pl.col(ARRIVAL) < BEHIND).select("id", "entity_id", ARRIVAL)
         for side in ("left", "came"):
             own = places.rename({"id": f"{side}_id", "entity_id": f"{side}_entity", ARRIVAL: side})
             told = told.join(own, on=[f"{side}_id", f"{side}_entity"], how="inner", maintain_order="left")
@@ -243,7 +263,7 @@ class _Told:
     def starts(self) -> dict[str, tuple[int, Key]]:
         """Of the kept rows the arrivals are not known, so each type's first states end behind all of that id."""
         starts = ((near.kept.entity_type, near.kept.starts) for near in self._nears)
-        return {name: (start[0], (start[1][0], _BEHIND - 1)) for name, start in starts if start is not None}
+        return {name: (start[0], (start[1][0], BEHIND - 1)) for name, start in starts if start is not None}
 
     def parted(self, transaction: int | None) -> NoReturn:
         raise NotImplementedError(f"where transaction {transaction} parts the log is asked of the whole log")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from auditlab.buckets.checkpoint import MOST, Untold
-from auditlab.buckets.near import part_of
-from auditlab.buckets.part import ARRIVAL, LINKED, Whole
+from auditlab.buckets.near import BEHIND, part_of
+from auditlab.buckets.part import ARRIVAL, Whole
 from auditlab.buckets.types import Types
 
 if TYPE_CHECKING:
@@ -70,15 +70,20 @@ def _deciding(near: Near, find: Callable[[str, list[str]], pl.DataFrame]) -> tup
         raise Untold(f"of more than {MOST:,} entities the rows that were kept do not suffice")
     if not odd:
         return near.together([last]), kept.unseen
-    found = find(kept.entity_type, odd)
-    rows = near.together(
-        [last.filter(~pl.col("entity_id").is_in(odd).fill_null(value=False)), found.select(last.columns)]
-    )
-    new = set(odd).difference(found["entity_id"].drop_nulls())
-    own = rows.filter(pl.col("entity_id").is_in(list(new)) | (pl.col("operation") == "TRUNCATE"))
-    steps = part_of([near], own, near.types, pl.DataFrame(schema=LINKED), None).sequence.steps
-    unseen = int(steps.filter(pl.col("entity_id").is_in(list(new)))["since_ever"].sum())
-    return rows, kept.unseen if not unseen else unseen + (kept.unseen or 0)
+    others = last.filter(~pl.col("entity_id").is_in(odd).fill_null(value=False))
+    rows = near.together([others, find(kept.entity_type, odd).select(others.columns)])
+    own = rows.filter(pl.col("entity_id").is_in(odd) | (pl.col("operation") == "TRUNCATE"))
+    near.check_links(own)
+    # A change since may stand before one that seemed to be an entity's first, or be the first that is seen of it.
+    now, then = (_unseen(near, side) for side in (own, own.filter(pl.col(ARRIVAL) < BEHIND)))
+    unseen = (kept.unseen or 0) + now - then
+    return rows, unseen if unseen or kept.entity_type in near.facts.partial else None
+
+
+def _unseen(near: Near, rows: pl.DataFrame) -> int:
+    """How many of the entities in some rows were there before the log began."""
+    part = part_of([near], rows, near.types, near.all_links(rows), None)
+    return part.unseen.get(near.kept.entity_type, 0)
 
 
 def _odd(near: Near, last: pl.DataFrame) -> list[str]:
@@ -90,11 +95,10 @@ def _odd(near: Near, last: pl.DataFrame) -> list[str]:
     begins, ended = pl.col("operation") == "INSERT", pl.col("operation").shift() == "DELETE"
     since = rows.with_columns(broken=(tied & (~follows | (begins != ended))).fill_null(value=False))
     since = since.group_by("entity_id").agg(pl.min("id"), pl.first("operation"), pl.any("broken"))
-    plain = last.filter(pl.col("entity_id").is_not_null(), ~pl.col("entity_id").is_in(kept.whole))
-    since = since.join(plain.select("entity_id", left="id"), on="entity_id", how="left")
+    left = last.filter(pl.col("entity_id").is_not_null()).group_by("entity_id").agg(pl.max("id").alias("left"))
+    since = since.join(left, on="entity_id", how="left")
     # One that is gone, or was never there, must begin anew, and behind all that is not there any more.
     anew = (pl.col("operation") == "INSERT") & (pl.col("id") > kept.dropped) & ~pl.col("broken")
     suffices = pl.when(pl.col("left").is_not_null()).then(pl.col("id") > pl.col("left")).otherwise(anew)
     moved = {*near.links["old"], *near.links["new"]}
-    odd = {*since.filter(~suffices)["entity_id"], *moved}
-    return sorted(odd.difference(kept.whole))
+    return sorted({*since.filter(~suffices)["entity_id"], *moved.difference(kept.whole)})

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-__all__ = ["DuckDBEngine", "ParquetFiles"]
+__all__ = ["OF_FILE", "DuckDBEngine", "ParquetFiles"]
+
+OF_FILE = ("filename", "file_row_number")
+"""The columns that ``ParquetFiles.rows`` adds: the path of a row's file, and its number there."""
 
 
 class DuckDBEngine:
@@ -39,6 +42,8 @@ class DuckDBEngine:
 
 class ParquetFiles:
     """Parquet files of one folder, looked into by the value of a column: row groups that cannot have it are not read.
+
+    Both questions raise ``OSError``, in DuckDB's words, where a file is gone or cannot be read.
 
     Args:
         folder: The folder. DuckDB takes paths for patterns, so no part of it may be one (``is_plain``).
@@ -67,8 +72,11 @@ class ParquetFiles:
     def _run(self, query: str, column: str, value: str | bytes, names: Sequence[str]) -> pa.Table:
         paths = [str(self._folder / name) for name in names]
         text = queries.text("archive", query).replace("entity_key", queries.quote_identifier(column))
-        with _reader(str(self._folder.absolute())).cursor() as cursor:
-            return cursor.sql(text, params={"files": paths, "value": value}).to_arrow_table()
+        try:
+            with _reader(str(self._folder.absolute())).cursor() as cursor:
+                return cursor.sql(text, params={"files": paths, "value": value}).to_arrow_table()
+        except duckdb.Error as exc:
+            raise OSError(str(exc)) from exc
 
 
 @lru_cache(maxsize=8)

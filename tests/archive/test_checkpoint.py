@@ -28,6 +28,7 @@ from auditlab.errors import ArchiveCorrupt, AuditlabError, BadOption, UnknownEnt
 from auditlab.load.source import batches
 from auditlab.schema import CHANGES
 from auditlab.testing import histories, make_log
+from auditlab.testing.schedules import schedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -100,9 +101,9 @@ def assert_same(
 ) -> None:
     """Each verb, asked of a log of its own: with and without checkpoints the same frame, error and warnings."""
     reference = whole(folder).on(engine)
-    log = al.scan_archive(folder, memory=memory).on(engine)
-    Watched(log)
     for name, verb in verbs.items():
+        log = al.scan_archive(folder, memory=memory).on(engine)  # once it was read, it is asked itself
+        Watched(log)
         (want, told), (got, said) = answer(reference, verb), answer(log, verb)
         assert said == told, f"{name}: {want if isinstance(want, str) else got}"
         if isinstance(want, pl.DataFrame):
@@ -402,3 +403,28 @@ def test_states_are_answered_alike_from_any_checkpoint(place: int, tmp_path_fact
     run()
     if place < 3:  # keys that changed, and values that were not sent, leave many a log to be asked as a whole
         assert USED["onwards used"] > before
+
+
+@pytest.mark.parametrize("seed", range(40 if SOAK else 6))
+def test_marks_and_times_are_answered_alike_whoever_was_at_work(tmp_path: Path, seed: int):
+    """Transactions that overlap each other, the pulls and the checkpoints, with all that marks tell of them."""
+    told = schedule(seed, steps=160)
+    within = told.longest.total_seconds() * (0.5 if seed % 3 == 0 else 1)  # too short: marks tell of longer ones
+    rows = told.log if seed % 2 else told.committed()
+    facts = replace(al.from_arrow(rows).facts, marks=told.marks[: len(told.marks) // 2], visible_within=within)
+    facts = replace(facts, coverage=replace(facts.coverage, end=told.end))
+    for number, piece in enumerate(pulled(rows, (0.3, 0.6, 0.8))):
+        add(tmp_path / "archive", piece, facts)
+        if number < 3:
+            checkpoint(tmp_path / "archive")
+    verbs: dict[str, Callable[..., Any]] = {"now": lambda log: log.as_of()}
+    for place, mark in list(enumerate(told.marks))[:: 1 if SOAK else 3]:
+        verbs |= {
+            f"mark {place}": lambda log, mark=mark: log.as_of(mark=mark),
+            f"snapshot {place}": lambda log, mark=mark: log.as_of(snapshot=mark.snapshot),
+            f"time {place}": lambda log, mark=mark: log.as_of(mark.at),
+            f"doubtful {place}": lambda log, mark=mark: log.doubtful(mark.at),
+            f"all marks, time {place}": lambda log, mark=mark: log.with_marks(told.marks).as_of(mark.at),
+            f"all marks, doubtful {place}": lambda log, mark=mark: log.with_marks(told.marks).doubtful(mark.at),
+        }
+    assert_same(tmp_path / "archive", verbs, engine=("polars", "duckdb")[seed % 2])

@@ -281,6 +281,11 @@ def test_an_archive_of_an_earlier_format_is_read(tmp_path: Path, format_: int, n
     )
     assert verify(tmp_path) == []
     assert_frame_equal(scan_archive(tmp_path).changes.collect(), rows)
+    want = al.scan_archive(tmp_path).history(rows["entity_id"][0]).collect()
+    assert al.checkpoint(tmp_path).number == 2
+    log = al.scan_archive(tmp_path)
+    assert_frame_equal(log.history(rows["entity_id"][0]).collect(), want)
+    assert log.selected.recorded.unread is not None, "the whole log was not read"
 
 
 def grown(folder: Path) -> list[Path]:
