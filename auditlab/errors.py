@@ -50,6 +50,7 @@ and warnings, for answers that are not the whole truth::
     IncompletePopulation (UserWarning)      rows may be that the log never saw
     WithheldFields (UserWarning)            fields were masked or left out when the log was written
     PerhapsCutShort (UserWarning)           a file that was read may lack its end
+    UnknownValue (UserWarning)              a selector is for a value that no change has
     UnlinkedKeys (UserWarning)              keys were changed, and how the log does not tell
     EntitiesInDoubt (UserWarning)           an answer leaves something open of some entities
     ├── UncertainTime                       what was committed by then is not known of every change
@@ -102,6 +103,7 @@ __all__ = [
     "UnknownEntityType",
     "UnknownField",
     "UnknownMark",
+    "UnknownValue",
     "UnlinkedKeys",
     "UnsafeOrder",
     "UntrackableChanges",
@@ -289,6 +291,10 @@ class WithheldFields(UserWarning):
 
 class PerhapsCutShort(UserWarning):
     """A file may lack its end: its last line is not ended, as whoever writes a whole file ends it."""
+
+
+class UnknownValue(UserWarning):
+    """A selector asks for a value that no change has: an empty answer may be due to a slip in it."""
 
 
 class UnlinkedKeys(UserWarning):

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from auditlab.errors import SchemaMismatch
+from auditlab.errors import BadOption, SchemaMismatch
 from auditlab.marks import Mark  # noqa: TC001 - dataclass fields are read at run time, of manifests too
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "EntityChange",
     "LogFacts",
     "check_columns",
+    "seconds",
 ]
 
 TIME = pl.Datetime("us", "UTC")
@@ -174,6 +175,9 @@ class LogFacts:
     omitted: tuple[str, ...] = ()
     since: Beginning | None = None
 
+    def __post_init__(self) -> None:
+        seconds("visible_within", self.visible_within)
+
     @property
     def spans_its_ids(self) -> bool:
         """Whether a change id above or below those loaded is outside the log: not if only some types were loaded."""
@@ -199,6 +203,16 @@ class EntityChange:
     correlation_id: str | None
     committed_at: datetime | None = None
     partition: str | None = None
+
+
+LONGEST = 100 * 366 * 24 * 3600
+"""Seconds that a span of time may have, such as how long a transaction was open: a hundred years."""
+
+
+def seconds(option: str, value: float) -> None:
+    """Raise ``BadOption`` where a span of time is none, or longer than any that is meant."""
+    if not 0 <= value <= LONGEST:
+        raise BadOption(f"{option}={value}: give seconds, 0 or more, and at the most {LONGEST:,} (a hundred years).")
 
 
 def check_columns(frame: pl.DataFrame) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass, field, replace
 from numbers import Integral
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -45,6 +45,7 @@ class Selected:
         engine: What computes the answers.
         placed: Whether answers in the log's order say in ``PLACE`` at which position each row stands, for one who
             puts together the answers of several parts of a log.
+        sought: Columns and the values in them that the picks are for.
     """
 
     recorded: Recorded
@@ -55,6 +56,7 @@ class Selected:
     code: tuple[str, ...] = ()
     engine: Engine = field(default_factory=PolarsEngine)
     placed: bool = False
+    sought: tuple[tuple[str, Any], ...] = ()
 
     def as_recorded(self) -> Selected:
         """The same selection of the log as it was recorded, without renames and upcasters."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from auditlab.clock import instant
-from auditlab.errors import BadOption, MarkMismatch, UnknownEntity, UnknownEntityType
+from auditlab.errors import BadOption, MarkMismatch, UnknownEntity, UnknownEntityType, UnknownValue
 from auditlab.keys import entity_uuid
 from auditlab.marks import Mark, in_order, read_marks
 from auditlab.schema import CHANGES, TIME
@@ -32,6 +34,7 @@ __all__ = [
     "known",
     "of",
     "transaction",
+    "warn_unknown",
     "where",
     "with_marks",
 ]
@@ -125,7 +128,7 @@ def with_marks(selected: Selected, marks: Marks, *, visible_within: float | None
 def by(selected: Selected, user: str | None) -> Selected:
     """The changes of one user; None picks those without a user."""
     same = pl.col("changed_by").eq_missing(pl.lit(user, dtype=pl.String))
-    return _pick(selected, same, f"by {user}", f".by({user!r})")
+    return _pick(selected, same, f"by {user}", f".by({user!r})", changed_by=user)
 
 
 def between(selected: Selected, start: Moment, end: Moment) -> Selected:
@@ -151,13 +154,15 @@ def transaction(selected: Selected, transaction_id: int) -> Selected:
     """The changes of one transaction."""
     whole_number("transaction", transaction_id)
     words, code = f"in transaction {transaction_id}", f".transaction({transaction_id})"
-    return _pick(selected, pl.col("transaction_id") == transaction_id, words, code)
+    same = pl.col("transaction_id") == transaction_id
+    return _pick(selected, same, words, code, transaction_id=transaction_id)
 
 
 def correlation(selected: Selected, correlation_id: str) -> Selected:
     """The changes of one correlation id, across services and transactions."""
     words, code = f"with correlation {correlation_id}", f".correlation({correlation_id!r})"
-    return _pick(selected, pl.col("correlation_id") == correlation_id, words, code)
+    same = pl.col("correlation_id") == correlation_id
+    return _pick(selected, same, words, code, correlation_id=correlation_id)
 
 
 def where(selected: Selected, *predicates: pl.Expr, **equal: object) -> Selected:
@@ -181,7 +186,8 @@ def where(selected: Selected, *predicates: pl.Expr, **equal: object) -> Selected
     told = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in equal.items()}
     code = ["..."] if predicates else []  # an expression has no text that makes it again
     code += [f"{name}={value!r}" for name, value in told.items()]
-    return _pick(selected, pl.all_horizontal(picks), "where " + " and ".join(words), f".where({', '.join(code)})")
+    spoken, calls = "where " + " and ".join(words), f".where({', '.join(code)})"
+    return _pick(selected, pl.all_horizontal(picks), spoken, calls, **equal)
 
 
 def _literal(name: str, value: Any, zone: str) -> pl.Expr:  # noqa: ANN401 - a column's value
@@ -195,10 +201,31 @@ def _literal(name: str, value: Any, zone: str) -> pl.Expr:  # noqa: ANN401 - a c
     return pl.lit(value, dtype=dtype)
 
 
-def _pick(selected: Selected, predicate: pl.Expr, words: str, code: str) -> Selected:
+def warn_unknown(selected: Selected) -> None:
+    """Warn where the picks are for a value that no change has: an empty answer may be a name with a slip in it."""
+    changes = selected.recorded.changes
+    for column, value in selected.sought:
+        held = changes[column].drop_nulls().unique()
+        if value is None or not isinstance(value, str | int) or (held == value).any() or held.is_empty():
+            continue
+        if isinstance(value, str):
+            texts = held.sort().head(_LOOKED_AT).to_list()
+            near = get_close_matches(value, texts, n=3, cutoff=0.6) or texts[:3]
+            have = f"There is {', '.join(map(repr, near))}{' and more' if len(held) > len(near) else ''}."
+        else:
+            have = f"There are {held.min()!r} to {held.max()!r}."
+        warnings.warn(f"no change has {column} {value!r}. {have}", UnknownValue, stacklevel=4)
+
+
+_LOOKED_AT = 10_000
+"""Values among which one that is near is looked for."""
+
+
+def _pick(selected: Selected, predicate: pl.Expr, words: str, code: str, **sought: object) -> Selected:
     return replace(
         selected,
         picks=(*selected.picks, predicate),
         words=(*selected.words, words),
         code=(*selected.code, code),
+        sought=(*selected.sought, *sought.items()),
     )

@@ -236,7 +236,10 @@ class Verbs(Generic[F]):
 
     def summary(self, *, users: int = 10, recent: int = 50, period: str = "day") -> summary_.Summary:
         """:func:`auditlab.analytics.summary.summary`: how much happened, by operation, user, type and period."""
-        return summary_.summary(self._selected, users=users, recent=recent, period=period)
+        found = summary_.summary(self._selected, users=users, recent=recent, period=period)
+        if self._selected.sought and found.recent.is_empty() and not isinstance(self._selected.recorded, Bucketed):
+            selectors.warn_unknown(self._selected)
+        return found
 
     def activity(self, *, period: str | None = None) -> activity_.Activity:
         """:func:`auditlab.analytics.activity.activity`: what happened when, by whom, to what, in how large steps."""
@@ -282,7 +285,10 @@ class Verbs(Generic[F]):
         if isinstance(selected.recorded, Bucketed):
             told: F = cast("Any", answered(selected.recorded, selected, verb, order))  # its log answers lazily
             return told
-        return self._out(verb(selected))
+        answer = verb(selected)
+        if answer.is_empty() and selected.sought:
+            selectors.warn_unknown(selected)
+        return self._out(answer)
 
     def _out(self, frame: pl.DataFrame) -> F:
         return cast("F", lazy(frame) if self._lazy else frame)

@@ -151,6 +151,7 @@ def _faults(selected: Selected, *, documents: bool) -> dict[str, pl.DataFrame]:
     faults |= records.id_faults(selected)
     faults |= records.order_faults(selected)
     faults |= records.transaction_faults(selected)
+    faults |= records.user_faults(selected)
     faults |= image_faults(selected) if documents else {}
     faults |= records.load_faults(selected.recorded.facts)
     for kind, rows in records.malformed_faults(selected).items():

@@ -151,6 +151,10 @@ KINDS: dict[str, tuple[str, str]] = {
         "hint",
         "A change carries an earlier time than the one that it followed, as transactions that overlap write them.",
     ),
+    "user is no uuid": (
+        "hint",
+        "Who acted was told by a text that is no uuid: it stands in the change's metadata alone, changed_by is empty.",
+    ),
     "no-op updates": ("hint", "An UPDATE changed no value of its row."),
     "no transaction ids": ("hint", "The log has no transaction ids: which changes belong together is not known."),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -22,10 +23,14 @@ __all__ = [
     "order_faults",
     "transaction_faults",
     "untrackable",
+    "user_faults",
 ]
 
 TOO_GREAT = 2**62
 """Transaction ids from here on cannot be PostgreSQL's."""
+
+USER = "app.current_user_id"
+"""Where the capture keeps a user that is no uuid (``sql/capture/context.sql``)."""
 
 _NEGATIVE = "transaction id below 0"
 
@@ -78,6 +83,28 @@ def order_faults(selected: Selected) -> dict[str, pl.DataFrame]:
     elsewhere = recorded.changes.filter(pl.col("row") != pl.col("position")).select("position")
     moved = elsewhere.join(unordered, on="position", how="anti", maintain_order="left")
     return {"reordering repaired": moved, "order ambiguous": unordered}
+
+
+def user_faults(selected: Selected) -> dict[str, pl.DataFrame]:
+    """Changes without a user of which the capture kept another text in ``metadata``: position, field and new."""
+    kept = (pl.col("metadata").str.contains(f'"{USER}"', literal=True) & pl.col("changed_by").is_null()).fill_null(
+        value=False
+    )
+    rows = selected.recorded.changes.filter(kept).select("position", "metadata")
+    told = pl.Series("new", [_user(text) for text in rows["metadata"]], dtype=pl.String)
+    found = rows.select("position", pl.lit("changed_by").alias("field"), pl.lit(told)).filter(
+        pl.col("new").is_not_null()
+    )
+    return {"user is no uuid": found}
+
+
+def _user(metadata: str) -> str | None:
+    try:
+        told = json.loads(metadata)
+    except (ValueError, RecursionError):
+        return None
+    user = told.get(USER) if isinstance(told, dict) else None
+    return user if isinstance(user, str) else None
 
 
 def transaction_faults(selected: Selected) -> dict[str, pl.DataFrame]:

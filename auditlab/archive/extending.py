@@ -26,8 +26,17 @@ def known(facts: LogFacts, left: Held) -> LogFacts:
     return replace(facts, coverage=replace(facts.coverage, end=until))
 
 
-def extended(old: LogFacts, new: LogFacts, *, clock: str | None = None) -> LogFacts:
-    """The facts of an archive to which a part with facts of its own was added; ``clock`` was asked for of that."""
+def extended(
+    old: LogFacts, new: LogFacts, *, clock: str | None = None, visible_within: float | None = None
+) -> LogFacts:
+    """The facts of an archive to which a part with facts of its own was added.
+
+    Args:
+        old: The archive's.
+        new: The part's.
+        clock: What was asked for of the part.
+        visible_within: The same: it holds for the whole, be the part empty or not.
+    """
     ends = [end for end in (old.coverage.end, new.coverage.end) if end is not None]
     coverage = Coverage(
         start=old.coverage.start or new.coverage.start,
@@ -40,7 +49,7 @@ def extended(old: LogFacts, new: LogFacts, *, clock: str | None = None) -> LogFa
     return replace(
         new,
         clock=dating.clock,  # the commit's only where both parts have it throughout
-        visible_within=dating.visible_within,
+        visible_within=dating.visible_within if visible_within is None else visible_within,
         marks=in_order([*old.marks, *new.marks]),
         coverage=coverage,
         kinds={**old.kinds, **new.kinds},

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import shutil
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +18,7 @@ from pyarrow import fs
 from auditlab.archive.files import HashingFile, is_safe_name, is_url, make_folder, reported, settle
 from auditlab.archive.manifest import DATA, MANIFESTS
 from auditlab.errors import ArchiveCorrupt, ArchiveError, BadOption, NotAnArchive, StorageFailed
+from auditlab.temporary import PrivateFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -232,9 +231,9 @@ def _options(given: Mapping[str, Any]) -> dict[str, Any]:
 def _cache(asked: str | Path | None) -> Path:
     if asked is not None:
         return Path(asked)
-    made = tempfile.mkdtemp(prefix="auditlab-")
-    atexit.register(shutil.rmtree, made, ignore_errors=True)
-    return Path(made)
+    made = PrivateFolder()
+    atexit.register(made.remove)
+    return made.path
 
 
 def _is_same(path: Path, info: fs.FileInfo) -> bool:

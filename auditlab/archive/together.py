@@ -130,7 +130,8 @@ def together(
                 cursor=cursor,
                 **options,  # type: ignore[arg-type]  # the options by their names
             ) as stream:
-                return _joined(stream, scanned, wanted, held, place, memory_limit, clock)
+                facts = extended(scanned.facts, stream.facts, clock=clock, visible_within=visible_within)
+                return _joined(stream, scanned, wanted, held, place, memory_limit, facts)
         except CursorMismatch:
             if cursor == before or attempt == _ATTEMPTS:
                 raise
@@ -145,7 +146,7 @@ def _joined(
     held: set[str],
     place: Path,
     memory_limit: int | None,
-    clock: str | None,
+    facts: LogFacts,
 ) -> Together:
     if scanned.facts.filters and scanned.facts.filters != stream.filters.words:
         told = "; ".join(scanned.facts.filters)
@@ -160,7 +161,6 @@ def _joined(
             f"no entity type {', '.join(map(repr, unknown))} in {place} or {stream.log.label} since. It has {has}."
         )
     asked = types if wanted is None else types & set(wanted)
-    facts = extended(scanned.facts, stream.facts, clock=clock)
     until = stream.known()
     if facts.coverage.end is not None and until is not None:
         facts = replace(facts, coverage=replace(facts.coverage, end=max(facts.coverage.end, until)))

@@ -10,6 +10,7 @@ from random import SystemRandom
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from auditlab.archive.checkpoint import problem
@@ -218,7 +219,9 @@ def _row_problem(path: Path, part: Part, written: dict[str, Part]) -> str:
     whole = RowDigest()
     sources = [RowDigest() for _ in part.sources]
     ends = list(accumulate(source.rows for source in part.sources))
+    types: set[str] = set()
     for batch in read_rows(path):
+        types.update(pc.unique(batch.column("entity_type")).to_pylist())
         for digest, source, end in zip(sources, part.sources, ends, strict=True):
             begin = max(end - source.rows - whole.rows, 0)
             rows = batch[begin : max(end - whole.rows, 0)]
@@ -229,6 +232,9 @@ def _row_problem(path: Path, part: Part, written: dict[str, Part]) -> str:
         return f"{path}: has {whole.rows} rows, want {part.rows}"
     if part.digest is not None and whole.hexdigest() != part.digest:
         return f"{path}: gives back other rows than were recorded (digest {whole.hexdigest()}, want {part.digest})"
+    if types != set(part.entity_types):
+        listed, held = (", ".join(sorted(names)) or "none" for names in (part.entity_types, types))
+        return f"{path}: holds changes of {held}, and its manifest says of {listed}"
     for digest, source in zip(sources, part.sources, strict=True):
         first = written.get(source.name)
         if first is None or first.sources or digest.hexdigest() != first.digest:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import weakref
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import polars as pl
 import pyarrow as pa
 
 from auditlab.errors import SpillFailed
+from auditlab.temporary import PrivateFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,13 +26,15 @@ _WRITTEN = pa.ipc.IpcWriteOptions(compression="lz4")
 class Folder:
     """A new folder under the system's temporary one (``TMPDIR`` names it), with files that hold frames.
 
-    It is readable by its owner alone, and removed when this is no longer used, or when the process ends.
+    It is readable by its owner alone, and removed when this is no longer used, or when the process ends; what a
+    process that was killed left is removed by the next that makes one.
     """
 
     def __init__(self) -> None:
         with _reported(Path(tempfile.gettempdir())):
-            self._path = Path(tempfile.mkdtemp(prefix="auditlab-"))
-        self._remove = weakref.finalize(self, shutil.rmtree, self._path, ignore_errors=True)
+            private = PrivateFolder()
+        self._path = private.path
+        self._remove = weakref.finalize(self, private.remove)
 
     def append(self, name: str, rows: pl.DataFrame) -> Stored:
         """Write a frame behind what a file holds."""

@@ -26,7 +26,7 @@ from auditlab.load.snapshot import Snapshot
 from auditlab.load.times import UnrepresentableTime
 from auditlab.load.watermark import check_trackable, has_transactions, held, wait_until_durable, watermark
 from auditlab.queries import text
-from auditlab.schema import Coverage, LogFacts
+from auditlab.schema import Coverage, LogFacts, seconds
 from auditlab.visibility import LONGEST_TRANSACTION
 
 if TYPE_CHECKING:
@@ -90,9 +90,9 @@ class ChangeStream:
     ) -> None:
         if connections < 1:
             raise BadOption(f"connections={connections}: at least one is needed.")
-        for option, seconds in (("visible_within", visible_within), ("overlap", overlap)):
-            if seconds is not None and not 0 <= seconds < float("inf"):
-                raise BadOption(f"{option}={seconds}: give seconds, 0 or more.")
+        for option, span in (("visible_within", visible_within), ("overlap", overlap)):
+            if span is not None:
+                seconds(option, span)
         if since is not None:
             snapshots.check_alone(
                 start=start,

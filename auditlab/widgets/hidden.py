@@ -35,11 +35,14 @@ class Hidden:
         omitted: Fields that are left out altogether.
         known: The fields of the log as it is read; a field of another name (evidence tells of documents as they were
             recorded, so under older names too) is masked where anything is hidden.
+        recorded: The fields of the log as it was recorded; a name that is neither comes from a stored list of changed
+            fields, may be a value there, and is masked itself.
     """
 
     masked: frozenset[str] = frozenset()
     omitted: frozenset[str] = frozenset()
     known: frozenset[str] = frozenset()
+    recorded: frozenset[str] = frozenset()
 
     @property
     def any(self) -> bool:
@@ -65,15 +68,20 @@ class Hidden:
             return frame
         odd = pl.col("field").is_not_null() & ~pl.col("field").is_in([*self.known, *CHANGES])
         covered = pl.col("field").is_in(list(self.masked)) | odd
+        listed = odd & ~pl.col("field").is_in(list(self.recorded))  # what a list of changed fields holds for a name
         absent = {name: pl.lit(value=False) for name in _VALUES}
         if "old_present" in frame.columns:
             absent["old"] = ~pl.col("old_present").fill_null(value=True)
         if "kind" in frame.columns:
             absent |= {"old": pl.col("kind") == "added", "new": pl.col("kind") == "removed"}
-        return frame.filter(pl.col("field").is_null() | ~pl.col("field").is_in(list(self.omitted))).with_columns(
-            pl.when(covered & ~absent[name]).then(pl.lit(MASKED)).otherwise(name).alias(name)
-            for name in _VALUES
-            if name in frame.columns
+        return (
+            frame.filter(pl.col("field").is_null() | ~pl.col("field").is_in(list(self.omitted)))
+            .with_columns(
+                pl.when(covered & ~absent[name]).then(pl.lit(MASKED)).otherwise(name).alias(name)
+                for name in _VALUES
+                if name in frame.columns
+            )
+            .with_columns(pl.when(listed).then(pl.lit(MASKED)).otherwise("field").alias("field"))
         )
 
     def finding(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -111,4 +119,7 @@ def hidden(log: ChangeLog[Any], *, mask: Sequence[str] = (), omit: Sequence[str]
         raise UnknownField(
             f"cannot hide {', '.join(map(repr, unknown))}: no such field. The log has {', '.join(sorted(names))}."
         )
-    return Hidden(frozenset(mask), frozenset(omit), names)
+    if not (mask or omit):
+        return Hidden(known=names)
+    recorded = frozenset(type(log)(log.selected.as_recorded(), lazy=log.is_lazy).fields()["field"])
+    return Hidden(frozenset(mask), frozenset(omit), names, recorded)

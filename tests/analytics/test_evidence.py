@@ -207,6 +207,11 @@ PLANTED: dict[str, tuple[Steps, str, list[int]]] = {
     ),
     "a key twice in one document": ([("INSERT", "a", '{"n": 1, "n": 2}')], "duplicate keys", [1]),
     "half a character": ([("INSERT", "a", '{"s": "\\ud800"}')], "lone surrogate", [1]),
+    "a user that is no uuid": (
+        [("INSERT", "a", {"x": 1}, {"metadata": {"app.current_user_id": "ann", "n": 1}})],
+        "user is no uuid",
+        [1],
+    ),
     "a NUL": ([("INSERT", "a", '{"s": "a\\u0000b"}')], "NUL character", [1]),
     "a key twice inside": ([("INSERT", "a", '{"s": [{"b": 1, "b": 2}]}')], "duplicate keys", [1]),
     "a log without transactions": (

@@ -16,15 +16,17 @@ from test_crash import NOBODY, run
 
 import auditlab as al
 from auditlab.archive.compact import compact
+from auditlab.archive.extending import extended
 from auditlab.archive.files import HashingFile
 from auditlab.archive.manifest import DATA, MANIFESTS, read_chain
 from auditlab.archive.read import scan_archive
 from auditlab.archive.verify import prove, verify
 from auditlab.archive.write import to_archive
-from auditlab.errors import ArchiveCorrupt, ArchiveError, AuditlabError, NotAnArchive
+from auditlab.errors import ArchiveCorrupt, ArchiveError, AuditlabError, BadOption, NotAnArchive
 from auditlab.load.source import frame
 from auditlab.marks import Mark
 from auditlab.schema import Coverage, LogFacts
+from auditlab.testing import make_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,6 +55,31 @@ def put(body: Any, path: tuple[Any, ...], value: object) -> None:  # noqa: ANN40
     for key in path[:-1]:
         body = body[key]
     body[path[-1]] = value
+
+
+def test_a_span_of_time_that_is_none_is_refused_wherever_it_stands(archive: Path):
+    forge(archive, lambda body: body["facts"].update(visible_within=1e30))
+    with pytest.raises(ArchiveCorrupt, match=r"visible_within=1e\+30: give seconds, 0 or more, and at the most"):
+        scan_archive(archive)
+    log = al.from_arrow(make_log([("INSERT", "a", {"x": 1})]))
+    for wrong in (1e30, -1.0, float("nan"), float("inf")):
+        with pytest.raises(BadOption, match="visible_within=.*: give seconds"):
+            log.with_marks([], visible_within=wrong)
+
+
+def test_what_was_said_of_visibility_holds_though_nothing_is_new():
+    old = LogFacts(clock="committed_at", coverage=Coverage(NOON, NOON), visible_within=2.0)
+    assert extended(old, LogFacts()).visible_within == 2.0
+    assert extended(old, LogFacts(), visible_within=60.0).visible_within == 60.0
+
+
+def test_verify_finds_a_file_whose_manifest_names_other_entity_types(archive: Path):
+    """A reader prunes files by them: rows of a type that is not named would be left out without a word."""
+    assert verify(archive) == []
+    forge(archive, lambda body: body["segments"][0]["parts"][0].update(entity_types=["x.y"]))
+    (fault,) = verify(archive)
+    assert "holds changes of " in fault.problem
+    assert fault.problem.endswith("and its manifest says of x.y")
 
 
 def test_a_manifest_that_holds_nonsense_anywhere_is_a_named_error_or_harmless(archive: Path):

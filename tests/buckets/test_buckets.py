@@ -294,6 +294,44 @@ def test_what_needs_all_changes_at_once_says_how_much_memory_it_takes():
     assert log.where(pl.col("id") > 5, pl.col("entity_id").str.contains("1")).changes().collect().height == 10
 
 
+@pytest.mark.parametrize("missing", ["before", "after", "images", "all", "some"])
+def test_images_that_are_missing_are_completed_as_in_memory_or_refused(missing: str):
+    """What changed fields mean, and whether a missing image is a fault, all changes of a type decide together."""
+    told = {"answered": 0, "refused": 0}
+
+    @settings(
+        max_examples=40 if SOAK else 3,
+        deadline=None,
+        derandomize=not SOAK,
+        database=None,
+        phases=(Phase.explicit, Phase.generate),
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(histories(missing=missing, max_steps=24).filter(lambda frame: len(frame) >= ENOUGH))
+    def run(frame: pl.DataFrame) -> None:
+        while len(kept := al.from_arrow(frame, strict=False).changes()) < len(frame):
+            frame = kept
+        whole = al.from_arrow(frame)
+        silent = frame.filter(pl.col("operation").is_in(["INSERT", "UPDATE"]) & pl.col("after_snapshot").is_null())
+        for entity_type in whole.entity_types:
+            own = whole.of(entity_type)
+            for verb in (lambda log: log.history(), lambda log: log.diffs(), lambda log: log.blame()):
+                got = answer(dealt_out(whole, 3).of(entity_type), verb)
+                if isinstance(got, str) and got.startswith("LogTooLarge") and entity_type in silent["entity_type"]:
+                    assert "have no after image" in got
+                    told["refused"] += 1
+                    continue
+                want = answer(own, verb)
+                told["answered"] += 1
+                assert isinstance(got, str) == isinstance(want, str), (got, want)
+                if not isinstance(want, str):
+                    assert_frame_equal(got[0], want[0])
+                    assert got[1] == want[1]
+
+    run()
+    assert told["answered" if missing == "before" else "refused"] > 0
+
+
 def test_an_archive_under_a_memory_limit_answers_as_one_without(tmp_path: Path):
     steps = [("INSERT", f"e{n}", {"n": n, "text": "x" * 50}) for n in range(60)]
     steps += [("UPDATE", f"e{n}", {"n": -n, "text": "y" * 50}) for n in range(0, 60, 3)]

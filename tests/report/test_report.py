@@ -183,6 +183,18 @@ def test_a_list_of_changes_that_are_no_names_tells_no_masked_value():
     assert "secret" not in al.from_arrow(make_log(steps)).report(include=list(SECTIONS), mask=["note"])
 
 
+def test_a_text_in_a_list_of_changed_fields_may_be_a_value_and_is_masked_among_the_names():
+    listed = ({"changed_fields": f'["{SECRET}"]'}, {"changed_fields": f'{{"{LATER}": 1}}'})
+    steps = [("INSERT", "a", {"note": "x"}), *(("UPDATE", "a", {"note": f"y{n}"}, one) for n, one in enumerate(listed))]
+    log = al.from_arrow(make_log(steps))
+    assert SECRET in everything(log.report())
+    for hide in ({"mask": ["note"]}, {"omit": ["note"]}):
+        html = log.report(include=list(SECTIONS), **hide)
+        assert "changed_fields disagree" in html
+        assert SECRET not in everything(html)
+        assert LATER not in everything(html)
+
+
 def test_a_mask_with_a_slip_in_it_is_refused(log):
     with pytest.raises(UnknownField, match="cannot hide 'notes': no such field. The log has id, note, total"):
         log.report(mask=["notes"])
