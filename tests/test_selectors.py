@@ -1,19 +1,113 @@
-"""Selectors of values that no change has: empty, and said so with what is near."""
+"""Selectors: what narrows a log, and what is said of values that no change has."""
 
 from __future__ import annotations
 
 import warnings
+from datetime import timedelta
+from decimal import Decimal
 
 import polars as pl
 import pytest
+from small_shop import STATE_VERBS, rows
 
 import auditlab as al
-from auditlab.errors import UnknownValue
+from auditlab.errors import (
+    BadOption,
+    BadTime,
+    IncompleteLog,
+    UnknownChange,
+    UnknownEntity,
+    UnknownEntityType,
+    UnknownValue,
+)
 from auditlab.testing import make_log
+from auditlab.testing.logs import START
 
 
 @pytest.fixture(params=["polars", "duckdb"])
 def log(request: pytest.FixtureRequest) -> al.ChangeLog[pl.DataFrame]:
+    return al.from_arrow(rows(), source="a test").on(request.param)
+
+
+def test_of_and_entity_keep_whole_histories(log):
+    assert log.of("orders").as_of()["id"].to_list() == ["o1", "o2"]
+    assert log.entity("o1").history()["total"].to_list() == [Decimal("1.10"), Decimal("2.50")]
+    assert log.history("o1").height == 2
+    assert log.of("orders", "items").entity_types == ("items", "orders")
+
+
+def test_an_unknown_type_or_entity_names_what_there_is(log):
+    with pytest.raises(UnknownEntityType, match="no entity type 'order' in this log. It has 'items', 'orders'"):
+        log.of("order")
+    with pytest.raises(UnknownEntity, match="no entity 'o9' among 'orders'"):
+        log.entity("o9", "orders")
+    with pytest.raises(UnknownChange, match="no transaction 99 in this log. It has 3 to 7"):
+        log.as_of(transaction=99)
+
+
+def test_an_entity_id_of_several_types_must_say_which():
+    both = make_log([("INSERT", "1", {"x": 1}, {"entity_type": name}) for name in ("a", "b")])
+    with pytest.raises(BadOption, match="in several types: 'a', 'b'"):
+        al.from_arrow(both).entity("1")
+    assert al.from_arrow(both).entity(1, "b").entity_types == ("b",)
+
+
+@pytest.mark.parametrize(
+    ("pick", "ids"),
+    [
+        (lambda log: log.by("ann"), [1, 2]),
+        (lambda log: log.by(None), [4, 5, 6, 7]),
+        (lambda log: log.transaction(7), [1, 2, 7]),
+        (lambda log: log.correlation("c"), [3]),
+        (lambda log: log.between(START + timedelta(seconds=1), START + timedelta(seconds=3)), [2, 3]),
+        (lambda log: log.where(pl.col("id") > 4, operation="UPDATE"), [6]),
+        (lambda log: log.where(operation="DELETE").by("ann"), []),
+    ],
+)
+def test_picks_select_changes_whose_diffs_were_computed_before(log, pick, ids):
+    picked = pick(log)
+    assert picked.changes()["id"].to_list() == ids
+    assert len(picked) == len(ids)
+    whole = log.diffs()
+    assert picked.diffs().equals(whole.filter(pl.col("id").is_in(ids)))
+    assert set(picked.timeline()["id"]) == set(ids)
+    assert picked.summary().totals["changes"].to_list() == [len(ids)]
+
+
+@pytest.mark.parametrize("verb", STATE_VERBS)
+def test_state_verbs_refuse_a_pick_and_say_why(log, verb):
+    with pytest.raises(IncompleteLog, match=rf"{verb}\(\) needs whole histories.*by ann"):
+        STATE_VERBS[verb](log.by("ann"))
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda log: log.transaction("x"),
+        lambda log: log.as_of(id="x"),
+        lambda log: log.as_of(id=1.5),
+        lambda log: log.as_of(id=True),
+        lambda log: log.as_of(transaction="x"),
+        lambda log: log.where(id="x"),
+        lambda log: log.where(operation=5),
+        lambda log: log.where("id"),
+        lambda log: log.where(nothing=1),
+        lambda log: log.where(pl.col("nothing") == 1),
+    ],
+)
+def test_a_value_of_another_type_is_a_clear_error(log, ask):
+    with pytest.raises(BadOption, match=r"whole number|takes|has no column"):
+        ask(log)
+
+
+def test_times_in_where_are_read_like_all_times(log):
+    assert log.where(changed_at="2024-01-01T00:00:02").changes()["id"].to_list() == [3]
+    with pytest.raises(BadTime):
+        log.where(changed_at="2024-13-01")
+
+
+@pytest.fixture(params=["polars", "duckdb"])
+def named(request: pytest.FixtureRequest) -> al.ChangeLog[pl.DataFrame]:
     steps = [
         ("INSERT", "a", {"x": 1}, {"changed_by": "ann", "transaction_id": 7, "correlation_id": "c1"}),
         ("DELETE", "a", {"changed_by": "bob", "transaction_id": 9}),
@@ -31,18 +125,18 @@ def log(request: pytest.FixtureRequest) -> al.ChangeLog[pl.DataFrame]:
         (lambda log: log.where(entity_id="b"), "no change has entity_id 'b'. There is 'a'."),
     ],
 )
-def test_a_value_that_no_change_has_is_said_beside_the_empty_answer(log, pick, told: str):
-    picked = pick(log)
+def test_a_value_that_no_change_has_is_said_beside_the_empty_answer(named, pick, told: str):
+    picked = pick(named)
     for ask in (picked.changes, picked.diffs, picked.timeline, lambda: picked.summary().recent):
         with pytest.warns(UnknownValue) as caught:
             assert ask().is_empty()
         assert str(caught[0].message) == told
 
 
-def test_nothing_is_said_where_the_value_is_there_or_none_was_asked_for(log):
+def test_nothing_is_said_where_the_value_is_there_or_none_was_asked_for(named):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert log.by("ann").where(operation="DELETE").changes().is_empty()
-        assert log.by(None).diffs().is_empty()
-        assert log.where(pl.col("id") > 9).changes().is_empty()
-        assert log.by("bob").diffs().height == 1
+        assert named.by("ann").where(operation="DELETE").changes().is_empty()
+        assert named.by(None).diffs().is_empty()
+        assert named.where(pl.col("id") > 9).changes().is_empty()
+        assert named.by("bob").diffs().height == 1
