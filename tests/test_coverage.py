@@ -142,3 +142,21 @@ def test_a_log_of_some_types_answers_as_of_any_change_and_one_that_was_cut_does_
     cut = LogFacts(coverage=Coverage(START, START), filters=("changes before 2024-01-01T00:00:03+00:00",))
     with pytest.raises(NoData, match="changes 1 to 3"):
         al.ChangeLog(Selected(Recorded(rows().head(3), cut), ("items", "orders"))).as_of(id=5)
+
+
+@pytest.mark.parametrize("engine", ["polars", "duckdb"])
+def test_after_a_prune_a_change_or_transaction_before_what_is_known_whole_is_refused_as_a_time_is(engine: str):
+    """Rows recorded shortly after what was dropped are there, and what others did meanwhile may not be."""
+    begun = START + timedelta(seconds=2)
+    facts = LogFacts(coverage=Coverage(begun, START + timedelta(days=1), why="2 partitions were dropped from it"))
+    log = al.ChangeLog(Selected(Recorded(rows(), facts), ("items", "orders"))).on(engine)
+    for moment in ({"at": begun - timedelta(seconds=1)}, {"id": 2}, {"id": 1}):
+        with pytest.raises(NoData, match="2 partitions were dropped from it"):
+            log.as_of(**moment)
+    with pytest.raises(NoData, match="states from 2024-01-01 00:00:02.* on; asked for the state as of change 2, up to"):
+        log.as_of(id=2)
+    assert log.of("orders").as_of(id=3)["total"].to_list() == [Decimal("2.50")]
+    assert log.of("orders").as_of(begun)["total"].to_list() == [Decimal("2.50")]
+    early = al.ChangeLog(Selected(Recorded(rows().head(2), facts), ("items", "orders"))).on(engine)
+    with pytest.raises(NoData, match="asked for the state as of transaction 7"):
+        early.as_of(transaction=7)

@@ -74,6 +74,7 @@ class Bucketed(Recorded):
         super().__init__(pl.LazyFrame(schema=CHANGES), facts, entity_types=entity_types, strict=strict)
         self._source = rows
         self.room = room
+        self._latest: dict[tuple[int | None, int | None], datetime | None] = {}
         self._saw_any: dict[TransactionSnapshot, bool] = {}
         self._unnumbered: dict[tuple[str, ...], tuple[int, int]] = {}
         self._partings: dict[int | None, tuple[Key, bool, pl.Series]] = {}
@@ -232,6 +233,13 @@ class Bucketed(Recorded):
             counts = [Recorded.unnumbered(part, entity_types) for part in self.parts()]
             self._unnumbered[entity_types] = sum(none for none, _ in counts), sum(every for _, every in counts)
         return self._unnumbered[entity_types]
+
+    def latest(self, *, id: int | None = None, transaction: int | None = None) -> datetime | None:  # noqa: A002
+        """See ``Recorded.latest``."""
+        if (id, transaction) not in self._latest:
+            times = [Recorded.latest(part, id=id, transaction=transaction) for part in self.parts()]
+            self._latest[id, transaction] = max((one for one in times if one is not None), default=None)
+        return self._latest[id, transaction]
 
     def saw_any(self, seen: TransactionSnapshot) -> bool:
         """Whether a transaction snapshot saw any change of the log."""

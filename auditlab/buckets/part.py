@@ -76,6 +76,9 @@ class Log(Protocol):
     def unnumbered(self, entity_types: tuple[str, ...]) -> tuple[int, int]:
         """``Recorded.unnumbered``."""
 
+    def latest(self, *, id: int | None = None, transaction: int | None = None) -> datetime | None:  # noqa: A002
+        """``Recorded.latest``."""
+
     def saw_any(self, seen: TransactionSnapshot) -> bool:
         """``Recorded.saw_any``."""
 
@@ -165,6 +168,10 @@ class Part(Recorded):
     def unnumbered(self, entity_types: tuple[str, ...]) -> tuple[int, int]:
         """See ``Recorded.unnumbered``."""
         return self._log.unnumbered(entity_types)
+
+    def latest(self, *, id: int | None = None, transaction: int | None = None) -> datetime | None:  # noqa: A002
+        """See ``Recorded.latest``."""
+        return self._log.latest(id=id, transaction=transaction)
 
     def saw_any(self, seen: TransactionSnapshot) -> bool:
         """See ``Recorded.saw_any``."""

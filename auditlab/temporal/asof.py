@@ -127,12 +127,31 @@ def _check_id(selected: Selected, id: int) -> None:  # noqa: A002
     least, most = selected.recorded.id_span or (None, None)
     if least is None or most is None or not least <= id <= most:
         raise NoData(f"the log holds the changes {least!r} to {most!r}; asked for the state as of change {id}.")
+    _check_known(selected, f"change {id}", id=id)
 
 
 def _check_transaction(selected: Selected, transaction: int) -> None:
     cut = selected.recorded.cut(transaction)
     late = [name for name, (_, position) in selected.recorded.whole.items() if cut.early or cut.last < position]
     _refuse(selected, late, f"transaction {transaction}")
+    _check_known(selected, f"transaction {transaction}", transaction=transaction)
+
+
+def _check_known(selected: Selected, asked: str, **moment: int) -> None:
+    """Refuse a moment from which on the log is not whole yet: changes of before were dropped from it (``prune``).
+
+    Types that begin with a baseline are whole from there on.
+    """
+    if selected.recorded.whole.keys() >= set(selected.entity_types):
+        return
+    start = selected.recorded.facts.coverage.start
+    latest = selected.recorded.latest(**moment)
+    if start is not None and latest is not None and latest < start:
+        why = selected.recorded.facts.coverage.why
+        raise NoData(
+            f"the log knows states from {start.isoformat(sep=' ')} on; asked for the state as of {asked}, up to which "
+            f"it has changes until {latest.isoformat(sep=' ')}.{f' {why}.' if why else ''}"
+        )
 
 
 def _refuse(selected: Selected, late: list[str], asked: str) -> None:
