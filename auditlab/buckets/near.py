@@ -7,7 +7,7 @@ them alone, nothing is answered here: the whole log is asked.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NoReturn
 
 import polars as pl
@@ -22,7 +22,6 @@ from auditlab.schema import CHANGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import datetime
 
     from auditlab.buckets.checkpoint import Kept, Row
     from auditlab.buckets.part import Key
@@ -274,6 +273,18 @@ class _Told:
         none = sum(ids.null_count() + int((ids < 1).sum()) for ids in since)
         every = sum(map(len, since))
         return none + sum(near.kept.unnumbered for near in own), every + sum(near.kept.rows for near in own)
+
+    def latest(self, *, id: int | None = None, transaction: int | None = None) -> datetime | None:  # noqa: A002
+        """Of the kept rows all are meant: an id or a transaction that is asked for lies behind them."""
+        own = pl.col("id") <= id if id is not None else pl.col("transaction_id") == transaction
+        times = []
+        for near in self._nears:
+            clock, kept = near.facts.clock, near.kept
+            times += [
+                kept.changed_at if clock == "changed_at" else kept.committed_at,
+                near.rows.filter(own)[clock].max(),
+            ]
+        return max((one for one in times if isinstance(one, datetime)), default=None)
 
     def saw_any(self, seen: TransactionSnapshot) -> bool:
         spans = (near.kept.transactions for near in self._nears)
