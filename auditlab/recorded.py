@@ -322,11 +322,9 @@ class Recorded:
         ids = self.changes.filter(pl.col("entity_type").is_in(entity_types), told)["transaction_id"]
         return ids.null_count() + int((ids < 1).sum()), len(ids)
 
-    def latest(self, *, id: int | None = None, transaction: int | None = None) -> datetime | None:  # noqa: A002
-        """The latest time by the log's clock of the changes up to an id, or of a transaction's; None without any."""
-        own = pl.col("id") <= id if id is not None else pl.col("transaction_id") == transaction
-        found: datetime | None = self.changes.filter(own)[self.facts.clock].max()  # type: ignore[assignment]  # a time
-        return found
+    def latest(self, own: pl.Expr) -> datetime | None:
+        """The latest time by the log's clock of the changes that meet a predicate; None without any."""
+        return self.changes.filter(own)[self.facts.clock].max()  # type: ignore[return-value]  # a column of times
 
     def saw_any(self, seen: TransactionSnapshot) -> bool:
         """Whether a transaction snapshot saw any change of the log."""

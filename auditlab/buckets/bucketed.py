@@ -74,7 +74,7 @@ class Bucketed(Recorded):
         super().__init__(pl.LazyFrame(schema=CHANGES), facts, entity_types=entity_types, strict=strict)
         self._source = rows
         self.room = room
-        self._latest: dict[tuple[int | None, int | None], datetime | None] = {}
+        self._latest: dict[str, datetime | None] = {}
         self._saw_any: dict[TransactionSnapshot, bool] = {}
         self._unnumbered: dict[tuple[str, ...], tuple[int, int]] = {}
         self._partings: dict[int | None, tuple[Key, bool, pl.Series]] = {}
@@ -234,12 +234,13 @@ class Bucketed(Recorded):
             self._unnumbered[entity_types] = sum(none for none, _ in counts), sum(every for _, every in counts)
         return self._unnumbered[entity_types]
 
-    def latest(self, *, id: int | None = None, transaction: int | None = None) -> datetime | None:  # noqa: A002
+    def latest(self, own: pl.Expr) -> datetime | None:
         """See ``Recorded.latest``."""
-        if (id, transaction) not in self._latest:
-            times = [Recorded.latest(part, id=id, transaction=transaction) for part in self.parts()]
-            self._latest[id, transaction] = max((one for one in times if one is not None), default=None)
-        return self._latest[id, transaction]
+        key = str(own)
+        if key not in self._latest:
+            times = [Recorded.latest(part, own) for part in self.parts()]
+            self._latest[key] = max((one for one in times if one is not None), default=None)
+        return self._latest[key]
 
     def saw_any(self, seen: TransactionSnapshot) -> bool:
         """Whether a transaction snapshot saw any change of the log."""

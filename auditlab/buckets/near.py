@@ -274,9 +274,8 @@ class _Told:
         every = sum(map(len, since))
         return none + sum(near.kept.unnumbered for near in own), every + sum(near.kept.rows for near in own)
 
-    def latest(self, *, id: int | None = None, transaction: int | None = None) -> datetime | None:  # noqa: A002
-        """Of the kept rows all are meant: an id or a transaction that is asked for lies behind them."""
-        own = pl.col("id") <= id if id is not None else pl.col("transaction_id") == transaction
+    def latest(self, own: pl.Expr) -> datetime | None:
+        """Of the kept rows all are meant: what is asked for lies behind them."""
         times = []
         for near in self._nears:
             clock, kept = near.facts.clock, near.kept

@@ -76,7 +76,7 @@ class Log(Protocol):
     def unnumbered(self, entity_types: tuple[str, ...]) -> tuple[int, int]:
         """``Recorded.unnumbered``."""
 
-    def latest(self, *, id: int | None = None, transaction: int | None = None) -> datetime | None:  # noqa: A002
+    def latest(self, own: pl.Expr) -> datetime | None:
         """``Recorded.latest``."""
 
     def saw_any(self, seen: TransactionSnapshot) -> bool:
@@ -169,9 +169,9 @@ class Part(Recorded):
         """See ``Recorded.unnumbered``."""
         return self._log.unnumbered(entity_types)
 
-    def latest(self, *, id: int | None = None, transaction: int | None = None) -> datetime | None:  # noqa: A002
+    def latest(self, own: pl.Expr) -> datetime | None:
         """See ``Recorded.latest``."""
-        return self._log.latest(id=id, transaction=transaction)
+        return self._log.latest(own)
 
     def saw_any(self, seen: TransactionSnapshot) -> bool:
         """See ``Recorded.saw_any``."""

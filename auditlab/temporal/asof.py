@@ -127,17 +127,17 @@ def _check_id(selected: Selected, id: int) -> None:  # noqa: A002
     least, most = selected.recorded.id_span or (None, None)
     if least is None or most is None or not least <= id <= most:
         raise NoData(f"the log holds the changes {least!r} to {most!r}; asked for the state as of change {id}.")
-    _check_known(selected, f"change {id}", id=id)
+    _check_known(selected, f"change {id}", pl.col("id") <= id)
 
 
 def _check_transaction(selected: Selected, transaction: int) -> None:
     cut = selected.recorded.cut(transaction)
     late = [name for name, (_, position) in selected.recorded.whole.items() if cut.early or cut.last < position]
     _refuse(selected, late, f"transaction {transaction}")
-    _check_known(selected, f"transaction {transaction}", transaction=transaction)
+    _check_known(selected, f"transaction {transaction}", pl.col("transaction_id") == transaction)
 
 
-def _check_known(selected: Selected, asked: str, **moment: int) -> None:
+def _check_known(selected: Selected, asked: str, own: pl.Expr) -> None:
     """Refuse a moment from which on the log is not whole yet: changes of before were dropped from it (``prune``).
 
     Types that begin with a baseline are whole from there on.
@@ -145,7 +145,7 @@ def _check_known(selected: Selected, asked: str, **moment: int) -> None:
     if selected.recorded.whole.keys() >= set(selected.entity_types):
         return
     start = selected.recorded.facts.coverage.start
-    latest = selected.recorded.latest(**moment)
+    latest = selected.recorded.latest(own)
     if start is not None and latest is not None and latest < start:
         why = selected.recorded.facts.coverage.why
         raise NoData(
