@@ -286,8 +286,7 @@ class Recorded:
             UnknownChange: the log has no such transaction.
         """
         if id is not None:
-            kept = self._rows.filter(pl.col("id") <= id)
-            sequence = self._sequence_of(kept)
+            sequence = self._sequence_of(self._rows.filter(pl.col("id") <= id))
             return self._shaped(entity_type, sequence, sequence.changes.with_row_index("position"))
         cut = self.cut(transaction)
         kept = self.changes.filter(pl.col("position") <= cut.last)
