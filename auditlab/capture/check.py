@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from auditlab.capture.install import require_installation
+from auditlab.capture.install import VERSION, installed_version, require_installation
 from auditlab.connection import connect
 from auditlab.queries import describe, names, text
 
 __all__ = ["Finding", "check"]
 
 PREFIX = "check_"
+SINCE = {"snapshots": 4}
+"""The version of the capture from which on there is what a check looks at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +20,8 @@ class Finding:
     """One thing that a check found, or that all is well with what it looks at.
 
     Args:
-        kind: Which check: ``order``, ``partitions``, ``rights``, ``row_security``, ``snapshots``,
-            ``tables``, ``triggers``, ``watermark``.
+        kind: Which check: ``installation``, ``order``, ``partitions``, ``rights``, ``row_security``,
+            ``snapshots``, ``tables``, ``triggers``, ``watermark``.
         severity: ``error`` (changes are lost or cannot be trusted), ``warning``, ``info`` or ``ok``.
         subject: What it is about: a table, a role, a transaction.
         message: What is the matter.
@@ -44,10 +46,16 @@ def check(dsn: str) -> list[Finding]:
     findings: list[Finding] = []
     with connect(dsn, read_only=True, isolation="repeatable read") as connection:
         require_installation(connection)
+        version = installed_version(connection) or 0
+        if version < VERSION:
+            told = f"is installed; this auditlab has version {VERSION}"
+            findings.append(Finding("installation", "warning", f"version {version}", told, "auditlab init DSN"))
         for name in names("capture"):
             if not name.startswith(PREFIX):
                 continue
             kind = name.removeprefix(PREFIX)
+            if version < SINCE.get(kind, 0):
+                continue
             rows = connection.rows(text("capture", name))
             findings += [Finding(kind, row["severity"], row["subject"], row["message"], row["remedy"]) for row in rows]
             if not rows:

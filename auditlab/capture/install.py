@@ -9,7 +9,7 @@ from auditlab.connection import Connection, connect
 from auditlab.errors import AccessDenied, NotInstalled
 from auditlab.queries import text
 
-__all__ = ["FILES", "VERSION", "Installation", "install", "require_installation"]
+__all__ = ["FILES", "VERSION", "Installation", "install", "installed_version", "require_installation"]
 
 VERSION = 4
 """The version of the capture that ``sql/capture`` installs (``audit.capture_version()``)."""

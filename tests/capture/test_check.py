@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditlab.capture import Finding, check, track
+from auditlab.capture import Finding, check, install, snapshot, track
 from auditlab.connection import connect
+from auditlab.errors import NotInstalled
 
 if TYPE_CHECKING:
     from auditlab.connection import Connection
@@ -110,3 +111,20 @@ def test_an_orphan_prepared_transaction(captured: str, db: Connection):
 def test_rights_that_nobody_should_have(captured: str, db: Connection):
     db.execute("GRANT INSERT ON audit.entity_change_log TO PUBLIC")
     assert found(captured, "rights") == [("error", "PUBLIC")]
+
+
+def test_an_older_installation_is_told_and_checked_as_far_as_it_goes(captured: str, db: Connection):
+    db.execute(
+        "DROP TABLE audit.snapshot; DROP FUNCTION audit.take_snapshot; UPDATE audit.installation SET version = 3"
+    )
+    findings = {f.kind: f for f in check(captured)}
+    assert findings["installation"].severity == "warning"
+    assert "version 3" in findings["installation"].subject
+    assert findings["installation"].remedy == "auditlab init DSN"
+    assert findings.keys() >= {"order", "triggers"}
+    assert "snapshots" not in findings
+    with pytest.raises(NotInstalled, match="auditlab init DSN"):
+        snapshot(captured)
+    assert install(captured).action == "upgraded"
+    assert snapshot(captured, always=True).taken
+    assert "installation" not in {f.kind for f in check(captured)}

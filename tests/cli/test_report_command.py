@@ -46,7 +46,7 @@ def test_it_reads_an_archive(typed: Typed, log_file: Path, tmp_path: Path):
 def test_what_cannot_be_done_leaves_no_file(typed: Typed, log_file: Path, tmp_path: Path):
     for words, why in (
         (["--mask", "totals"], "cannot hide 'totals'"),
-        (["--from", "2024-01-02", "--to", "2024-01-01"], "goes from the earlier to the later"),
+        (["--from", "2024-01-02", "--to", "2024-01-01"], "--from is the earlier, --to the later"),
         (["-t", "nobody"], "no entity type 'nobody'"),
     ):
         done = typed("report", log_file, "-o", tmp_path / "r.html", *words)

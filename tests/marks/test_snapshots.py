@@ -240,6 +240,7 @@ def test_a_log_whose_partitions_were_dropped_answers_from_its_snapshot_on(old: t
     assert begun.facts.partial == ()
     assert begun.as_of(taken.mark.at).equals(before), "those that nothing touched since are in it"
     assert begun.as_of().height == 32
+    assert loaded(dsn, since=taken.mark, connections=2).as_of().equals(begun.as_of())
     together = al.scan(dsn, folder).of("shop.orders").as_of().collect()
     assert begun.as_of().sort("entity_id").equals(together.sort("entity_id"))
     assert begun.blame().filter(pl.col("origin") == "unknown").height == 60, "who set them is not known"
