@@ -24,6 +24,8 @@ from auditlab.archive.compact import compact
 from auditlab.archive.manifest import read_chain
 from auditlab.archive.seal import new_key
 from auditlab.archive.write import ArchiveWriter
+from auditlab.capture.track import track
+from auditlab.connection import connect
 from auditlab.errors import ArchiveCorrupt, AuditlabError, BadOption, UnknownEntity
 from auditlab.load.source import batches
 from auditlab.schema import CHANGES
@@ -428,3 +430,52 @@ def test_marks_and_times_are_answered_alike_whoever_was_at_work(tmp_path: Path, 
             f"all marks, doubtful {place}": lambda log, mark=mark: log.with_marks(told.marks).doubtful(mark.at),
         }
     assert_same(tmp_path / "archive", verbs, engine=("polars", "duckdb")[seed % 2])
+
+
+def test_pulls_and_a_log_in_two_places_go_on_over_checkpoints(captured: str, tmp_path: Path):
+    """On a real PostgreSQL: with the catalog's types and keys, a changed key, a TRUNCATE, and what came after."""
+    folder = tmp_path / "archive"
+    with connect(captured, autocommit=True) as db:
+        db.execute("CREATE TABLE public.t (id int PRIMARY KEY, v numeric(12,2), at timestamptz DEFAULT now())")
+        db.execute("CREATE TABLE public.u (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), n int)")
+    track(captured, ["public.t", "public.u"])
+    works = (
+        (
+            "INSERT INTO public.t SELECT n, n * 1.10 FROM generate_series(1, 40) AS n;"
+            "INSERT INTO public.u (n) SELECT n FROM generate_series(1, 40) AS n"
+        ),
+        (
+            "UPDATE public.t SET id = id + 1000 WHERE id < 5; UPDATE public.u SET n = -n WHERE n % 2 = 0;"
+            "DELETE FROM public.u WHERE n % 5 = 0"
+        ),
+        "UPDATE public.t SET v = v + 1 WHERE id > 20; INSERT INTO public.u (n) VALUES (7)",
+        "DELETE FROM public.t WHERE id > 1000; TRUNCATE public.u; INSERT INTO public.u (n) VALUES (8)",
+    )
+    for number, work in enumerate(works):
+        with connect(captured, autocommit=True) as db:
+            for statement in work.split(";"):
+                db.execute(statement)
+        al.archive_postgres(captured, folder)
+        if number in (1, 2):
+            told = checkpoint(folder)
+            assert set(told.rows) == {"public.t", "public.u"}
+        log = whole(folder)
+        end = log.facts.coverage.end
+        ids = {name: log.of(name).as_of().collect()["entity_id"][0] for name in log.entity_types}
+        verbs: dict[str, Callable[..., Any]] = {
+            "now": lambda log: log.as_of(),
+            "then": lambda log, end=end: log.as_of(end),
+            "doubtful": lambda log, end=end: log.doubtful(end),
+        }
+        for name, key in ids.items():
+            verbs[f"now of {name}"] = lambda log, own=name: log.of(own).as_of()
+            verbs |= of_entity(name, key, end)
+        before = Counter(USED)
+        assert_same(folder, verbs)
+        if number:
+            assert (USED - before)["onwards used"]
+            assert (USED - before)["of_entity used"] > (USED - before)["of_entity not used"]
+    assert al.verify(folder) == []
+    assert_frame_equal(
+        al.scan(captured, folder).of("public.t").as_of().collect(), al.read_postgres(captured).of("public.t").as_of()
+    )
