@@ -70,7 +70,8 @@ def scan_archive(
 ) -> ChangeLog[pl.LazyFrame]:
     """The log in an archive: proven whole now, read at the first question, answered by DuckDB as lazy frames.
 
-    A question about some entity types (``of``) reads those alone.
+    A question about some entity types (``of``) reads those alone; with checkpoints (:func:`auditlab.checkpoint`),
+    one about an entity its changes, and one about states what came since.
 
     Args:
         folder: The archive, or where it is in object storage: ``s3://bucket/path``. Its files are brought to a folder

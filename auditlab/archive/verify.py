@@ -141,9 +141,12 @@ def _proven(
 
 def _checkpoint_faults(place: Path) -> list[Fault]:
     """Parts of checkpoints that are not what the rows make them that they stand for."""
-    scanned = scan_archive(place)
-    points = [manifest.checkpoint for manifest, _ in scanned.chain if manifest.checkpoint]
-    told = [(part, problem(scanned, point, part)) for point in points for part in point.parts]
+    try:
+        scanned = scan_archive(place)
+        points = [manifest.checkpoint for manifest, _ in scanned.chain if manifest.checkpoint]
+        told = [(part, problem(scanned, point, part)) for point in points for part in point.parts]
+    except ArchiveError as exc:  # a file that was whole a moment ago: it may have been compacted meanwhile
+        return [Fault(path=place, problem=str(exc))]
     return [Fault(path=place / part.path, problem=words) for part, words in told if words]
 
 
