@@ -21,7 +21,7 @@ from auditlab.dictionary import Coded, codes, repeated
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Column", "canonical", "column", "inner_kind", "recorded_text"]
+__all__ = ["Column", "canonical", "column", "inner_kind", "plain_texts", "recorded_text"]
 
 PLAIN_NUMBER = r"^-?[0-9]{1,60}(\.[0-9]{1,60})?$"
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -123,6 +123,13 @@ def recorded_text(raw: str) -> str | None:
         return raw
     value = _unquote(raw)
     return raw[1:-1] if LONE_SURROGATE.search(value) else value
+
+
+def plain_texts(raw: pl.Series) -> pl.Series:
+    """Raw JSON values as people read them (:func:`recorded_text`)."""
+    distinct = raw.drop_nulls().unique()
+    told = pl.Series([recorded_text(value) for value in distinct], dtype=pl.String)
+    return raw.replace_strict(distinct, told, default=None, return_dtype=pl.String)
 
 
 def column(name: str, raw: pl.Series, declared: str | None = None, known: Coded | None = None) -> Column:

@@ -12,6 +12,7 @@ from auditlab.analytics.columns import presence_runs, value_shape
 from auditlab.analytics.listed import disagreeing
 from auditlab.errors import MalformedChange, SnapshotTooDeep, SnapshotTooLarge
 from auditlab.placeholders import UNAVAILABLE
+from auditlab.values import plain_texts
 
 if TYPE_CHECKING:
     from auditlab.selection import Selected
@@ -126,6 +127,8 @@ def _differing(pairs: pl.DataFrame, column: Column, state: pl.Series, image: pl.
     was, now = column.code.gather(state).is_not_null(), column.code.gather(image).is_not_null()
     old, new = column.text.gather(state), column.text.gather(image)
     retyped = (value_shape(column, old) != value_shape(column, new)).fill_null(value=False)
+    if column.kind == "mixed":  # texts are JSON: only where the two are of different types need that be seen
+        old, new = (side.zip_with(retyped, plain_texts(side)) for side in (old, new))
     return rows.select(
         "position",
         "previous",

@@ -212,6 +212,7 @@ class _Words:
         """Take in a bucket's documents of a type."""
         documents = shape.documents
         own = part.changes.filter(pl.col("entity_type") == shape.entity_type).sort("row")
+        ids, arrivals = own["id"], part.arrivals.gather(own["row"])
         images = pl.concat([documents.after, documents.before])
         for column in shape.columns:
             firsts = self._firsts.setdefault((shape.entity_type, column.name), {})
@@ -220,7 +221,7 @@ class _Words:
             for word, at in zip(found.gather(where), where, strict=True):
                 if word is not None:
                     late, row = divmod(at, len(own))
-                    first = (late, *part.keys_of(own["position"].slice(row, 1)).row(0))
+                    first = (late, ids[row], arrivals[row])
                     firsts[word] = min(firsts.get(word, first), first)
 
     def in_order(self) -> Iterator[tuple[tuple[str, str], str]]:

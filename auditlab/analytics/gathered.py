@@ -84,7 +84,7 @@ class _Gathered:
         self._numbered |= told["transaction_id"].null_count() < len(told)
         self._ids.take(told["id"])
         halves = pl.col("operation").is_in(["DELETE", "INSERT"]) & pl.col("transaction_id").is_not_null()
-        rows = _placed(part, told.filter(halves)).select(*_HALVES)
+        rows = compact(_placed(part, told.filter(halves)).select(*_HALVES))
         self._moved.deal(rows, rows["transaction_id"].hash() % self._recorded.count)
         links = chain(own)
         faults = chain_faults(own, links, alone=False) | self._classified(part, own, links)

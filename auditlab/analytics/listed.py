@@ -14,6 +14,7 @@ import polars as pl
 
 from auditlab import documents
 from auditlab.errors import MalformedChange, SnapshotTooDeep, SnapshotTooLarge
+from auditlab.values import plain_texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,9 +96,13 @@ def _objects(rows: pl.DataFrame, kinds: dict[str, str]) -> dict[str, _List]:
     none = rows["changed_fields"].clear().extend_constant(None, rows.height)
     read = documents.read(rows["changed_fields"], none, kinds, rows["id"])
     return {
-        column.name: _List(column.code.gather(read.before).is_not_null(), column.text.gather(read.before))
+        column.name: _List(column.code.gather(read.before).is_not_null(), _plain(column).gather(read.before))
         for column in read.columns
     }
+
+
+def _plain(column: Column) -> pl.Series:
+    return plain_texts(column.text) if column.kind == "mixed" else column.text
 
 
 def _arrays(rows: pl.DataFrame, _kinds: dict[str, str]) -> dict[str, _List]:

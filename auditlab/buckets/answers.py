@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from bisect import bisect_left
 from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -35,10 +36,10 @@ class Order(Enum):
 
 
 _KEYS = ("\x00key 1", "\x00key 2", "\x00key 3")
-_RANGES = 32
+_RANGES = 16
 """The part (1 in ...) of a question's room that one range of an answer may take."""
 
-_WAITING = 16
+_WAITING = 64
 """The part (1 in ...) of a question's room that an answer may take before it is written."""
 
 
@@ -95,7 +96,7 @@ def answered(
     bounds: list[tuple[Any, ...]] = []
     schema = pl.Schema()
     for part, answer in asked(recorded, selected, verb):
-        keyed = _keyed(answer, part, selected)
+        keyed = compact(_keyed(answer, part, selected))  # it may wait, and the bucket's texts must not wait with it
         schema = answer.drop(PLACE, strict=False).schema
         if not len(ranges) and len(keyed):
             size = int(keyed.estimated_size()) * recorded.count
@@ -172,13 +173,14 @@ def _bounds(keyed: pl.DataFrame, count: int) -> list[tuple[Any, ...]]:
 
 def _cut(keyed: pl.DataFrame, bounds: list[tuple[Any, ...]]) -> Iterator[pl.DataFrame]:
     """The rows before the first bound, between each and the next, and from the last on; they are sorted."""
+    keys = [keyed[name] for name in _KEYS]
+
+    def key(row: int) -> tuple[Any, ...]:
+        return tuple(column[row] for column in keys)
+
     start = 0
-    for one, two, three in bounds:
-        before = (pl.col(_KEYS[0]) < one) | (
-            (pl.col(_KEYS[0]) == one)
-            & ((pl.col(_KEYS[1]) < two) | ((pl.col(_KEYS[1]) == two) & (pl.col(_KEYS[2]) < three)))
-        )
-        end = int(keyed.select(before.sum()).item())
+    for bound in bounds:
+        end = bisect_left(range(len(keyed)), bound, lo=start, key=key)
         yield keyed[start:end]
         start = end
     yield keyed[start:]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from auditlab import malformed, order, rekeys
-from auditlab.buckets.part import ARRIVAL, LINKED
+from auditlab.buckets.part import ARRIVAL, LINKED, by_place
 from auditlab.buckets.spill import compact
 from auditlab.keyfields import KeyFields, key_sample, shows_key
 from auditlab.schema import CHANGES
@@ -55,9 +55,9 @@ class Links:
         usual = {name: each.usual() for name, each in fields.items()}
         suspects, told = [], []
         for number in range(len(dealt)):
-            rows = dealt.read(number).sort("id", ARRIVAL)
+            rows = by_place(dealt.read(number))
             rows, _ = malformed.split(rows.filter("baseline").vstack(rows.filter(~pl.col("baseline"))), strict=False)
-            rows = rows.sort("id", ARRIVAL)
+            rows = by_place(rows)
             images = rekeys.image_suspects(rows, order.numbered(rows, clock))
             images = images.with_columns(rows.select("id", ARRIVAL)[images["slot"]])
             groups = images.group_by("entity_type")

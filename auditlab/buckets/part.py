@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from auditlab.schema import LogFacts
     from auditlab.values import Column
 
-__all__ = ["ARRIVAL", "LINKED", "ROWS", "Key", "Part", "Whole"]
+__all__ = ["ARRIVAL", "LINKED", "ROWS", "Key", "Part", "Whole", "by_place"]
 
 Key = tuple[int, int]
 """What orders the rows of all buckets: an id and an arrival."""
@@ -254,13 +254,19 @@ class Part(Recorded):
 
 def _sound(rows: pl.DataFrame, number: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The rows that are changes, by id, and those set apart, of the first bucket with what every bucket has."""
-    rows = rows.sort(ARRIVAL)
+    rows = by_place(rows)
     sides = [malformed.split(rows.filter(pl.col("baseline") == early), strict=False) for early in (True, False)]
-    sound = pl.concat([side for side, _ in sides]).sort("id", ARRIVAL)
+    sound = by_place(pl.concat([side for side, _ in sides]))
     check_columns(sound)
     aside = pl.concat([side for _, side in sides])
     aside = aside.filter((pl.col("operation") != "TRUNCATE") | (number == 0))
     return sound.select(*CHANGES, "baseline", ARRIVAL).rechunk(), aside
+
+
+def by_place(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows by id, those of one id as they came; nearly always they are in that order."""
+    rows = rows if rows[ARRIVAL].is_sorted() else rows.sort(ARRIVAL)
+    return rows if rows["id"].is_sorted() else rows.sort("id", maintain_order=True)
 
 
 def _here(links: pl.DataFrame, arrivals: pl.Series) -> pl.DataFrame:
