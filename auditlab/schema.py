@@ -124,11 +124,13 @@ class Beginning:
         mark: They are as this mark saw them; the log's changes are those that it did not see.
         last_id: The highest id among the changes that it saw.
         entities: How many there were, of all types.
+        partial: Types of which rows were there before their log began, as changes that it saw showed.
     """
 
     mark: Mark
     last_id: int
     entities: int
+    partial: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

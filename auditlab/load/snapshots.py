@@ -59,7 +59,7 @@ def nearest(connection: Connection, log: LogTable, moment: Moment | Mark, *, zon
         role = place["role"]
         raise AccessDenied(f"{label}: role {role} may not read audit.snapshot. Run: GRANT auditlab_auditor TO {role}")
     taken = [
-        Beginning(Mark(**{name: row[name] for name in MARKS}), row["last_id"], row["entities"])
+        Beginning(Mark(**{name: row[name] for name in MARKS}), row["last_id"], row["entities"], tuple(row["partial"]))
         for row in connection.rows(text("load", "snapshots"))
     ]
     fit = [one for one in taken if one.mark.at <= at]

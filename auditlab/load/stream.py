@@ -237,7 +237,9 @@ class ChangeStream:
         """The types of which rows may be that no change tells of: tracked without a baseline, or dropped in part."""
         if self._dropped is not None and self._since is None:
             return tuple(sorted(self._types))
-        return tuple(name for name, whole in self.tracked.items() if not whole and name in self._types)
+        told = set() if self._since is None else set(self._since.partial)
+        told.update(name for name, whole in self.tracked.items() if not whole)
+        return tuple(sorted(told & self._types))
 
     def _seen(self) -> str | None:
         """The transaction snapshot of what is read: up to a watermark, all and nothing else."""

@@ -7,6 +7,7 @@ CREATE TABLE IF NOT EXISTS audit.snapshot (
     changes     bigint NOT NULL,
     last_id     bigint NOT NULL,
     dropped     timestamptz[] NOT NULL,
+    partial     text[] NOT NULL,
     taken_by    text NOT NULL DEFAULT session_user
 );
 ALTER TABLE audit.snapshot OWNER TO auditlab_owner;
@@ -15,6 +16,8 @@ COMMENT ON TABLE audit.snapshot IS
 COMMENT ON COLUMN audit.snapshot.changes IS 'How many changes it saw that the one before it did not.';
 COMMENT ON COLUMN audit.snapshot.last_id IS 'The highest id among all changes that it saw.';
 COMMENT ON COLUMN audit.snapshot.dropped IS 'When partitions had been dropped from the log by then, as auditlab prune wrote it down.';
+
+COMMENT ON COLUMN audit.snapshot.partial IS 'Types of which rows were there before their log began, as changes of some showed.';
 
 -- The published definition, and the transaction of the entity's last change. Rows that others wrote have none of our marks.
 ALTER TABLE audit.entity_snapshots ADD COLUMN IF NOT EXISTS last_transaction bigint;
@@ -193,7 +196,7 @@ BEGIN
     END IF;
     LOCK TABLE audit.entity_change_log IN ACCESS SHARE MODE;  -- no partition is dropped while it is read
 
-    SELECT s.snapshot_at, s.entities, s.last_id, s.dropped, m.snapshot INTO previous
+    SELECT s.snapshot_at, s.entities, s.last_id, s.dropped, s.partial, m.snapshot INTO previous
     FROM audit.snapshot AS s JOIN audit.mark AS m ON m.id = s.mark
     WHERE m.system = own_system ORDER BY s.mark DESC LIMIT 1;
     since := pg_snapshot_xmin(previous.snapshot)::text::bigint;
@@ -230,7 +233,8 @@ BEGIN
             WHERE since IS NULL OR (l.transaction_id >= since AND CASE WHEN l.transaction_id >= since THEN
                 NOT pg_visible_in_snapshot(l.transaction_id::text::xid8, previous.snapshot) END)
         ), truncated AS MATERIALIZED (
-            SELECT t.entity_type, max(t.id) AS id FROM tail AS t WHERE t.operation = 'TRUNCATE' GROUP BY t.entity_type
+            SELECT t.entity_type, max(t.id) AS id, min(t.id) AS first_id
+            FROM tail AS t WHERE t.operation = 'TRUNCATE' GROUP BY t.entity_type
         ), numbered AS (
             SELECT t.entity_type, t.entity_id, t.id, t.transaction_id, x.id AS truncated,
                 row_number() OVER newest AS place, lead(t.transaction_id) OVER newest AS transaction_before
@@ -272,6 +276,25 @@ BEGIN
             JOIN audit.entity_change_log AS l ON l.id = coalesce(e.id, b.id) AND l.entity_id = b.entity_id
                 AND (since IS NULL OR l.transaction_id >= since)
             ORDER BY b.entity_type, b.entity_id
+        ), firsts AS (
+            SELECT DISTINCT ON (t.entity_type, t.entity_id) t.entity_type, t.entity_id, t.id, t.operation, t.transaction_id
+            FROM tail AS t WHERE t.entity_id IS NOT NULL ORDER BY t.entity_type, t.entity_id, t.id
+        ), met AS (  -- entities that a change found there, of which nothing told how they came
+            SELECT f.entity_type, f.entity_id, f.operation, f.transaction_id
+            FROM firsts AS f LEFT JOIN truncated AS x ON x.entity_type = f.entity_type
+            WHERE f.operation IN ('UPDATE', 'DELETE') AND (x.first_id IS NULL OR f.id < x.first_id) AND NOT EXISTS (
+                SELECT FROM audit.entity_snapshots AS p
+                WHERE p.entity_type = f.entity_type AND p.entity_id = f.entity_id AND p.snapshot_at = previous.snapshot_at
+            )
+        ), early AS (  -- an INSERT whose row a trigger changed at once is logged behind that change
+            SELECT f.entity_type FROM met AS f
+            LEFT JOIN tail AS t
+                ON t.entity_type = f.entity_type AND t.entity_id = f.entity_id AND t.transaction_id = f.transaction_id
+            GROUP BY f.entity_type, f.entity_id, f.operation
+            HAVING NOT (f.operation = 'UPDATE' AND coalesce(
+                min(t.id) FILTER (WHERE t.operation = 'INSERT')
+                    < coalesce(min(t.id) FILTER (WHERE t.operation = 'DELETE'), 9223372036854775807), false
+            ))
         ), written AS (
             INSERT INTO audit.entity_snapshots (
                 entity_type, entity_id, snapshot_at, snapshot_data, last_change_id, last_transaction
@@ -296,9 +319,10 @@ BEGIN
             FROM moment
             RETURNING mark.id, mark.began, mark.at, mark.snapshot, mark.lsn, mark.system, mark.timeline, mark.database, mark.name, mark.taken_by
         ), headed AS (
-            INSERT INTO audit.snapshot (mark, snapshot_at, entities, changes, last_id, dropped)
+            INSERT INTO audit.snapshot (mark, snapshot_at, entities, changes, last_id, dropped, partial)
             SELECT m.id, m.at, (SELECT count(*) FROM written), (SELECT count(*) FROM tail),
-                greatest(coalesce(previous.last_id, 0), (SELECT max(t.id) FROM tail AS t)), gone_at
+                greatest(coalesce(previous.last_id, 0), (SELECT max(t.id) FROM tail AS t)), gone_at,
+                ARRAY(SELECT unnest(previous.partial) UNION SELECT e.entity_type FROM early AS e)
             FROM marked AS m
             RETURNING snapshot.entities, snapshot.changes
         )

@@ -65,7 +65,9 @@ ATTACKS = {
     "change a state": "UPDATE audit.entity_snapshots SET snapshot_data = '{}'",
     "erase the states": "DELETE FROM audit.entity_snapshots",
     "truncate the states": "TRUNCATE audit.entity_snapshots",
-    "forge a snapshot": "INSERT INTO audit.snapshot SELECT mark + 1, now(), 0, 0, 0, '{}', 'me' FROM audit.snapshot",
+    "forge a snapshot": (
+        "INSERT INTO audit.snapshot SELECT mark + 1, now(), 0, 0, 0, '{}', '{}', 'me' FROM audit.snapshot"
+    ),
     "erase the snapshots": "DELETE FROM audit.snapshot",
     "forge a mark": "INSERT INTO audit.mark SELECT * FROM audit.mark",
     "say which change is the last": "SELECT audit.last_linked('{1}', '{1}', '{{}}', '{{}}', NULL)",

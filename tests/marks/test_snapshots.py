@@ -20,7 +20,15 @@ from test_planted import TABLE, plant, plant_more, plant_what_ours_sees
 
 import auditlab as al
 from auditlab.connection import Connection, connect
-from auditlab.errors import AuditlabError, BadOption, DatabaseError, IncompleteLog, NoData, UncertainTime
+from auditlab.errors import (
+    AuditlabError,
+    BadOption,
+    DatabaseError,
+    IncompleteLog,
+    IncompletePopulation,
+    NoData,
+    UncertainTime,
+)
 from auditlab.testing import assert_states
 from auditlab.testing.copies import copy_tables
 
@@ -329,3 +337,34 @@ def test_blame_and_why_not_say_what_a_snapshot_does_not_tell(captured: str):
     assert told.sort("value")["origin"].to_list() == ["unknown", "observed"]
     assert log.why_not(3).endswith(f"the log begins with this state, in the snapshot as of {taken.mark}.")
     assert "what was deleted by then is not in it" in log.why_not(2)
+
+
+def test_rows_from_before_the_log_are_said_to_be_missing_as_the_whole_log_says_it(captured: str):
+    with connect(captured, autocommit=True) as db:
+        db.execute(
+            "CREATE SCHEMA s; CREATE TABLE s.t (id int PRIMARY KEY, v text);"
+            "CREATE TABLE s.u (id int PRIMARY KEY, n int); CREATE TABLE s.w (id int PRIMARY KEY);"
+            "INSERT INTO s.t SELECT n, 'old' FROM generate_series(1, 3) AS n;"
+            "CREATE FUNCTION s.touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+            " UPDATE s.u SET n = n + 1 WHERE id = NEW.id; RETURN NULL; END $$;"
+            "CREATE TRIGGER a_first AFTER INSERT ON s.u FOR EACH ROW EXECUTE FUNCTION s.touch()"
+        )
+        al.track(captured, ["s.t", "s.u", "s.w"], baseline=False)
+        # as in a log that others made: nothing beside it says that rows were there before
+        db.execute("UPDATE audit.tracked_table SET baseline = true")
+        db.execute("INSERT INTO s.u VALUES (1, 0); INSERT INTO s.w VALUES (1)")
+        db.execute(
+            "BEGIN; UPDATE s.t SET v = 'a' WHERE id = 1; DELETE FROM s.t WHERE id = 1;"
+            "INSERT INTO s.t VALUES (1, 'b'); COMMIT"
+        )
+        al.snapshot(captured, always=True)
+        db.execute("UPDATE s.t SET v = 'c' WHERE id = 1; UPDATE s.w SET id = 2")
+        taken = al.snapshot(captured, always=True)
+        db.execute("UPDATE s.t SET v = 'd' WHERE id = 1")
+    for log in (loaded(captured), loaded(captured, since=taken.mark)):
+        with pytest.warns(IncompletePopulation, match=r"rows of s\.t .* were there before the log began"):
+            assert log.of("s.t").as_of().height == 1
+        for whole in ("s.u", "s.w"):
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", IncompletePopulation)
+                assert log.of(whole).as_of().height == 1
