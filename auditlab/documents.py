@@ -101,7 +101,13 @@ def read(before: pl.Series, after: pl.Series, kinds: Mapping[str, str], ids: pl.
     return typed(split(before, after, ids), kinds)
 
 
-def split(before: pl.Series, after: pl.Series, ids: pl.Series, told: pl.Series | None = None) -> Split:
+def split(
+    before: pl.Series,
+    after: pl.Series,
+    ids: pl.Series,
+    told: pl.Series | None = None,
+    same: pl.Series | None = None,
+) -> Split:
     """Split the images of one entity type's changes.
 
     Args:
@@ -109,19 +115,23 @@ def split(before: pl.Series, after: pl.Series, ids: pl.Series, told: pl.Series |
         after: the same for the after images.
         ids: the changes' ids, for messages.
         told: the same for the fields that changes without an after image say they set; None where none does.
+        same: By row, where it is known, the row whose after image is the same text as the before image (UInt32).
 
     Raises:
         MalformedChange: images that are no JSON objects, by kind, with the ids of their changes.
         SnapshotTooDeep: nested deeper than 512 levels.
         SnapshotTooLarge: more than 256 MiB, or more than 5,000 fields.
     """
-    sides = [after, before] if told is None else [after, before, told]
-    codes, texts = _number(pl.concat([side.rename("image") for side in sides]))
+    linked = pl.Series([None], dtype=pl.UInt32).new_from_index(0, len(ids)) if same is None else same
+    alone = before.zip_with(linked.is_null(), before.clear().extend_constant(None, len(ids)))
+    none = pl.Series([None], dtype=pl.String).new_from_index(0, len(ids))
+    sides = [side.rename("image") for side in (after, alone, none if told is None else told)]
+    codes, texts = _number(pl.concat(sides))
+    numbers = [codes.slice(place * len(ids), len(ids)) for place in range(len(sides))]
+    numbers[1] = numbers[1].zip_with(linked.is_null(), numbers[0].gather(linked))
     whole, left, faults = _split(texts)
     if faults:
-        _refuse(faults, codes, pl.concat([ids] * len(sides)))
-    numbers = [codes.slice(place * len(ids), len(ids)) for place in range(len(sides))]
-    numbers += [] if len(numbers) > 2 else [numbers[0].clear().extend_constant(None, len(ids))]  # noqa: PLR2004
+        _refuse(faults, pl.concat(numbers), pl.concat([ids] * len(sides)))
     return Split(texts, whole.fields, flags(texts, left, whole.fields), numbers[1], numbers[0], numbers[2], whole.coded)
 
 

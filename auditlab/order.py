@@ -48,6 +48,20 @@ class Sequence:
     links: pl.DataFrame
     met: pl.DataFrame | None = None
 
+    def same_text(self, positions: pl.Series) -> pl.Series | None:
+        """By place in ``positions``, that of the change whose after image is the same text as this one's before image.
+
+        UInt32; null where the order did not find one, None where it found none at all.
+
+        Args:
+            positions: Those of all changes of an entity type.
+        """
+        if self.met is None:
+            return None
+        like = self.met[positions].select(pl.when(~pl.col("unlike")).then("previous")).to_series()
+        places = pl.Series([None], dtype=pl.UInt32).new_from_index(0, len(self.met))
+        return places.scatter(positions, pl.int_range(len(positions), dtype=pl.UInt32, eager=True)).gather(like)
+
 
 def sequence(
     changes: pl.DataFrame,

@@ -383,13 +383,13 @@ class Recorded:
 
     def _parts_of(self, entity_type: str) -> tuple[Split, pl.DataFrame, pl.DataFrame]:
         """A type's documents, split; its changes by row, and its steps."""
-        own = self.changes.filter(pl.col("entity_type") == entity_type)
+        own = recorded = self.changes.filter(pl.col("entity_type") == entity_type).sort("row")
         steps = self.sequence.steps.filter(pl.col("entity_type") == entity_type)
         kinds = self.facts.kinds.get(entity_type, {})
         if not kinds:  # a table beside its log is logged by a trigger, which sees every value
             own = carry_forward(own, steps)
-        own = own.sort("row")
-        parts = documents.split(own["before_snapshot"], own["after_snapshot"], own["id"], told_fields(own))
+        same = self.sequence.same_text(own["position"]) if own is recorded else None
+        parts = documents.split(own["before_snapshot"], own["after_snapshot"], own["id"], told_fields(own), same)
         return parts, own, steps
 
     def _typed(self, entity_type: str, parts: Split, own: pl.DataFrame, steps: pl.DataFrame) -> Documents:
