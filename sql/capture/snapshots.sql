@@ -211,6 +211,15 @@ BEGIN
             USING ERRCODE = 'AL004', HINT = 'Ask it together with the archive that has them.';
     END IF;
 
+    IF since IS NULL AND to_regclass('audit.entity_change_log_adopted') IS NOT NULL THEN
+        EXECUTE 'SELECT count(*) FROM audit.entity_change_log_adopted AS l WHERE l.operation = $1'
+            ' AND l.before_snapshot -> $2 IS DISTINCT FROM l.after_snapshot -> $2' INTO gone USING 'UPDATE'::text, 'id'::text;
+        IF gone > 0 THEN
+            RAISE EXCEPTION 'the adopted log names % rows only by the key that they were given: that their old key ended, it does not say', gone
+                USING ERRCODE = 'AL004';
+        END IF;
+    END IF;
+
     SELECT count(*) INTO changes FROM audit.entity_change_log AS l
     WHERE since IS NULL OR (l.transaction_id >= since AND CASE WHEN l.transaction_id >= since THEN
         NOT pg_visible_in_snapshot(l.transaction_id::text::xid8, previous.snapshot) END);

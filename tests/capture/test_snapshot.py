@@ -200,6 +200,16 @@ def test_a_last_state_that_an_adopted_log_does_not_have_is_refused(published: st
         al.snapshot(published)
 
 
+def test_keys_that_an_adopted_log_tells_by_images_alone_are_refused(published: str):
+    """Its trigger logs a changed key as an UPDATE of the new one: the old one would live on."""
+    with connect(published, autocommit=True) as db:
+        db.execute("INSERT INTO orders.orders (id, total, status) VALUES (gen_random_uuid(), 1, 'new')")
+        db.execute("UPDATE orders.orders SET id = gen_random_uuid()")
+    al.install(published)
+    with pytest.raises(IncompleteLog, match="names 1 rows only by the key that they were given"):
+        al.snapshot(published)
+
+
 def walked(choose: random.Random) -> dict[str, Any]:
     """Changes of one entity in one to three transactions, often a walk whose ids were shuffled inside a transaction."""
     pool = [None, {"n": 1}, {"n": 2}, {"n": 3}]
