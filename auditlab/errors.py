@@ -59,6 +59,8 @@ and warnings, for answers that are not the whole truth::
 
 from __future__ import annotations
 
+from typing import Self
+
 __all__ = [
     "AccessDenied",
     "ArchiveCorrupt",
@@ -135,6 +137,12 @@ class UnknownField(AuditlabError, LookupError):
 
 class UnknownChange(AuditlabError, LookupError):
     """The log has no such change id or transaction."""
+
+    @classmethod
+    def transaction(cls, transaction: int | None, known: tuple[object, object] | None) -> Self:
+        """The error that a log with transactions from one to another (or with none) does not have this one."""
+        span = f"It has {known[0]!r} to {known[1]!r}." if known else "It has no transaction ids at all."
+        return cls(f"no transaction {transaction} in this log. {span}")
 
 
 class BadTime(AuditlabError, ValueError):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from auditlab.marks import TransactionSnapshot
     from auditlab.shortcuts import Shortcuts
 
-__all__ = ["Cut", "Recorded", "unknown_transaction"]
+__all__ = ["Cut", "Recorded"]
 
 
 class Cut(NamedTuple):
@@ -38,12 +38,6 @@ class Cut(NamedTuple):
     last: int
     early: bool
     ongoing: pl.Series
-
-
-def unknown_transaction(transaction: int | None, known: tuple[object, object] | None) -> UnknownChange:
-    """The error that a log with transactions from one to another (or with none) does not have this one."""
-    span = f"It has {known[0]!r} to {known[1]!r}." if known else "It has no transaction ids at all."
-    return UnknownChange(f"no transaction {transaction} in this log. {span}")
 
 
 class Recorded:
@@ -309,7 +303,7 @@ class Recorded:
         own = changes.filter(pl.col("transaction_id") == transaction)
         if own.is_empty():
             known = changes["transaction_id"].drop_nulls()
-            raise unknown_transaction(transaction, (known.min(), known.max()) if len(known) else None)
+            raise UnknownChange.transaction(transaction, (known.min(), known.max()) if len(known) else None)
         last: int = own["position"].max()  # type: ignore[assignment]  # a column of whole numbers
         before = pl.col("position") <= last
         kept, rest = (changes.filter(side)["transaction_id"].drop_nulls().unique() for side in (before, ~before))
@@ -328,6 +322,14 @@ class Recorded:
     def saw_any(self, seen: TransactionSnapshot) -> bool:
         """Whether a transaction snapshot saw any change of the log."""
         return bool(seen.seen(self.changes["transaction_id"]).any())
+
+    def unseen_starts(self, seen: TransactionSnapshot) -> dict[str, int]:
+        """Of types whose log begins with states: how many of those a transaction snapshot did not see, where any."""
+        whole = {name: position for name, (_, position) in self.whole.items()}
+        last = pl.col("entity_type").replace_strict(whole, default=-1, return_dtype=pl.Int64)
+        states = (pl.col("operation") == "SNAPSHOT") & (pl.col("position") <= last)
+        starts = self.changes.filter(pl.col("baseline") | states)
+        return dict(starts.filter(~seen.seen(starts["transaction_id"]))["entity_type"].value_counts().iter_rows())
 
     def _sequence_of(self, rows: pl.DataFrame) -> order.Sequence:
         """The order of a part of the rows."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NoReturn
@@ -15,8 +16,8 @@ from auditlab.buckets.links import Links, linked
 from auditlab.buckets.part import ARRIVAL, ROWS, Key, Part, Whole
 from auditlab.buckets.survey import Survey
 from auditlab.buckets.types import Types
-from auditlab.errors import LogTooLarge
-from auditlab.recorded import Recorded, unknown_transaction
+from auditlab.errors import LogTooLarge, UnknownChange
+from auditlab.recorded import Recorded
 from auditlab.schema import CHANGES
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class Bucketed(Recorded):
         self.room = room
         self._latest: dict[str, datetime | None] = {}
         self._saw_any: dict[TransactionSnapshot, bool] = {}
+        self._unseen_starts: dict[TransactionSnapshot, dict[str, int]] = {}
         self._unnumbered: dict[tuple[str, ...], tuple[int, int]] = {}
         self._partings: dict[int | None, tuple[Key, bool, pl.Series]] = {}
 
@@ -218,7 +220,7 @@ class Bucketed(Recorded):
             ids = changes["transaction_id"].drop_nulls()
             known += [ids.min(), ids.max()] if len(ids) else []  # type: ignore[list-item]  # whole numbers
         if not keys:
-            raise unknown_transaction(transaction, (min(known), max(known)) if known else None)
+            raise UnknownChange.transaction(transaction, (min(known), max(known)) if known else None)
         sides: list[pl.Series] = [pl.Series("transaction_id", [], dtype=pl.Int64)] * 2
         for part in self.parts():
             ids = part.changes["transaction_id"]
@@ -247,6 +249,15 @@ class Bucketed(Recorded):
         if seen not in self._saw_any:
             self._saw_any[seen] = any(Recorded.saw_any(part, seen) for part in self.parts())
         return self._saw_any[seen]
+
+    def unseen_starts(self, seen: TransactionSnapshot) -> dict[str, int]:
+        """See ``Recorded.unseen_starts``."""
+        if seen not in self._unseen_starts:
+            counts = Counter[str]()
+            for part in self.parts():
+                counts.update(Recorded.unseen_starts(part, seen))
+            self._unseen_starts[seen] = dict(counts)
+        return self._unseen_starts[seen]
 
     @cached_property
     def begun(self) -> dict[str, datetime]:

@@ -285,6 +285,10 @@ class _Told:
             ]
         return max((one for one in times if isinstance(one, datetime)), default=None)
 
+    def unseen_starts(self, seen: TransactionSnapshot) -> dict[str, int]:  # noqa: ARG002
+        """None: only what saw all that was kept is asked (``settled_snapshot``), and no log begins behind that."""
+        return {}
+
     def saw_any(self, seen: TransactionSnapshot) -> bool:
         spans = (near.kept.transactions for near in self._nears)
         early = any(span is not None and span[0] < seen.xmin for span in spans)

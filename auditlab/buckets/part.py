@@ -82,6 +82,9 @@ class Log(Protocol):
     def saw_any(self, seen: TransactionSnapshot) -> bool:
         """``Recorded.saw_any``."""
 
+    def unseen_starts(self, seen: TransactionSnapshot) -> dict[str, int]:
+        """``Recorded.unseen_starts``."""
+
 
 class Part(Recorded):
     """One bucket.
@@ -176,6 +179,10 @@ class Part(Recorded):
     def saw_any(self, seen: TransactionSnapshot) -> bool:
         """See ``Recorded.saw_any``."""
         return self._log.saw_any(seen)
+
+    def unseen_starts(self, seen: TransactionSnapshot) -> dict[str, int]:
+        """See ``Recorded.unseen_starts``."""
+        return self._log.unseen_starts(seen)
 
     def started(self, whole: Whole) -> dict[str, tuple[int, Key]]:
         """Of each type the highest id, and the last place, of the rows here with which the whole log begins."""

@@ -198,17 +198,13 @@ def _covered(selected: Selected, mark: Mark | None, seen: TransactionSnapshot) -
 
 def _after_baselines(selected: Selected, seen: TransactionSnapshot, mark: Mark | None) -> None:
     """Refuse where states that the log begins with were not there yet: what was there before is not in the log."""
-    whole = {name: last for name, (_, last) in selected.recorded.whole.items() if name in selected.entity_types}
-    rows = selected.recorded.changes.filter(pl.col("entity_type").is_in(list(whole)))
-    leading = (pl.col("operation") == "SNAPSHOT") & (
-        pl.col("position") <= pl.col("entity_type").replace_strict(whole, default=-1, return_dtype=pl.Int64)
-    )
-    early = rows.filter(pl.col("baseline") | leading)
-    late = early.filter(~seen.seen(early["transaction_id"]))
-    if len(late):
-        types = ", ".join(late["entity_type"].unique().sort())
+    late = {
+        name: count for name, count in selected.recorded.unseen_starts(seen).items() if name in selected.entity_types
+    }
+    if late:
+        types = ", ".join(sorted(late))
         asked = f"the mark {mark}" if mark is not None else "this snapshot"
         raise NoData(
-            f"the log of {types} begins with states (a baseline) of which {len(late):,} were not there yet as of "
-            f"{asked}. What was there before is not in the log."
+            f"the log of {types} begins with states (a baseline) of which {sum(late.values()):,} were not there yet as "
+            f"of {asked}. What was there before is not in the log."
         )

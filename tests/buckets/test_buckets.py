@@ -25,6 +25,7 @@ from auditlab.errors import (
     BadOption,
     LogTooLarge,
     MalformedChange,
+    NoData,
     SpillFailed,
     UncertainTime,
     WithheldFields,
@@ -260,6 +261,24 @@ def test_a_warning_of_two_equal_moments_counts_each_entity_once():
     for each in (log, dealt_out(log, 4)):
         with pytest.warns(UncertainTime, match=": 5 of t. "):
             each.with_marks(mark, visible_within=60).compare("2024-01-01T00:00:04Z", "2024-01-01T00:00:04Z")
+
+
+def test_a_mark_before_the_first_states_is_refused_whichever_bucket_holds_them():
+    steps = [("INSERT", "early", {"n": 0}), *(("SNAPSHOT", f"e{n}", {"n": n}) for n in range(9))]
+    read = pl.col("operation") == "SNAPSHOT"
+    frame = make_log([*steps, ("INSERT", "late", {"n": 9})]).with_columns(
+        entity_type=pl.when(pl.col("entity_id") == "early").then(pl.lit("u")).otherwise("entity_type"),
+        transaction_id=pl.when(read).then(200).when(pl.col("entity_id") == "late").then(201).otherwise(100),
+        changed_at=pl.when(read).then(pl.col("changed_at").filter(read).min()).otherwise("changed_at"),
+    )
+    log = al.from_arrow(frame)
+    mark = al.Mark(at=log.facts.coverage.end, snapshot="101:101:")
+    for each in (log, dealt_out(log, 5)):
+        marked = each.with_marks(mark, visible_within=0)
+        for asked in (marked.of("t"), marked.of("t").entity("late"), marked.of("t").entity("e3")):
+            with pytest.raises(NoData, match="log of t begins with states .a baseline. of which 9 were not there yet"):
+                asked.as_of(mark=mark).lazy().collect()
+        assert marked.of("u").as_of(mark=mark).lazy().collect()["n"].to_list() == [0]
 
 
 def test_states_that_were_read_are_named_as_not_counted():
