@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Checkpointed", "checkpoint", "kept_in", "problem"]
 
 KEPT = b"auditlab.kept"
-"""The key of a file's metadata under which stands what its log tells (``buckets.kept.Kept``)."""
+"""The key of a file's metadata under which stands what its log tells (``buckets.checkpoint.Kept``)."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -11,9 +11,9 @@ import polars as pl
 
 from auditlab import malformed
 from auditlab.buckets.compartments import Compartments
-from auditlab.buckets.kept import Kept
 from auditlab.buckets.links import Links, linked
 from auditlab.buckets.part import ARRIVAL, ROWS, Key, Part, Whole
+from auditlab.buckets.shelf import Shelf
 from auditlab.buckets.survey import Survey
 from auditlab.buckets.types import Types
 from auditlab.errors import LogTooLarge, UnknownChange
@@ -288,14 +288,14 @@ class Bucketed(Recorded):
         dealt = self._dealt
         return Part(
             number,
-            None if number in dealt.kept else dealt.of(number),
+            None if number in dealt.shelf else dealt.of(number),
             self.facts,
             entity_types=self.entity_types,
             types=dealt.types,
             links=dealt.links,
             log=self,
             whole=whole,
-            kept=dealt.kept,
+            shelf=dealt.shelf,
         )
 
     @cached_property
@@ -317,14 +317,14 @@ class Bucketed(Recorded):
             )
         found = links.found(rows, self.facts.clock)
         moves = linked(found, count)
-        types, kept = Types(self.facts.kinds), Kept()
+        types, shelf = Types(self.facts.kinds), Shelf()
         if moves is None:
-            return _Dealt(rows, found, None, None, types, kept, links)
+            return _Dealt(rows, found, None, None, types, shelf, links)
         moved = Compartments(count, room=self.room // WAITING)
         for number in range(count):
             goes = rows.read(number).join(moves, on="entity_id", how="inner", maintain_order="left")
             moved.deal(goes.drop("to"), goes["to"])
-        return _Dealt(rows, found, moves, moved, types, kept, links)
+        return _Dealt(rows, found, moves, moved, types, shelf, links)
 
     def _whole_images(self, frame: pl.DataFrame) -> None:
         """Refuse changes without the state that they left: all changes of the type decide what follows of it."""
@@ -356,7 +356,7 @@ class _Dealt:
         moves: What ``linked`` tells of entities that left their bucket.
         moved: The rows of those, by the bucket that they go to.
         types: The fields of all types.
-        kept: What each bucket worked out.
+        shelf: What each bucket worked out.
         finder: What found the changes of keys.
     """
 
@@ -365,7 +365,7 @@ class _Dealt:
     moves: pl.DataFrame | None
     moved: Compartments | None
     types: Types
-    kept: Kept
+    shelf: Shelf
     finder: Links
 
     def of(self, number: int) -> pl.DataFrame:

@@ -16,7 +16,7 @@ from auditlab.schema import CHANGES, check_columns
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from auditlab.buckets.kept import Kept
+    from auditlab.buckets.shelf import Shelf
     from auditlab.buckets.types import Types
     from auditlab.documents import Documents, Split
     from auditlab.marks import TransactionSnapshot
@@ -98,7 +98,7 @@ class Part(Recorded):
         links: ``LINKED``: the changes of keys, in the whole log.
         log: The log that it is of.
         whole: What the whole log tells; None while that is found out.
-        kept: Where a bucket that has learned is kept; None to keep nothing.
+        shelf: Where a bucket that has learned is kept; None to keep nothing.
     """
 
     def __init__(
@@ -112,19 +112,19 @@ class Part(Recorded):
         links: pl.DataFrame,
         log: Log,
         whole: Whole | None = None,
-        kept: Kept | None = None,
+        shelf: Shelf | None = None,
     ) -> None:
         super().__init__(pl.LazyFrame(schema=CHANGES), facts, entity_types=entity_types, strict=False)
         self.number = number
         self._log = log
         self._types = types
-        self._kept = kept
+        self._shelf = shelf
         self._texts: pl.Series | None = None
         if rows is not None:
             sound, self.aside = _sound(rows, number)
             sound = sound.with_row_index("row")
-        elif kept is not None:
-            sound, self.aside, self._texts = kept.rows(number)
+        elif shelf is not None:
+            sound, self.aside, self._texts = shelf.rows(number)
         self.arrivals = sound[ARRIVAL]
         self._links = _here(links, self.arrivals)
         read = sound.drop(ARRIVAL).set_sorted("id"), self.aside.drop("baseline", ARRIVAL)
@@ -234,24 +234,24 @@ class Part(Recorded):
         first = 0
         for name in self.entity_types:
             parts, learned = self._learned(name)
-            if self._kept is not None:
-                self._kept.keep_documents(self.number, name, parts, learned, first=first)
+            if self._shelf is not None:
+                self._shelf.keep_documents(self.number, name, parts, learned, first=first)
             splits[name] = replace(parts, fields={})
             first += len(parts.texts)
-        if self._kept is not None:
-            self._kept.keep_rows(self.number, self._rows.with_columns(self.arrivals), self.aside, splits)
+        if self._shelf is not None:
+            self._shelf.keep_rows(self.number, self._rows.with_columns(self.arrivals), self.aside, splits)
 
     def _learned(self, entity_type: str) -> tuple[Split, list[Column]]:
         parts, own, _ = self._parts_of(entity_type)
         return parts, self._types.learn(entity_type, parts, own["id"], self.arrivals.gather(own["row"]))
 
     def _split(self, entity_type: str) -> Documents:
-        if self._kept is not None and self._texts is not None and entity_type in self.entity_types:
+        if self._shelf is not None and self._texts is not None and entity_type in self.entity_types:
             known = self._documents.get(entity_type)
             while known is None:
-                known = self._kept.documents(self.number, entity_type, self._types, self._texts)
+                known = self._shelf.documents(self.number, entity_type, self._types, self._texts)
                 if known is None:  # its fields have other types by now
-                    self._kept.keep_documents(self.number, entity_type, *self._learned(entity_type))
+                    self._shelf.keep_documents(self.number, entity_type, *self._learned(entity_type))
             self._documents[entity_type] = known
         return super()._split(entity_type)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from auditlab.buckets.types import Types
     from auditlab.documents import Split
 
-__all__ = ["Kept"]
+__all__ = ["Shelf"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class _Bucket:
     texts: Stored
 
 
-class Kept:
+class Shelf:
     """The rows of each bucket in order, and its documents, split and typed. An image that is a document stands once."""
 
     def __init__(self) -> None:
