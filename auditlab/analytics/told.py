@@ -42,7 +42,9 @@ def told_rows(fault: pl.DataFrame, log: pl.DataFrame) -> pl.DataFrame:
 
 def counted(fault: pl.DataFrame) -> int:
     """How many changes one kind of finding is about; of what has no position, how many rows."""
-    return fault["position"].n_unique() if "position" in fault.columns else fault.height
+    if "position" not in fault.columns:
+        return fault.height
+    return fault["position"].drop_nulls().n_unique() + fault["position"].null_count()
 
 
 class Told:
@@ -91,8 +93,7 @@ class Told:
         for number, kind in enumerate(self._kinds):
             places = self._rows.read(number, AT)
             if len(places):
-                placed = places[ARRIVAL].null_count() < len(places)
-                found[kind] = places.n_unique() if placed else len(places)
+                found[kind] = places.drop_nulls(ARRIVAL).n_unique() + places[ARRIVAL].null_count()
         return found
 
     def read(self, kind: str) -> pl.DataFrame:

@@ -116,6 +116,14 @@ def test_malformed_rows_are_listed_by_kind():
     assert found.rows("untrackable transaction ids").select("id", "transaction_id").row(0) == (3, -5)
 
 
+def test_rows_that_were_set_apart_count_one_by_one_beside_changes():
+    ids = [-5, -5, -6, None, 7]
+    log = al.from_arrow(make_log([("INSERT", f"e{own}", A1, {"transaction_id": own}) for own in ids]), strict=False)
+    found = log.evidence()
+    assert kinds(log) == {"untrackable transaction ids": 4}
+    assert found.rows("untrackable transaction ids")["id"].to_list() == [1, 2, 3, 4]
+
+
 def test_images_that_are_no_documents_are_told_and_stop_nothing_else():
     steps: Steps = [
         ("INSERT", "a", '{"n": '),
