@@ -70,7 +70,8 @@ class _Gathered:
         self._deferred: list[int] = []
         self._again: list[pl.DataFrame] = []
         self._strangers: list[pl.DataFrame] = []
-        self._whole = selected.entity_types == recorded.entity_types and not recorded.facts.filters
+        whole = recorded.spans_its_ids and selected.entity_types == recorded.entity_types
+        self._whole = whole and not recorded.facts.filters
         self._numbered = False
         self._rows = 0
 

@@ -47,7 +47,8 @@ def id_faults(selected: Selected) -> dict[str, pl.DataFrame]:
         else None
     )
     found = {"duplicate ids": twice if twice is not None else changes.clear().select("position")}
-    if selected.entity_types == recorded.entity_types and not recorded.facts.filters and not changes["baseline"].any():
+    whole = recorded.spans_its_ids and selected.entity_types == recorded.entity_types
+    if whole and not recorded.facts.filters and not changes["baseline"].any():
         if recorded.malformed is not None and recorded.malformed.height:
             ids = pl.concat([ids, recorded.malformed["id"]]).sort()
         found["id gaps"] = gaps(ids)

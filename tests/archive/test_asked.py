@@ -76,6 +76,13 @@ def test_a_part_of_a_log_answers_as_of_any_change_of_the_whole(log, kept):
     assert_frame_equal(kept.of("shop.customers").as_of(id=last).collect(), log.of("shop.customers").as_of(id=last))
 
 
+@pytest.mark.parametrize("memory", [None, "2 kB"])
+def test_ids_of_other_types_leave_no_gap(tmp_path: Path, memory: str | None):
+    steps = [("INSERT", f"e{number}", {"n": number}, {"entity_type": "ab"[number % 2]}) for number in range(12)]
+    al.from_arrow(make_log(steps)).to_archive(tmp_path / "kept")
+    assert al.scan_archive(tmp_path / "kept", memory=memory).of("a").evidence().findings.is_empty()
+
+
 def test_rows_that_are_no_changes_are_kept_as_they_are_and_refused_when_asked(tmp_path: Path):
     rows = make_log([("INSERT", "a", {"x": 1}), ("UPDATE", "a", {"x": 2})])
     broken = rows.with_columns(
