@@ -214,7 +214,8 @@ def warn_unknown(selected: Selected) -> None:
             have = f"There is {', '.join(map(repr, near))}{' and more' if len(held) > len(near) else ''}."
         else:
             have = f"There are {held.min()!r} to {held.max()!r}."
-        warnings.warn(f"no change has {column} {value!r}. {have}", UnknownValue, stacklevel=4)
+        of = "" if selected.recorded.spans_its_ids else f" of {', '.join(selected.recorded.entity_types)}"
+        warnings.warn(f"no change{of} has {column} {value!r}. {have}", UnknownValue, stacklevel=4)
 
 
 _LOOKED_AT = 10_000

@@ -281,7 +281,9 @@ class Verbs(Generic[F]):
         """
         alone = None if whole else shortcuts.alone(selected)
         if alone is not None:
-            return self._out(verb(alone))
+            answer = verb(alone)
+            if len(answer) or not selected.sought:  # else the whole log tells whether it has that value
+                return self._out(answer)
         if isinstance(selected.recorded, Bucketed):
             told: F = cast("Any", answered(selected.recorded, selected, verb, order))  # its log answers lazily
             return told

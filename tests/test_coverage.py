@@ -160,3 +160,12 @@ def test_after_a_prune_a_change_or_transaction_before_what_is_known_whole_is_ref
     early = al.ChangeLog(Selected(Recorded(rows().head(2), facts), ("items", "orders"))).on(engine)
     with pytest.raises(NoData, match="asked for the state as of transaction 7"):
         early.as_of(transaction=7)
+
+
+def test_as_of_a_change_says_that_what_only_later_changes_show_is_left_out():
+    frame = make_log([("INSERT", "a", {"x": 1}), ("UPDATE", "b", {"x": 3}, {"before_snapshot": {"x": 2}})])
+    log = al.from_arrow(frame)
+    with pytest.warns(IncompletePopulation, match="Those that no change touched up to change 1 are not in this answer"):
+        assert log.as_of(id=1)["entity_id"].to_list() == ["a"]
+    with pytest.warns(IncompletePopulation, match="Those that no change touched since are not in it, and not in this"):
+        assert log.as_of(frame["changed_at"][0])["entity_id"].to_list() == ["a", "b"]

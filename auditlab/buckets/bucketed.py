@@ -152,7 +152,7 @@ class Bucketed(Recorded):
         if moves is not None:
             to = moves.filter(pl.col("entity_id") == entity_id)["to"]
             number = to[0] if len(to) else number
-        return self._part(number, self.whole_log)
+        return self._part(number, self.whole_log, alone=True)
 
     def known_id(self, entity_type: str, candidates: Iterable[str]) -> str | None:
         """See ``Recorded.known_id``."""
@@ -284,9 +284,9 @@ class Bucketed(Recorded):
         """What found the changes of keys."""
         return self._dealt.finder
 
-    def _part(self, number: int, whole: Whole | None) -> Part:
+    def _part(self, number: int, whole: Whole | None, *, alone: bool = False) -> Part:
         dealt = self._dealt
-        return Part(
+        part = Part(
             number,
             None if number in dealt.shelf else dealt.of(number),
             self.facts,
@@ -296,7 +296,10 @@ class Bucketed(Recorded):
             log=self,
             whole=whole,
             shelf=dealt.shelf,
+            alone=alone,
         )
+        part.spans_its_ids = self.spans_its_ids
+        return part
 
     @cached_property
     def _dealt(self) -> _Dealt:

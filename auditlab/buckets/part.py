@@ -99,6 +99,7 @@ class Part(Recorded):
         log: The log that it is of.
         whole: What the whole log tells; None while that is found out.
         shelf: Where a bucket that has learned is kept; None to keep nothing.
+        alone: Whether no other bucket is asked, so that this one tells of the TRUNCATEs.
     """
 
     def __init__(
@@ -113,9 +114,11 @@ class Part(Recorded):
         log: Log,
         whole: Whole | None = None,
         shelf: Shelf | None = None,
+        alone: bool = False,
     ) -> None:
         super().__init__(pl.LazyFrame(schema=CHANGES), facts, entity_types=entity_types, strict=False)
         self.number = number
+        self._tells = alone or number == 0
         self._log = log
         self._types = types
         self._shelf = shelf
@@ -218,11 +221,11 @@ class Part(Recorded):
 
     def _echoes(self) -> pl.Series:
         rows = self._rows
-        return rows.filter((pl.col("operation") == "TRUNCATE") & (self.number > 0))["row"]
+        return rows.filter((pl.col("operation") == "TRUNCATE") & (not self._tells))["row"]
 
     def _struck(self, struck: pl.Series) -> pl.Series:
         truncates = self._rows["operation"] == "TRUNCATE"
-        if self.number == 0:
+        if self._tells:
             truncates &= self.arrivals.is_in(struck.implode())
         return self._rows["row"].filter(truncates)
 

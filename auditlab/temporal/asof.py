@@ -68,7 +68,8 @@ def as_of(
         UnknownMark, BadMark, MarkMismatch: there is no such mark, or it says nothing about this log.
 
     Warns:
-        IncompletePopulation: rows were there before the log began, so the log may not know all of them.
+        IncompletePopulation: rows were there before the log began, so the log may not know all of them; of ``id`` and
+            ``transaction``, those that no change up to it touched are left out, though a later change may tell of them.
         UndeterminedState: entities are left out whose state the log does not tell.
         UncertainTime: entities that are absent may have been there at that time.
     """
@@ -83,7 +84,9 @@ def as_of(
     if transaction is not None:
         _check_transaction(selected, transaction)
     seen = view(selected, mark, snapshot) if mark is not None or snapshot is not None else None
-    selected.warn_partial(*selected.entity_types)
+    cut = {"change": id, "transaction": transaction}
+    until = next((f"{name} {number}" for name, number in cut.items() if number is not None), None)
+    selected.warn_partial(*selected.entity_types, until=until)
     if when is not None:
         doubt.warn_absent(selected, when, *selected.entity_types)
     frames = []

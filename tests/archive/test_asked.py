@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 
 import auditlab as al
 from auditlab.archive.read import scan_archive as scan
-from auditlab.errors import ArchiveCorrupt, BadOption, MalformedChange, NoData
+from auditlab.errors import ArchiveCorrupt, BadOption, MalformedChange, NoData, UnknownValue
 from auditlab.recorded import Recorded
 from auditlab.schema import Coverage, LogFacts
 from auditlab.selection import Selected
@@ -81,6 +81,43 @@ def test_ids_of_other_types_leave_no_gap(tmp_path: Path, memory: str | None):
     steps = [("INSERT", f"e{number}", {"n": number}, {"entity_type": "ab"[number % 2]}) for number in range(12)]
     al.from_arrow(make_log(steps)).to_archive(tmp_path / "kept")
     assert al.scan_archive(tmp_path / "kept", memory=memory).of("a").evidence().findings.is_empty()
+
+
+@pytest.mark.parametrize("memory", [None, "2 kB"])
+def test_one_entity_has_its_truncates_whichever_bucket_it_is_in(tmp_path: Path, memory: str | None):
+    steps = [("INSERT", f"e{number}", {"n": number}) for number in range(12)]
+    log = al.from_arrow(make_log([*steps, ("TRUNCATE",), ("INSERT", "e1", {"n": 1}), ("INSERT", "e7", {"n": 1})]))
+    log.to_archive(tmp_path / "kept")
+    for checkpointed in (False, True):
+        if checkpointed:
+            al.checkpoint(tmp_path / "kept")
+        for entity in ("e1", "e2", "e7", "e11"):
+            one, own = al.scan_archive(tmp_path / "kept", memory=memory).entity(entity), log.entity(entity)
+            assert_frame_equal(one.changes().collect(), own.changes())
+            assert_frame_equal(one.timeline().collect(), own.timeline())
+            assert len(one) == len(own)
+            assert one.summary().totals.equals(own.summary().totals)
+
+
+@pytest.mark.parametrize("memory", [None, "2 kB"])
+def test_a_type_answers_as_of_changes_of_others_in_buckets_too(tmp_path: Path, memory: str | None):
+    types = "aabbbbba"
+    steps = [("INSERT", f"e{number}", {"n": number}, {"entity_type": name}) for number, name in enumerate(types)]
+    log = al.from_arrow(make_log(steps))
+    log.to_archive(tmp_path / "kept")
+    for number in (1, 2, 3, 5, 7, 8):
+        kept = al.scan_archive(tmp_path / "kept", memory=memory)
+        assert_frame_equal(kept.of("b").as_of(id=number).collect(), log.of("b").as_of(id=number))
+
+
+def test_a_value_that_no_change_has_is_told_by_an_archive_with_a_checkpoint_too(tmp_path: Path):
+    log = al.from_arrow(make_log([("INSERT", f"e{number}", {"n": number}) for number in range(3)]))
+    log.to_archive(tmp_path / "kept")
+    al.checkpoint(tmp_path / "kept")
+    kept = al.scan_archive(tmp_path / "kept")
+    for each in (log, kept):
+        with pytest.warns(UnknownValue, match="no change has transaction_id 99. There are 1 to 3"):
+            each.entity("e1").transaction(99).diffs()
 
 
 def test_rows_that_are_no_changes_are_kept_as_they_are_and_refused_when_asked(tmp_path: Path):
