@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -9,6 +10,7 @@ import polars as pl
 from auditlab import queries
 from auditlab.engines.base import params_frame
 from auditlab.errors import BadOption
+from auditlab.marks import Mark
 from auditlab.schema import FIELD_CHANGES, TIME
 from auditlab.shape import FIELD_STATES
 from auditlab.temporal import doubt, marked
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from auditlab.clock import Moment
-    from auditlab.marks import Mark
     from auditlab.selection import Selected
     from auditlab.shape import Shape
     from auditlab.temporal.patterns import Patterns
@@ -86,8 +87,9 @@ def compare(
     selected.warn_withheld(*selected.entity_types)
     shown = view(selected, paths=paths, ignore=ignore, tolerance=tolerance, list_keys=list_keys)
     if marks is not None:
-        if steps or start is not None or end is not None or isinstance(marks, str) or len(marks) != 2:  # noqa: PLR2004
-            raise BadOption("compare(marks=(EARLIER, LATER)) takes two marks, no times and no steps.")
+        two = isinstance(marks, Sequence) and [isinstance(one, str | Mark) for one in marks] == [True, True]
+        if steps or start is not None or end is not None or isinstance(marks, str) or not two:
+            raise BadOption("compare(marks=(EARLIER, LATER)) takes two marks or their names, no times and no steps.")
         return _between_marks(selected, marks, shown, with_path(NET) if paths else NET)
     if start is None or end is None:
         raise BadOption("compare() takes two times, or marks=(EARLIER, LATER).")
@@ -125,7 +127,10 @@ def _between_marks(
     seen = [marked.view(selected, mark, None) for mark in marks]
     missed = seen[1].unseen_of(seen[0])
     if missed is not None:
-        raise BadOption(f"compare() goes from the earlier to the later: the second mark saw transaction {missed} not.")
+        raise BadOption(
+            "compare() goes from the earlier to the later: the second mark did not see transaction "
+            f"{missed}, which the first may have seen."
+        )
     frames = [pl.DataFrame(schema=columns)]
     untold: dict[str, int] = {}
     for shape in selected.shapes():
