@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
@@ -10,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Self
 import polars as pl
 import pyarrow.parquet as pq
 
-from auditlab.archive.files import reported, settle, sync_folder, to_write
+from auditlab.archive.files import reported, to_write
 from auditlab.archive.held import covered_names
-from auditlab.archive.manifest import CHECKPOINT, CHECKPOINTS, FORMAT, Checkpoint, Manifest, publish, read_chain
+from auditlab.archive.manifest import CHECKPOINT, CHECKPOINTS, FORMAT, Checkpoint, Manifest, read_chain
+from auditlab.archive.on_top import publish_on_top
 from auditlab.archive.read import scan_archive
 from auditlab.archive.row_digests import DIGESTS, recorded_digests
 from auditlab.archive.rows import frames
@@ -21,7 +21,7 @@ from auditlab.archive.segment import PartFile, Written
 from auditlab.buckets.bucketed import Rows
 from auditlab.buckets.checkpoint import Kept, Untold, keep
 from auditlab.buckets.room import memory_bytes
-from auditlab.errors import ArchiveCorrupt, ArchiveExists, BadOption, LogTooLarge, MalformedChange
+from auditlab.errors import ArchiveCorrupt, BadOption, LogTooLarge, MalformedChange
 from auditlab.load.estimate import available_memory
 from auditlab.load.source import batches
 from auditlab.schema import CHANGES
@@ -244,25 +244,20 @@ class _Writer:
 
     def publish(self, covers: int, key: SigningKey | None) -> int:
         """Make it visible, on top of what others added meanwhile; the number of its manifest."""
-        with reported(self._folder):
-            for written in self.done:
-                settle(written.path, written.part.name)
-            sync_folder(self._folder / CHECKPOINTS)
-            while True:
-                chain = read_chain(self._folder)
-                newest, sha256 = chain[-1]
-                manifest = Manifest(
-                    number=len(chain) + 1,
-                    previous=sha256,
-                    ranges=newest.ranges,
-                    written_at=datetime.now(UTC).isoformat(),
-                    facts=newest.facts,
-                    cursor=newest.cursor,
-                    checkpoint=Checkpoint(covers, tuple(written.part for written in self.done)),
-                    format=FORMAT,
-                )
-                with suppress(ArchiveExists):  # another added to the archive: on top of that, then
-                    publish(self._folder, manifest, sign=key)
-                    break
+
+        def manifest(chain: list[tuple[Manifest, str]]) -> Manifest:
+            newest, sha256 = chain[-1]
+            return Manifest(
+                number=len(chain) + 1,
+                previous=sha256,
+                ranges=newest.ranges,
+                written_at=datetime.now(UTC).isoformat(),
+                facts=newest.facts,
+                cursor=newest.cursor,
+                checkpoint=Checkpoint(covers, tuple(written.part for written in self.done)),
+                format=FORMAT,
+            )
+
+        number = publish_on_top(self._folder, CHECKPOINTS, self.done, manifest, sign=key)
         self.done, self.written = [], self.done
-        return manifest.number
+        return number

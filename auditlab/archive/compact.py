@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from auditlab.archive.digest import RowDigest, read_rows
-from auditlab.archive.files import reported, settle, sync_folder, to_write
+from auditlab.archive.files import reported, sync_folder, to_write
 from auditlab.archive.held import covered_names, held_parts, placed_segments
-from auditlab.archive.manifest import DATA, Manifest, Segment, publish, read_chain
+from auditlab.archive.manifest import DATA, Manifest, Segment, read_chain
+from auditlab.archive.on_top import publish_on_top
 from auditlab.archive.read import check_part
 from auditlab.archive.seal import SigningKey
 from auditlab.archive.segment import FILE, PartFile, Written
@@ -229,31 +230,27 @@ class _Merger:
         Raises:
             ArchiveExists: another compaction took segments of the plan.
         """
-        with reported(self._folder):
-            for written in self._done:
-                settle(written.path, written.part.name)
-            sync_folder(self._folder / DATA)
-            while True:
-                chain = read_chain(self._folder)
-                newest, sha256 = chain[-1]
-                manifest = Manifest(
-                    number=len(chain) + 1,
-                    previous=sha256,
-                    ranges=newest.ranges,
-                    written_at=datetime.now(UTC).isoformat(),
-                    facts=newest.facts,
-                    segments=(segment,),
-                    cursor=newest.cursor,
-                    replaces=plan.places,
-                )
-                try:
-                    placed_segments([*chain, (manifest, "")])
-                except ArchiveCorrupt as exc:
-                    raise ArchiveExists(f"{self._folder} was compacted by another at the same time.") from exc
-                with suppress(ArchiveExists):  # another added to the archive: on top of that, then
-                    publish(self._folder, manifest, sign=key)
-                    break
-        self._done, self.number = [], manifest.number
+
+        def manifest(chain: Chain) -> Manifest:
+            newest, sha256 = chain[-1]
+            made = Manifest(
+                number=len(chain) + 1,
+                previous=sha256,
+                ranges=newest.ranges,
+                written_at=datetime.now(UTC).isoformat(),
+                facts=newest.facts,
+                segments=(segment,),
+                cursor=newest.cursor,
+                replaces=plan.places,
+            )
+            try:
+                placed_segments([*chain, (made, "")])
+            except ArchiveCorrupt as exc:
+                raise ArchiveExists(f"{self._folder} was compacted by another at the same time.") from exc
+            return made
+
+        self.number = publish_on_top(self._folder, DATA, self._done, manifest, sign=key)
+        self._done = []
 
     def _merge(self, group: Sequence[Part]) -> list[Part]:
         """The rows of a group in as few files as hold them, the sources one after the other."""

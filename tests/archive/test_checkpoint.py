@@ -152,20 +152,21 @@ KINDS: dict[str, dict[str, Any]] = {
     "with keys that change and partitions": {"rekeyed": True, "partitioned": True},
     "with unavailable values": {"unavailable": True},
 }
+GENERATED = settings(
+    max_examples=60 if SOAK else 4,
+    deadline=None,
+    derandomize=not SOAK,
+    database=None,
+    phases=(Phase.explicit, Phase.generate),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+)
 
 
 @pytest.mark.parametrize("place", range(len(KINDS)), ids=list(KINDS))
 def test_an_entity_is_answered_alike_from_any_checkpoint(place: int, tmp_path_factory: pytest.TempPathFactory):
     turns = count(place)
 
-    @settings(
-        max_examples=60 if SOAK else 4,
-        deadline=None,
-        derandomize=not SOAK,
-        database=None,
-        phases=(Phase.explicit, Phase.generate),
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
-    )
+    @GENERATED
     @given(
         histories(max_steps=24, **list(KINDS.values())[place]).filter(lambda frame: len(frame) > 8),
         st.lists(st.floats(0, 1), max_size=3),
@@ -372,14 +373,7 @@ def as_of_any(log: al.ChangeLog[Any], frame: pl.DataFrame) -> dict[str, Callable
 def test_states_are_answered_alike_from_any_checkpoint(place: int, tmp_path_factory: pytest.TempPathFactory):
     turns = count(place)
 
-    @settings(
-        max_examples=60 if SOAK else 4,
-        deadline=None,
-        derandomize=not SOAK,
-        database=None,
-        phases=(Phase.explicit, Phase.generate),
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
-    )
+    @GENERATED
     @given(
         histories(max_steps=24, **list(KINDS.values())[place]).filter(lambda frame: len(frame) > 8),
         st.lists(st.floats(0, 1), min_size=1, max_size=4),
