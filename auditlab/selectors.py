@@ -202,8 +202,13 @@ def _literal(name: str, value: Any, zone: str) -> pl.Expr:  # noqa: ANN401 - a c
 
 
 def warn_unknown(selected: Selected) -> None:
-    """Warn where the picks are for a value that no change has: an empty answer may be a name with a slip in it."""
-    changes = selected.recorded.changes
+    """Warn where the picks are for a value that no change of the selected entity types has.
+
+    An empty answer may be a name with a slip in it.
+    """
+    types = selected.entity_types
+    of = ", ".join(types) if len(types) <= _NAMED else f"{len(types)} entity types"
+    changes = selected.recorded.changes.filter(pl.col("entity_type").is_in(types))
     for column, value in selected.sought:
         held = changes[column].drop_nulls().unique()
         if value is None or not isinstance(value, str | int) or (held == value).any() or held.is_empty():
@@ -214,9 +219,11 @@ def warn_unknown(selected: Selected) -> None:
             have = f"There is {', '.join(map(repr, near))}{' and more' if len(held) > len(near) else ''}."
         else:
             have = f"There are {held.min()!r} to {held.max()!r}."
-        of = "" if selected.recorded.spans_its_ids else f" of {', '.join(selected.recorded.entity_types)}"
-        warnings.warn(f"no change{of} has {column} {value!r}. {have}", UnknownValue, stacklevel=4)
+        warnings.warn(f"no change of {of} has {column} {value!r}. {have}", UnknownValue, stacklevel=4)
 
+
+_NAMED = 3
+"""Entity types of which the names are given."""
 
 _LOOKED_AT = 10_000
 """Values among which one that is near is looked for."""

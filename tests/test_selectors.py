@@ -118,11 +118,11 @@ def named(request: pytest.FixtureRequest) -> al.ChangeLog[pl.DataFrame]:
 @pytest.mark.parametrize(
     ("pick", "told"),
     [
-        (lambda log: log.by("amn"), "no change has changed_by 'amn'. There is 'ann' and more."),
-        (lambda log: log.by("nobody"), "no change has changed_by 'nobody'. There is 'ann', 'bob'."),
-        (lambda log: log.transaction(8), "no change has transaction_id 8. There are 7 to 9."),
-        (lambda log: log.correlation("c2"), "no change has correlation_id 'c2'. There is 'c1'."),
-        (lambda log: log.where(entity_id="b"), "no change has entity_id 'b'. There is 'a'."),
+        (lambda log: log.by("amn"), "no change of t has changed_by 'amn'. There is 'ann' and more."),
+        (lambda log: log.by("nobody"), "no change of t has changed_by 'nobody'. There is 'ann', 'bob'."),
+        (lambda log: log.transaction(8), "no change of t has transaction_id 8. There are 7 to 9."),
+        (lambda log: log.correlation("c2"), "no change of t has correlation_id 'c2'. There is 'c1'."),
+        (lambda log: log.where(entity_id="b"), "no change of t has entity_id 'b'. There is 'a'."),
     ],
 )
 def test_a_value_that_no_change_has_is_said_beside_the_empty_answer(named, pick, told: str):

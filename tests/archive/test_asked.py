@@ -116,7 +116,7 @@ def test_a_value_that_no_change_has_is_told_by_an_archive_with_a_checkpoint_too(
     al.checkpoint(tmp_path / "kept")
     kept = al.scan_archive(tmp_path / "kept")
     for each in (log, kept):
-        with pytest.warns(UnknownValue, match="no change has transaction_id 99. There are 1 to 3"):
+        with pytest.warns(UnknownValue, match="no change of t has transaction_id 99. There are 1 to 3"):
             each.entity("e1").transaction(99).diffs()
 
 
