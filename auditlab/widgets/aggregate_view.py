@@ -228,11 +228,7 @@ class AggregateView(WidgetView):
     def picture(self) -> str:
         """The changes as SVG: a lane for the parent and for each child."""
         rows = self._points.rows
-        shown = None
-        if rows.height:
-            first: Any = rows["at"].min()
-            last: Any = rows["at"].max()
-            shown = Shown.of(first, last, None if self._row == _NONE else rows["at"][self._row])
+        shown = Shown.of(rows, None if self._row == _NONE else self._row)
         return picture(self._title, self._points, self._lanes, rows["row"], shown)
 
     def table_html(self) -> str:

@@ -284,13 +284,8 @@ class Explore(WidgetView):
     def picture(self) -> str:
         """The timeline as SVG: its lanes, and marks or densities by operation."""
         rows = self._points.rows
-        shown = None
-        if rows.height:
-            first: Any = rows["at"].min()
-            last: Any = rows["at"].max()
-            first, last = self._times("zoom") or (first, last)
-            cursor = None if self._state["cursor"] == _ALL else rows["at"][self._state["cursor"]]
-            shown = Shown.of(first, last, cursor, self._times("brush"))
+        cursor = None if self._state["cursor"] == _ALL else self._state["cursor"]
+        shown = Shown.of(rows, cursor, self._times("zoom"), self._times("brush"))
         own = lanes_by(self._points, self._state["lanes"])
         return picture(self._title, self._points, own, self._filtered()["row"], shown)
 

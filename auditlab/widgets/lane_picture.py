@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from html import escape
 from math import ceil, log1p
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -53,14 +53,25 @@ class Shown:
     @classmethod
     def of(
         cls,
-        start: datetime,
-        end: datetime,
-        cursor: datetime | None = None,
+        rows: pl.DataFrame,
+        cursor: int | None,
+        zoom: tuple[datetime, datetime] | None = None,
         brush: tuple[datetime, datetime] | None = None,
-    ) -> Shown:
-        """A span; of one instant alone a second on both sides of it."""
+    ) -> Shown | None:
+        """What is shown of points: their whole span, or the zoom; of one instant alone a second on both sides of it.
+
+        Args:
+            rows: The points, their times in ``at``.
+            cursor: The number of the point under the cursor.
+            zoom: The instants that are zoomed to.
+            brush: The instants of the brush.
+        """
+        if rows.is_empty():
+            return None
+        times: Any = rows["at"]
+        start, end = zoom or (times.min(), times.max())
         around = timedelta(seconds=0 if start < end else 1)
-        return cls(start - around, end + around, cursor, brush)
+        return cls(start - around, end + around, None if cursor is None else times[cursor], brush)
 
 
 def picture(title: str, points: Points, own: Lanes, kept: pl.Series, shown: Shown | None) -> str:

@@ -21,25 +21,14 @@ function aggregatePage(page) {
     },
   });
 
-  let asked = 0;
+  const details = telling(page, points, detail);
   function tell() {
     const row = page.state.cursor;
     if (row < 0 || row >= points.count) return;
-    asked += 1;
-    const mine = asked;
-    detail.setAttribute("aria-busy", "true");
-    page.ask({ about: "aggregate", row }).then(({ found, warnings }) => {
-      if (mine !== asked) return;
+    details.tell("aggregate", row, (found) => {
       status.textContent = `As of ${found.at} (${points.zone}): ${found.kinds.map(({ kind, rows }) => `${kind}: ${told(rows)}`).join("; ")}.`;
-      detail.replaceChildren(...warnings.map((words) => h("p", { class: "al-note" }, words)), memberPanels(found, row, line.select));
-      detail.dataset.row = String(row);
-      page.fail("");
-    }).catch((error) => {
-        if (mine !== asked) return;
-        detail.replaceChildren(h("p", { class: "al-note" }, inWords(points, row))); // what the timeline knows of it, and nothing older
-        page.fail(error.message);
-      })
-      .finally(() => { if (mine === asked) detail.removeAttribute("aria-busy"); });
+      return memberPanels(found, row, line.select);
+    });
     if (page.live) page.ask({ about: "code" }).then(({ found }) => { code.textContent = found.code; }).catch(() => {});
   }
 

@@ -1,5 +1,40 @@
 // What is told of one change: its facts, its diff, the state that it left with blame, and its transaction.
 
+/** Asks what there is to tell of a row and puts it into `detail`: the answer about the row that was asked last, and no other. */
+function telling(page, points, detail) {
+  let asked = 0;
+  let waiting = 0;
+  function forget() {
+    clearTimeout(waiting);
+    asked += 1;
+    detail.removeAttribute("aria-busy");
+  }
+  function ask(about, row, panels) {
+    const mine = asked;
+    detail.setAttribute("aria-busy", "true");
+    page.ask({ about, row }).then(({ found, warnings }) => {
+      if (mine !== asked) return;
+      detail.replaceChildren(...warnings.map((words) => h("p", { class: "al-note" }, words)), panels(found));
+      detail.dataset.row = String(row);
+      page.fail("");
+    }).catch((error) => {
+      if (mine !== asked) return;
+      detail.replaceChildren(h("p", { class: "al-note" }, inWords(points, row))); // what the timeline knows of it, and nothing older
+      page.fail(error.message);
+    }).finally(() => { if (mine === asked) detail.removeAttribute("aria-busy"); });
+  }
+  return {
+    /** What is on its way counts no more. */
+    forget,
+    /** `panels(found)` makes of the answer what is shown; `pause` are the milliseconds in which another row may come. */
+    tell(about, row, panels, pause = 0) {
+      forget();
+      if (pause) waiting = setTimeout(() => ask(about, row, panels), pause);
+      else ask(about, row, panels);
+    },
+  };
+}
+
 /** The panels of a change; `told` is Details.of() of auditlab.widgets.details for one row. `go(row)` selects another. */
 function detailPanels(told, row, go) {
   const change = told.changes[String(row)];

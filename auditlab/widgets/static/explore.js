@@ -40,31 +40,15 @@ function exploreView(page) {
     timer = setTimeout(() => page.ask({ about: "code" }).then(({ found }) => { code.textContent = found.code; }).catch(() => {}), 400);
   }
 
-  let asked = 0;
-  let waiting = 0;
+  const details = telling(page, points, detail);
   function tell() {
     const row = page.state.cursor;
-    clearTimeout(waiting);
     if (row < 0 || row >= points.count) {
+      details.forget();
       detail.replaceChildren(h("p", { class: "al-note" }, "Choose a change: click on a mark, press Play, or use the arrow keys on the timeline."));
       return;
     }
-    asked += 1;
-    const mine = asked;
-    waiting = setTimeout(() => {
-      detail.setAttribute("aria-busy", "true");
-      page.ask({ about: "change", row }).then(({ found, warnings }) => {
-        if (mine !== asked) return;
-        detail.replaceChildren(...warnings.map((words) => h("p", { class: "al-note" }, words)), detailPanels(found, row, line.select));
-        detail.dataset.row = String(row);
-        page.fail("");
-      }).catch((error) => {
-        if (mine !== asked) return;
-        detail.replaceChildren(h("p", { class: "al-note" }, inWords(points, row))); // what the timeline knows of it, and nothing older
-        page.fail(error.message);
-      })
-        .finally(() => { if (mine === asked) detail.removeAttribute("aria-busy"); });
-    }, page.live ? 40 : 0);
+    details.tell("change", row, (found) => detailPanels(found, row, line.select), page.live ? 40 : 0);
     if (page.live) codeSoon();
   }
 
@@ -82,7 +66,10 @@ function exploreView(page) {
   line.draw();
   say();
   tell();
-  return () => { for (const one of [saying, timer, waiting]) clearTimeout(one); };
+  return () => {
+    details.forget();
+    for (const one of [saying, timer]) clearTimeout(one);
+  };
 }
 
 /** Whatever the picture leaves out or puts together, said. */
