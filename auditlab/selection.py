@@ -125,20 +125,15 @@ class Selected:
                 stacklevel=5,
             )
 
-    def warn_partial(self, *entity_types: str, until: str | None = None) -> None:
-        """Warn where an answer has only the rows that the log saw, lacks fields, or has rows under earlier keys.
-
-        Args:
-            entity_types: The types that it is about.
-            until: Up to which change the answer takes the changes, if not all.
-        """
+    def warn_partial(self, *entity_types: str) -> None:
+        """Warn where an answer has only the rows that the log saw, lacks fields, or has rows under earlier keys."""
         self.warn_withheld(*entity_types)
         unseen = {name: self.recorded.unseen[name] for name in entity_types if name in self.recorded.unseen}
         if unseen and self.entity_id is None:
             told = ", ".join(f"{name} ({count:,} of them were changed later)" for name, count in unseen.items())
-            without = "touched since are not in it, and" if until is None else f"touched up to {until} are"
             warnings.warn(
-                f"rows of {told} were there before the log began. Those that no change {without} not in this answer.",
+                f"rows of {told} were there before the log began. Those that no change touched since are not in it, "
+                "and not in this answer.",
                 IncompletePopulation,
                 stacklevel=4,
             )

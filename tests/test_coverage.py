@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 from small_shop import STATE_VERBS, rows
 
 import auditlab as al
@@ -15,6 +16,7 @@ from auditlab.errors import (
     IncompleteLog,
     IncompletePopulation,
     NoData,
+    UndeterminedState,
 )
 from auditlab.recorded import Recorded
 from auditlab.schema import Coverage, LogFacts
@@ -162,10 +164,41 @@ def test_after_a_prune_a_change_or_transaction_before_what_is_known_whole_is_ref
         early.as_of(transaction=7)
 
 
-def test_as_of_a_change_says_that_what_only_later_changes_show_is_left_out():
-    frame = make_log([("INSERT", "a", {"x": 1}), ("UPDATE", "b", {"x": 3}, {"before_snapshot": {"x": 2}})])
-    log = al.from_arrow(frame)
-    with pytest.warns(IncompletePopulation, match="Those that no change touched up to change 1 are not in this answer"):
-        assert log.as_of(id=1)["entity_id"].to_list() == ["a"]
-    with pytest.warns(IncompletePopulation, match="Those that no change touched since are not in it, and not in this"):
-        assert log.as_of(frame["changed_at"][0])["entity_id"].to_list() == ["a", "b"]
+@pytest.mark.parametrize("engine", ["polars", "duckdb"])
+def test_as_of_a_change_has_what_was_there_before_the_log_and_is_first_changed_later(engine):
+    steps = [
+        ("INSERT", "a", {"x": 1}),
+        ("UPDATE", "b", {"x": 3}, {"before_snapshot": {"x": 2}}),
+        ("DELETE", "c", {"before_snapshot": {"x": 4}}),
+        ("INSERT", "d", {"x": 5}),
+        ("UPDATE", "b", {"x": 6}, {"before_snapshot": {"x": 3}}),
+        ("TRUNCATE",),
+        ("UPDATE", "e", {"x": 8}, {"before_snapshot": {"x": 7}}),
+    ]
+    log = al.from_arrow(make_log(steps)).on(engine)
+    states = [[1, 2, 4], [1, 3, 4], [1, 3], [1, 3, 5], [1, 6, 5], [], [8]]
+    said = pytest.warns(IncompletePopulation, match="Those that no change touched since are not in it, and not in this")
+    for number, state in enumerate(states, start=1):
+        with said:
+            shown = log.as_of(id=number)
+        assert shown["x"].to_list() == state
+        with said:
+            assert_frame_equal(log.as_of(transaction=number), shown)
+        with said:
+            assert_frame_equal(log.as_of(mark=al.Mark(log.facts.coverage.end, f"{number + 1}:{number + 1}:")), shown)
+    with said:
+        assert log.as_of(START)["x"].to_list() == states[0]
+    assert [log.entity("b").as_of(id=number)["x"].to_list() for number in (1, 2, 5, 6)] == [[2], [3], [6], []]
+
+
+@pytest.mark.parametrize("engine", ["polars", "duckdb"])
+def test_as_of_any_moment_says_how_many_entities_no_image_tells(engine):
+    steps = [("INSERT", "a", {"x": 1}), ("UPDATE", "b", {"x": 3}), ("SNAPSHOT", "c", {"x": 4})]
+    log = al.from_arrow(make_log(steps)).on(engine)
+    for number, untold in ((1, 2), (2, 1)):
+        mark = al.Mark(log.facts.coverage.end, f"{number + 1}:{number + 1}:")
+        moments = {"id": number}, {"transaction": number}, {"mark": mark}, {"at": START + timedelta(seconds=number - 1)}
+        for moment in moments:
+            some_untold = pytest.warns(UndeterminedState, match=f"entities there: {untold} of t")
+            with pytest.warns(IncompletePopulation), some_untold:
+                assert log.as_of(**moment)["x"].to_list() == [1, 3][:number]

@@ -16,12 +16,13 @@ from auditlab.spans import holds
 from auditlab.temporal import doubt
 from auditlab.temporal.marked import live_seen, untold_seen, view
 from auditlab.temporal.undetermined import warn_left_out, warn_untold
+from auditlab.temporal.untouched import there_before, untold_until
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from auditlab.clock import Moment
-    from auditlab.marks import Mark
+    from auditlab.marks import Mark, TransactionSnapshot
     from auditlab.selection import Selected
     from auditlab.shape import Shape
 
@@ -46,9 +47,10 @@ def as_of(
     Args:
         selected: The log, or a part of it that keeps whole histories.
         at: A time; a bare date is 00:00, naive times are read in the log's zone.
-        id: The state made by the changes with ids up to this one.
-        transaction: The state after this transaction's last change in the log's order; entities that were also
-            touched by a transaction still open there are not ``certain``.
+        id: The state made by the changes with ids up to this one. Rows that were there before the log began, and that
+            only a later change tells of, are as its before image shows them.
+        transaction: The state after this transaction's last change in the log's order, the same; entities that were
+            also touched by a transaction still open there are not ``certain``.
         mark: A mark, or the name of one beside the log: exactly the changes that were committed then.
         snapshot: The same by the text of a transaction snapshot (``pg_current_snapshot()``).
 
@@ -68,8 +70,7 @@ def as_of(
         UnknownMark, BadMark, MarkMismatch: there is no such mark, or it says nothing about this log.
 
     Warns:
-        IncompletePopulation: rows were there before the log began, so the log may not know all of them; of ``id`` and
-            ``transaction``, those that no change up to it touched are left out, though a later change may tell of them.
+        IncompletePopulation: rows were there before the log began, so the log may not know all of them.
         UndeterminedState: entities are left out whose state the log does not tell.
         UncertainTime: entities that are absent may have been there at that time.
     """
@@ -84,41 +85,62 @@ def as_of(
     if transaction is not None:
         _check_transaction(selected, transaction)
     seen = view(selected, mark, snapshot) if mark is not None or snapshot is not None else None
-    cut = {"change": id, "transaction": transaction}
-    until = next((f"{name} {number}" for name, number in cut.items() if number is not None), None)
-    selected.warn_partial(*selected.entity_types, until=until)
+    selected.warn_partial(*selected.entity_types)
     if when is not None:
         doubt.warn_absent(selected, when, *selected.entity_types)
     frames = []
-    for entity_type in selected.entity_types:
-        if id is None and transaction is None:
-            shape = selected.recorded.shape(entity_type)
-        else:
-            shape = selected.recorded.shape_until(entity_type, id=id, transaction=transaction)
-        if seen is None:
-            warn_untold(selected, [shape], (when,))
-        else:
-            untold = len(untold_seen(selected, shape, seen))
-            warn_left_out({entity_type: untold} if untold else {}, stacklevel=4)
-        rows = live(selected, shape, when) if seen is None else live_seen(selected, shape, seen)
+    for shape in selected.shapes():
+        rows = _of_type(selected, shape, when, seen, id=id, transaction=transaction)
         if len(selected.entity_types) == 1:
             rows = rows.select(*META, *(f"f{place}" for place in range(len(shape.columns))))
             return shape.public(rows, META)
-        frames.append(rows.select(pl.lit(entity_type).alias("entity_type"), *META, "state"))
+        frames.append(rows.select(pl.lit(shape.entity_type).alias("entity_type"), *META, "state"))
     empty = pl.DataFrame(
         schema={"entity_type": pl.String, "entity_id": pl.String, "certain": pl.Boolean, "state": pl.String}
     )
     return pl.concat([empty, *frames])
 
 
-def live(selected: Selected, shape: Shape, at: datetime | None) -> pl.DataFrame:
-    """Rows of the type's ``history`` that hold at an instant (None: now), by entity_id."""
+def _of_type(
+    selected: Selected,
+    shape: Shape,
+    when: datetime | None,
+    seen: TransactionSnapshot | None,
+    *,
+    id: int | None,  # noqa: A002 - the column's own name
+    transaction: int | None,
+) -> pl.DataFrame:
+    """The live rows of one type, by entity_id, with ``state`` and the typed fields; a warning counts those untold."""
+    if seen is not None:
+        rows, untold = live_seen(selected, shape, seen), untold_seen(selected, shape, seen)
+    elif id is not None or transaction is not None:
+        until = selected.recorded.shape_until(shape.entity_type, id=id, transaction=transaction)
+        rows = live(selected, until, None, there_before(shape, until))
+        untold = untold_until(selected, shape, until)
+    else:
+        warn_untold(selected, [shape], (when,), stacklevel=5)
+        return live(selected, shape, when)
+    warn_left_out({shape.entity_type: len(untold)} if len(untold) else {})
+    return rows
+
+
+def live(selected: Selected, shape: Shape, at: datetime | None, early: pl.DataFrame | None = None) -> pl.DataFrame:
+    """Rows of the type's ``history`` that hold at an instant (None: now), by entity_id.
+
+    Args:
+        selected: The log, or a part of it.
+        shape: The derived tables of the type.
+        at: The instant.
+        early: More rows like those of ``versions``.
+    """
     if isinstance(selected.engine, PolarsEngine):
         # As as_of.sql says it, over the narrow versions: the fields are then taken for the live rows alone.
-        rows = shape.with_fields(shape.versions.filter(holds(at, selected.entity_id)).sort("entity_id"))
+        held = [each.filter(holds(at, selected.entity_id)) for each in (shape.versions, early) if each is not None]
+        rows = shape.with_fields(pl.concat(held).sort("entity_id"))
     else:
         params: dict[str, tuple[Any, pl.DataType]] = {"at": (at, TIME), "entity_id": (selected.entity_id, pl.String())}
-        tables = {"history": shape.history, "params": params_frame(**params)}
+        history = shape.history if early is None else pl.concat([shape.history, shape.with_fields(early)])
+        tables = {"history": history, "params": params_frame(**params)}
         rows = selected.engine.run(queries.text("analysis", "as_of"), tables, {})
     return rows if at is None else doubt.flagged(selected.recorded, shape.entity_type, rows, at)
 

@@ -110,7 +110,7 @@ def compare(
             frames.append(shown.of(rows, shape).select(*columns, "position"))
         ordered = pl.concat(frames).sort("position", maintain_order=True)
         return selected.in_order(ordered.drop("position"), ordered["position"])
-    warn_untold(selected, selected.shapes(), (start_at, end_at), inside=False)
+    warn_untold(selected, selected.shapes(), (start_at, end_at))
     frames = [pl.DataFrame(schema=columns)]
     for shape in selected.shapes():
         tables = {"field_states": shape.field_states, "untold": shape.untold, "params": params}

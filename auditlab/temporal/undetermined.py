@@ -24,7 +24,6 @@ def warn_untold(
     shapes: Iterable[Shape],
     moments: Sequence[datetime | None],
     *,
-    inside: bool = True,
     stacklevel: int = 4,
 ) -> None:
     """Warn where an answer leaves out entities because the log does not tell what they were at one of the moments.
@@ -33,13 +32,11 @@ def warn_untold(
         selected: The log, or a part of it.
         shapes: The derived tables of the types that the question is about.
         moments: The instants that it is about; None is the end of the log.
-        inside: Whether only entities count whose own changes leave it open; else also those that may have been there
-            before their first change, of which ``Selected.warn_partial`` warns elsewhere.
         stacklevel: As ``warnings.warn`` takes it.
     """
     told: dict[str, int] = {}
     for shape in shapes:
-        rows = shape.untold.filter(pl.col("position").is_not_null()) if inside else shape.untold
+        rows = shape.untold
         if selected.entity_id is not None:
             rows = rows.filter(pl.col("entity_id") == selected.entity_id)
         count = rows.filter(pl.any_horizontal(map(_holds, moments)))["entity_id"].n_unique()

@@ -230,15 +230,13 @@ class Oracle:
     ) -> dict[Entity, State]:
         """The state of each entity that is there: at a time, after a change, after a transaction, or now.
 
-        A time is inclusive. ``id`` takes the changes up to it and orders those alone; ``transaction`` is the last
-        change of that transaction by id.
+        A time is inclusive. ``id`` takes the changes up to it and orders those alone, as ``seen`` does those of
+        transactions; ``transaction`` is the last change of that transaction by id.
         """
         if transaction is not None:
             id = max(row["id"] for row in self.rows if row["transaction_id"] == transaction)  # noqa: A001 - as above
         if id is not None:
-            rows = (row for row in self.rows if row["id"] <= id)
-            readings = {"reading": self._reading, "partial": self._partial}
-            return Oracle(rows, self.changed, **readings, derived=self.derived).as_of()
+            return self._states_of({row["id"] for row in self.rows if row["id"] <= id})
         return {
             (version.entity_type, version.entity_id): version.state
             for version in self._versions
@@ -250,20 +248,28 @@ class Oracle:
 
         An entity that none of them changed is there if it was before the log began.
         """
-        now, before = self._seen(transactions)
-        return now.as_of() | {(version.entity_type, version.entity_id): version.state for version in before}
+        return self._states_of(self._ids_of(transactions))
 
     def blame_seen(self, transactions: Collection[int]) -> list[Blamed]:
         """Who last set each field of each entity that is there then, by entity and field: as ``seen`` has them."""
-        now, before = self._seen(transactions)
+        now, before = self._part(self._ids_of(transactions))
         found = [*now.blame(), *(blamed for version in before for blamed in self._blamed(version))]
         return sorted(found, key=lambda each: (each.entity_type, each.entity_id, each.field))
 
-    def _seen(self, transactions: Collection[int]) -> tuple[Oracle, list[Version]]:
-        """The log of some transactions alone; and the states from before it of entities that none of them changed."""
-        own = {row["id"] for row in self.rows if row["transaction_id"] in transactions}
-        now = Oracle((row for row in self.rows if row["id"] in own), self.changed, derived=self.derived)
-        changed = {(entity_type, entity_id) for change, entity_type, entity_id in self._touched if change in own}
+    def _ids_of(self, transactions: Collection[int]) -> set[int]:
+        return {row["id"] for row in self.rows if row["transaction_id"] in transactions}
+
+    def _states_of(self, own: Collection[int]) -> dict[Entity, State]:
+        """The state of each entity that is there after some changes alone, by their ids."""
+        now, before = self._part(own)
+        return now.as_of() | {(version.entity_type, version.entity_id): version.state for version in before}
+
+    def _part(self, own: Collection[int]) -> tuple[Oracle, list[Version]]:
+        """The log of some changes alone; and the states from before the log of entities that none of them touched."""
+        rows = (row for row in self.rows if row["id"] in own)
+        now = Oracle(rows, self.changed, reading=self._reading, partial=self._partial, derived=self.derived)
+        touched = [*self._touched, *now._touched]
+        changed = {(entity_type, entity_id) for change, entity_type, entity_id in touched if change in own}
         before = [
             version
             for version in self._versions
