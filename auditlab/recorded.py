@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, TypeVar
 
 import polars as pl
 
 from auditlab import documents, malformed, order, visibility
 from auditlab.completion import completed, told_fields
-from auditlab.errors import UnknownChange, UnknownEntityType
+from auditlab.cut import Cut, cut_at
+from auditlab.errors import UnknownEntityType
 from auditlab.placeholders import carry_forward
 from auditlab.schema import CHANGES, LogFacts, check_columns
 from auditlab.shape import Shape
@@ -23,21 +24,9 @@ if TYPE_CHECKING:
     from auditlab.marks import TransactionSnapshot
     from auditlab.shortcuts import Shortcuts
 
-__all__ = ["Cut", "Recorded"]
+__all__ = ["Recorded"]
 
-
-class Cut(NamedTuple):
-    """Where a transaction's last change parts a log.
-
-    Args:
-        last: Its position, or that of the last change before it; -1 where all come later.
-        early: Whether a change of the transaction is of the baseline.
-        ongoing: Int64: transactions that have changes on both sides.
-    """
-
-    last: int
-    early: bool
-    ongoing: pl.Series
+R = TypeVar("R", bound="Recorded")
 
 
 class Recorded:
@@ -68,6 +57,8 @@ class Recorded:
         self.facts = facts
         self.spans_its_ids = facts.spans_its_ids
         self.shortcuts: Shortcuts | None = None
+        self.archived: tuple[int, int] | None = None
+        self.larger: Recorded | None = None
         self._sources = changes, baseline
         self._malformed = malformed
         self._entity_types = entity_types
@@ -137,13 +128,16 @@ class Recorded:
         if entity_types not in self._parts:
             own = pl.col("entity_type").is_in(entity_types)
             before = baseline.lazy().filter(own) if baseline is not None else None
-            part = Recorded(
-                changes.filter(own), self.facts, baseline=before, entity_types=entity_types, strict=self._strict
-            )
-            part.spans_its_ids = False
-            part.shortcuts = self.shortcuts
-            self._parts[entity_types] = part
+            rows, strict = changes.filter(own), self._strict
+            part = Recorded(rows, self.facts, baseline=before, entity_types=entity_types, strict=strict)
+            self._parts[entity_types] = self._within(part)
         return self._parts[entity_types]
+
+    def _within(self, part: R) -> R:
+        """A part of this log, which knows of which."""
+        part.spans_its_ids, part.shortcuts = False, self.shortcuts
+        part.larger = self if self.larger is None else self.larger
+        return part
 
     @cached_property
     def sequence(self) -> order.Sequence:
@@ -178,6 +172,13 @@ class Recorded:
         """The least and the largest id; None of a log without changes."""
         ids = self._rows["id"]
         return (ids[0], ids[-1]) if len(ids) else None
+
+    @property
+    def held_ids(self) -> tuple[int, int] | None:
+        """``id_span`` of the log that this is, or is a part of; None where it goes on around what was loaded of it."""
+        if self.archived is not None or self.larger is not None:
+            return self.archived if self.larger is None else self.larger.held_ids
+        return (self.id_span or (0, -1)) if self.spans_its_ids else None
 
     @cached_property
     def begun(self) -> dict[str, datetime]:
@@ -299,15 +300,7 @@ class Recorded:
         Raises:
             UnknownChange: the log has no such transaction.
         """
-        changes = self.changes
-        own = changes.filter(pl.col("transaction_id") == transaction)
-        if own.is_empty():
-            known = changes["transaction_id"].drop_nulls()
-            raise UnknownChange.transaction(transaction, (known.min(), known.max()) if len(known) else None)
-        last: int = own["position"].max()  # type: ignore[assignment]  # a column of whole numbers
-        before = pl.col("position") <= last
-        kept, rest = (changes.filter(side)["transaction_id"].drop_nulls().unique() for side in (before, ~before))
-        return Cut(last, bool(own["baseline"].any()), kept.filter(kept.is_in(rest.implode())))
+        return cut_at(self.changes, transaction)
 
     def unnumbered(self, entity_types: tuple[str, ...]) -> tuple[int, int]:
         """How many changes of some types have no transaction id (or none that PostgreSQL gives), and how many are."""
@@ -359,10 +352,14 @@ class Recorded:
             entity_types=self._entity_types,
             strict=self._strict,
         )
-        other.spans_its_ids = self.spans_its_ids
-        other.shortcuts = self.shortcuts
         if "_read" in self.__dict__:
             other.__dict__["_read"] = self._read
+        return self._alike(other)
+
+    def _alike(self, other: R) -> R:
+        """A log of the same rows, which knows the same of them."""
+        other.spans_its_ids, other.shortcuts, other.archived = self.spans_its_ids, self.shortcuts, self.archived
+        other.larger = None if self.larger is None else self.larger.with_facts(other.facts)
         return other
 
     def _shaped(self, entity_type: str, sequence: order.Sequence, changes: pl.DataFrame) -> Shape:

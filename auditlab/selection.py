@@ -62,6 +62,11 @@ class Selected:
         """The same selection of the log as it was recorded, without renames and upcasters."""
         return replace(self, recorded=self.recorded.original)
 
+    def in_larger(self) -> Selected:
+        """The same selection of the log that this one's is a part of: other types' changes tell of a moment, too."""
+        larger = self.recorded.larger
+        return self if larger is None else replace(self, recorded=larger)
+
     def shapes(self) -> list[Shape]:
         """The derived tables of the selected types."""
         return [self.recorded.shape(entity_type) for entity_type in self.entity_types]

@@ -70,8 +70,7 @@ def onwards(
         snapshot: See ``at``.
     """
     recorded = selected.recorded
-    others = recorded.entity_types != selected.entity_types
-    if recorded.unread is None or selected.picks or (id is not None and recorded.spans_its_ids and others):
+    if recorded.unread is None or selected.picks:
         return None
     try:
         seen = None if snapshot is None else TransactionSnapshot.of(snapshot)
@@ -86,5 +85,5 @@ def onwards(
 def _of(selected: Selected, part: Recorded | None) -> Selected | None:
     if part is None:
         return None
-    part.spans_its_ids = selected.recorded.spans_its_ids
+    part.spans_its_ids, part.archived = selected.recorded.spans_its_ids, selected.recorded.held_ids
     return replace(selected, recorded=part)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 from auditlab.archive import read as archive_read
 from auditlab.archive.nearest import Nearest
-from auditlab.archive.read import Scanned
 from auditlab.archive.together import together
 from auditlab.buckets.bucketed import AMPLIFIED, Bucketed, Rows
 from auditlab.buckets.room import memory_bytes
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from auditlab.archive.read import Scanned
     from auditlab.archive.together import Together
     from auditlab.load.source import Loaded
     from auditlab.schema import LogFacts
@@ -100,7 +100,12 @@ def scan_archive(
     """
     scanned = archive_read.scan_archive(folder, entity_types=entity_types, storage_options=storage_options, cache=cache)
     types = tuple(sorted([entity_types] if isinstance(entity_types, str) else entity_types or scanned.entity_types))
-    return _answered(scanned, scanned.facts, types, strict=strict, room=memory_bytes(memory, free=available_memory()))
+    room = memory_bytes(memory, free=available_memory())
+    log = _answered(scanned, scanned.facts, types, strict=strict, room=room, narrowed=types != scanned.entity_types)
+    recorded = log.selected.recorded
+    recorded.archived = scanned.ids if scanned.facts.spans_its_ids else None  # of all types, also where some are asked
+    recorded.shortcuts = Nearest(scanned, least=LEAST, room=room)
+    return log
 
 
 def scan(
@@ -156,11 +161,15 @@ def scan(
         clock=clock,
         visible_within=visible_within,
     )
-    return _answered(found, found.facts, found.entity_types, strict=strict, room=room)
+    narrowed = entity_types is not None
+    log = _answered(found, found.facts, found.entity_types, strict=strict, room=room, narrowed=narrowed)
+    recorded = log.selected.recorded
+    recorded.archived = found.ids if recorded.spans_its_ids else None
+    return log
 
 
 def _answered(
-    found: Scanned | Together, facts: LogFacts, types: tuple[str, ...], *, strict: bool, room: int
+    found: Scanned | Together, facts: LogFacts, types: tuple[str, ...], *, strict: bool, room: int, narrowed: bool
 ) -> ChangeLog[pl.LazyFrame]:
     """The log that was found: in memory at the first question, or bucket by bucket where that is too small."""
     recorded: Recorded
@@ -169,6 +178,5 @@ def _answered(
         recorded = Bucketed(rows, facts, entity_types=types, room=room, strict=strict)
     else:
         recorded = Recorded(found.changes, facts, baseline=found.baseline, entity_types=types, strict=strict)
-    if isinstance(found, Scanned):
-        recorded.shortcuts = Nearest(found, least=LEAST, room=room)
+    recorded.spans_its_ids &= not narrowed
     return ChangeLog(Selected(recorded, recorded.entity_types, engine=DuckDBEngine()), lazy=True)

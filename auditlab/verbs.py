@@ -114,7 +114,8 @@ class Verbs(Generic[F]):
             kept = shortcuts.onwards(self._selected, at=at, id=id, mark=mark, snapshot=snapshot)
             if kept is not None:
                 return self._out(verb(kept))
-        return self._told(verb, self._selected, Order.ENTITY, whole=any(given[1:]))
+        selected = self._selected if transaction is None else self._selected.in_larger()
+        return self._told(verb, selected, Order.ENTITY, whole=any(given[1:]))
 
     def doubtful(self, at: Moment) -> F:
         """:func:`auditlab.temporal.doubt.doubtful`: the changes that may not have been visible at an instant."""

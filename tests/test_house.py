@@ -34,6 +34,7 @@ LAYERS = (
     {
         "cells",
         "completion",
+        "cut",
         "description",
         "dictionary",
         "documents",

@@ -75,6 +75,12 @@ class Scanned:
         rows = sum(part.rows for part in parts)
         return replace(self, files=files["changes"], early=files["baseline"], parts=tuple(parts), rows=rows)
 
+    @property
+    def ids(self) -> tuple[int, int] | None:
+        """The least and the largest id that the whole archive holds; None of one without a change."""
+        spans = [part.id for part in held_parts(self.chain) if part.id is not None]
+        return (min(least for least, _ in spans), max(most for _, most in spans)) if spans else None
+
     def size(self) -> int:
         """About how many bytes the rows take in memory, from the first of some files."""
         files = [*self.early, *self.files]

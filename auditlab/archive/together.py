@@ -74,6 +74,12 @@ class Together:
         if len(rows):
             yield rows, False
 
+    @property
+    def ids(self) -> tuple[int, int] | None:
+        """The least and the largest id in either place, of the types that were asked for; None without a change."""
+        ends = [*(self.scanned.ids or ()), *self.live["id"].bottom_k(1), *self.live["id"].top_k(1)]
+        return (min(ends), max(ends)) if ends else None
+
     def size(self) -> int:
         """About how many bytes the rows take in memory."""
         return self.scanned.size() + int(self.live.estimated_size())

@@ -109,19 +109,15 @@ class Bucketed(Recorded):
             return self
         if entity_types not in self._parts:
             part = Bucketed(self._source, self.facts, entity_types=entity_types, room=self.room, strict=self._strict)
-            part.spans_its_ids = False
-            part.shortcuts = self.shortcuts
-            self._parts[entity_types] = part
+            self._parts[entity_types] = self._within(part)
         return self._parts[entity_types]
 
     def with_facts(self, facts: LogFacts) -> Recorded:
         """The same rows with other facts beside them."""
         other = Bucketed(self._source, facts, entity_types=self.entity_types, room=self.room, strict=self._strict)
-        other.spans_its_ids = self.spans_its_ids
-        other.shortcuts = self.shortcuts
         if "_dealt" in vars(self):
             vars(other)["_dealt"] = self._dealt
-        return other
+        return self._alike(other)
 
     def batches(self, entity_types: tuple[str, ...], *, early: bool) -> Iterator[pl.DataFrame]:
         """The rows of some types as they were recorded and come, those set apart too: of the baseline, or the others.
@@ -298,7 +294,7 @@ class Bucketed(Recorded):
             shelf=dealt.shelf,
             alone=alone,
         )
-        part.spans_its_ids = self.spans_its_ids
+        part.spans_its_ids, part.archived, part.larger = self.spans_its_ids, self.archived, self.larger
         return part
 
     @cached_property

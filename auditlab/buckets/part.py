@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import polars as pl
 
 from auditlab import malformed
-from auditlab.recorded import Cut, Recorded
+from auditlab.cut import Cut
+from auditlab.recorded import Recorded
 from auditlab.rekeys import LINKS
 from auditlab.schema import CHANGES, check_columns
 

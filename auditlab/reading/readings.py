@@ -142,6 +142,7 @@ class Read(Recorded):
         if isinstance(original, Bucketed):
             original.refuse()
         vars(self).update(vars(original))
+        self.larger = None if original.larger is None else Read(original.larger, through)
         self._original = original
         self._through = through
         self._parts: dict[tuple[str, ...], Recorded] = {}

@@ -147,11 +147,12 @@ def live(selected: Selected, shape: Shape, at: datetime | None, early: pl.DataFr
 
 def _check_id(selected: Selected, id: int) -> None:  # noqa: A002
     _refuse(selected, [name for name, (last, _) in selected.recorded.whole.items() if id < last], f"change {id}")
-    if not selected.recorded.spans_its_ids:
+    held = selected.recorded.held_ids
+    if held is None:
         return  # the log goes on before and after what was loaded of it
-    least, most = selected.recorded.id_span or (None, None)
-    if least is None or most is None or not least <= id <= most:
-        raise NoData(f"the log holds the changes {least!r} to {most!r}; asked for the state as of change {id}.")
+    if not held[0] <= id <= held[1]:
+        have = f"the changes {held[0]} to {held[1]}" if held[0] <= held[1] else "no change"
+        raise NoData(f"the log holds {have}; asked for the state as of change {id}.")
     _check_known(selected, f"change {id}", pl.col("id") <= id)
 
 
@@ -171,6 +172,8 @@ def _check_known(selected: Selected, asked: str, own: pl.Expr) -> None:
         return
     start = selected.recorded.facts.coverage.start
     latest = selected.recorded.latest(own)
+    if start is not None and selected.recorded.larger is not None and (latest is None or latest < start):
+        latest = selected.recorded.larger.latest(own)  # changes of other types tell, too
     if start is not None and latest is not None and latest < start:
         why = selected.recorded.facts.coverage.why
         raise NoData(

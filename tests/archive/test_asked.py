@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 
 import auditlab as al
 from auditlab.archive.read import scan_archive as scan
-from auditlab.errors import ArchiveCorrupt, BadOption, MalformedChange, NoData, UnknownValue
+from auditlab.errors import ArchiveCorrupt, BadOption, MalformedChange, NoData, UnknownChange, UnknownValue
 from auditlab.recorded import Recorded
 from auditlab.schema import Coverage, LogFacts
 from auditlab.selection import Selected
@@ -108,6 +108,37 @@ def test_a_type_answers_as_of_changes_of_others_in_buckets_too(tmp_path: Path, m
     for number in (1, 2, 3, 5, 7, 8):
         kept = al.scan_archive(tmp_path / "kept", memory=memory)
         assert_frame_equal(kept.of("b").as_of(id=number).collect(), log.of("b").as_of(id=number))
+
+
+@pytest.mark.parametrize("memory", [None, "20 kB"])
+def test_a_type_of_an_archive_knows_up_to_which_change_and_transaction_the_whole_log_goes(tmp_path: Path, memory):
+    """A transaction that has changes of two types ends with the last of either, whichever type is asked about."""
+    told = [("a", 7), ("a", 8), ("b", 7), ("a", 9), ("a", 8), ("b", 7), ("a", 9)]
+    steps = [
+        ("INSERT", f"e{number}", {"n": number}, {"entity_type": name, "transaction_id": transaction})
+        for number, (name, transaction) in enumerate(told)
+    ]
+    log = al.from_arrow(make_log(steps))
+    log.to_archive(tmp_path / "kept")
+    for checkpointed in (False, True):
+        if checkpointed:
+            al.checkpoint(tmp_path / "kept")
+        kept = al.scan_archive(tmp_path / "kept", memory=memory)
+        for name in ("a", "b"):
+            for number in (0, 8):
+                for each in (log.of(name), kept.of(name), al.scan_archive(tmp_path / "kept", entity_types=name)):
+                    with pytest.raises(NoData, match="the log holds the changes 1 to 7; asked for the state as of"):
+                        each.as_of(id=number)
+            for number in (7, 9) if memory else (7, 8, 9):
+                answer = kept.of(name).as_of(transaction=number).collect()
+                assert_frame_equal(answer, log.of(name).as_of(transaction=number))
+            for number in (3, 7):
+                answer = al.scan_archive(tmp_path / "kept", entity_types=name, memory=memory).as_of(id=number).collect()
+                assert_frame_equal(answer, log.of(name).as_of(id=number))
+            with pytest.raises(UnknownChange, match="no transaction 6"):
+                kept.of(name).as_of(transaction=6)
+    alone = al.scan_archive(tmp_path / "kept", entity_types="b", memory=memory)
+    assert alone.evidence().findings.is_empty(), "ids of the other type leave no gap"
 
 
 def test_a_value_that_no_change_has_is_told_by_an_archive_with_a_checkpoint_too(tmp_path: Path):
