@@ -11,7 +11,7 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import uuid4
 
 import msgspec
@@ -29,14 +29,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEEPEST",
+    "FAULTS",
     "MOST_FIELDS",
     "Documents",
     "Split",
     "assembled",
     "by_layout",
     "encodable",
+    "no_objects",
     "raw_fields",
     "read",
+    "refuse",
     "split",
     "typed",
 ]
@@ -107,6 +110,7 @@ def split(
     ids: pl.Series,
     told: pl.Series | None = None,
     same: pl.Series | None = None,
+    faulty: Callable[[pl.DataFrame], object] | None = None,
 ) -> Split:
     """Split the images of one entity type's changes.
 
@@ -116,6 +120,7 @@ def split(
         ids: the changes' ids, for messages.
         told: the same for the fields that changes without an after image say they set; None where none does.
         same: By row, where it is known, the row whose after image is the same text as the before image (UInt32).
+        faulty: Is told of images that are no documents (``FAULTS``), if there are any, in place of the error.
 
     Raises:
         MalformedChange: images that are no JSON objects, by kind, with the ids of their changes.
@@ -131,7 +136,8 @@ def split(
     numbers[1] = numbers[1].zip_with(linked.is_null(), numbers[0].gather(linked))
     whole, left, faults = _split(texts)
     if faults:
-        _refuse(faults, pl.concat(numbers), pl.concat([ids] * len(sides)))
+        (refuse if faulty is None else faulty)(_found(faults, numbers, ids))
+        left = left.filter(~left.is_in([number for odd in faults.values() for number in odd]))
     return Split(texts, whole.fields, flags(texts, left, whole.fields), numbers[1], numbers[0], numbers[2], whole.coded)
 
 
@@ -184,7 +190,7 @@ def raw_fields(text: str) -> dict[str, str]:
 
 
 def by_layout(
-    texts: pl.Series, wanted: pl.Series, refuse: Callable[[str, int], object]
+    texts: pl.Series, wanted: pl.Series, faulty: Callable[[str, int], object]
 ) -> tuple[Iterator[Flat], pl.Series]:
     """Documents by layout, and the numbers of those that are split one by one.
 
@@ -193,18 +199,18 @@ def by_layout(
     Args:
         texts: Documents.
         wanted: UInt32; the numbers of those to be split, rising.
-        refuse: Is told of texts that are no documents, or are nested too deep: the kind of fault, and the number.
+        faulty: Is told of texts that are no documents, or are nested too deep: the kind of fault, and the number.
     """
     found, left = split_flat(texts, wanted, raw_fields)
     deep = _too_deep(texts, left)
     for number in deep:
-        refuse("nested too deep", number)
+        faulty("nested too deep", number)
     left = left.filter(~left.is_in(deep)) if deep else left
     batches = (left[start : start + BATCH] for start in range(0, len(left), BATCH))
-    return chain(found, chain.from_iterable(_one_by_one(texts, batch, refuse) for batch in batches)), left
+    return chain(found, chain.from_iterable(_one_by_one(texts, batch, faulty) for batch in batches)), left
 
 
-def _one_by_one(texts: pl.Series, wanted: pl.Series, refuse: Callable[[str, int], object]) -> Iterator[Flat]:
+def _one_by_one(texts: pl.Series, wanted: pl.Series, faulty: Callable[[str, int], object]) -> Iterator[Flat]:
     layouts: dict[tuple[str, ...], tuple[list[int], list[Any]]] = defaultdict(lambda: ([], []))
     for number in wanted.to_list():
         fields: Mapping[str, Any]
@@ -214,7 +220,7 @@ def _one_by_one(texts: pl.Series, wanted: pl.Series, refuse: Callable[[str, int]
             try:
                 fields = {key: raw.encode() for key, raw in raw_fields(texts[number]).items()}
             except ValueError as exc:
-                refuse(str(exc), number)
+                faulty(str(exc), number)
                 continue
         numbers, values = layouts[tuple(fields)]
         numbers.append(number)
@@ -347,17 +353,45 @@ def encodable(key: str) -> str:
     return key.encode("utf-8", "backslashreplace").decode()
 
 
-def _refuse(faults: dict[str, list[int]], codes: pl.Series, ids: pl.Series) -> None:
-    """Raise the error that counts the changes by kind and names the first of them."""
+FAULTS = {"kind": pl.String(), "side": pl.Int64(), "id": pl.Int64()}
+"""Images that are no documents: why, where they stand (0 after, 1 before, 2 in the changed fields), of which change."""
+
+
+def _found(faults: Mapping[str, list[int]], numbers: list[pl.Series], ids: pl.Series) -> pl.DataFrame:
+    """``FAULTS``, from the numbers of the faulty documents by kind."""
+    found = [pl.DataFrame(schema=FAULTS)]
+    for kind, odd in faults.items():
+        for side, docs in enumerate(numbers):
+            rows = ids.filter(docs.is_in(odd).fill_null(value=False))
+            found.append(pl.DataFrame({"id": rows}).select(kind=pl.lit(kind), side=pl.lit(side, pl.Int64), id="id"))
+    return pl.concat(found)
+
+
+def refuse(faults: pl.DataFrame) -> NoReturn:
+    """Raise the error that counts changes with faulty documents (``FAULTS``) by kind and names the first of them."""
     words = []
-    for kind, numbers in faults.items():
-        rows = ids.filter(codes.is_in(numbers).fill_null(value=False)).unique(maintain_order=True)
+    kinds = faults["kind"].unique(maintain_order=True).to_list()
+    for kind in kinds:
+        rows = faults.filter(pl.col("kind") == kind)["id"].unique(maintain_order=True)
         more = ", ..." if len(rows) > 3 else ""  # noqa: PLR2004 - three examples are enough to look
         words.append(f"{kind}: {len(rows)} (id {', '.join(map(str, rows[:3]))}{more})")
     errors = {"nested too deep": SnapshotTooDeep, "too large": SnapshotTooLarge}
-    error = errors.get(next(iter(faults)), MalformedChange) if len(faults) == 1 else MalformedChange
-    limits = f" A snapshot may be nested {DEEPEST} levels." if "nested too deep" in faults else ""
+    error = errors.get(kinds[0], MalformedChange) if len(kinds) == 1 else MalformedChange
+    limits = f" A snapshot may be nested {DEEPEST} levels." if "nested too deep" in kinds else ""
     raise error(
         f"the log holds snapshots that are no documents. {'; '.join(words)}.{limits} Mend these changes where they "
         "come from, or ask about other entity types (log.of(...)); changes() and evidence() answer as they are."
     )
+
+
+def no_objects(texts: pl.Series) -> pl.Series:
+    """Those of some texts that are no JSON objects; what is only too deep or too large is one."""
+    odd: list[int] = []
+    small = (texts.str.len_bytes() <= LARGEST).arg_true()
+
+    def note(kind: str, number: int) -> None:
+        odd.extend([number] if kind in ("not JSON", "not an object") else [])
+
+    for _ in by_layout(texts, small, note)[0]:
+        pass
+    return texts.gather(sorted(odd))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from auditlab.completion import told_fields
+from auditlab.documents import no_objects
 from auditlab.errors import MalformedChange
 from auditlab.schema import CHANGES
 
@@ -44,19 +45,24 @@ COPY = "identical copy of another row"
 """The kind of a row that tells a change a second time: set aside also in a strict load, since nothing is lost."""
 
 
-def split(changes: pl.DataFrame, *, strict: bool, whole: bool = True) -> tuple[pl.DataFrame, pl.DataFrame]:
+def split(
+    changes: pl.DataFrame, *, strict: bool, whole: bool = True, read: bool | None = None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The rows that are changes, and those that are not with their ``kind`` as first column (the first that fits).
 
     Args:
         changes: A log in the canonical columns.
         strict: Whether malformed rows are an error.
         whole: Whether all changes are there. Of a part, a missing after image is no fault: the rest may tell it.
+        read: Whether to read the images, to see which are no JSON; None where not ``strict``. Else they are an error
+            of the questions about their entity type, and of no other.
 
     Raises:
         MalformedChange: with ``strict``, if there are any; the message counts them by kind and names first ids.
     """
     changes, copies = _without_copies(changes)
-    kind = pl.coalesce(pl.when(test.fill_null(value=False)).then(pl.lit(name)) for name, test in KINDS.items())
+    tests = KINDS | (_unread(changes) if (not strict if read is None else read) else {})
+    kind = pl.coalesce(pl.when(test.fill_null(value=False)).then(pl.lit(name)) for name, test in tests.items())
     untold = _untold(changes) if whole else pl.lit(value=False)
     judged = changes.with_columns(untold.alias(_UNTOLD)).with_columns(kind.alias("kind")).drop(_UNTOLD)
     aside = judged.filter(pl.col("kind").is_not_null()).select("kind", pl.exclude("kind"))
@@ -65,6 +71,18 @@ def split(changes: pl.DataFrame, *, strict: bool, whole: bool = True) -> tuple[p
     if strict:
         refuse(aside)
     return judged.filter(pl.col("kind").is_null()).drop("kind"), pl.concat([aside, copies])
+
+
+def _unread(changes: pl.DataFrame) -> dict[str, pl.Expr]:
+    """How to tell images that are no JSON objects though they begin like some; nothing where there are none."""
+    texts = pl.concat([changes[side].alias("image") for side in ("before_snapshot", "after_snapshot")]).unique()
+    odd = no_objects(texts.drop_nulls())
+    if odd.is_empty():
+        return {}
+    names = {"before_snapshot": _BEFORE, "after_snapshot": _AFTER}
+    return {
+        f"{side} is no JSON object": _no_object(image) | image.is_in(odd.implode()) for side, image in names.items()
+    }
 
 
 def _untold(changes: pl.DataFrame) -> pl.Series | pl.Expr:

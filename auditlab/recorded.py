@@ -17,7 +17,7 @@ from auditlab.schema import CHANGES, LogFacts, check_columns
 from auditlab.shape import Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from auditlab.documents import Documents, Split
@@ -128,9 +128,8 @@ class Recorded:
         if entity_types not in self._parts:
             own = pl.col("entity_type").is_in(entity_types)
             before = baseline.lazy().filter(own) if baseline is not None else None
-            rows, strict = changes.filter(own), self._strict
-            part = Recorded(rows, self.facts, baseline=before, entity_types=entity_types, strict=strict)
-            self._parts[entity_types] = self._within(part)
+            told = {"baseline": before, "entity_types": entity_types, "strict": self._strict}
+            self._parts[entity_types] = self._within(Recorded(changes.filter(own), self.facts, **told))  # type: ignore[arg-type]
         return self._parts[entity_types]
 
     def _within(self, part: R) -> R:
@@ -388,8 +387,12 @@ class Recorded:
         if not kinds:  # a table beside its log is logged by a trigger, which sees every value
             own = carry_forward(own, steps)
         same = self.sequence.same_text(own["position"]) if own is recorded else None
-        parts = documents.split(own["before_snapshot"], own["after_snapshot"], own["id"], told_fields(own), same)
-        return parts, own, steps
+        images, faulty = (own["before_snapshot"], own["after_snapshot"]), self._faulty(entity_type)
+        return documents.split(*images, own["id"], told_fields(own), same, faulty), own, steps
+
+    def _faulty(self, _: str) -> Callable[[pl.DataFrame], object] | None:
+        """What is told of images of a type that are no documents (``documents.FAULTS``); None: they are an error."""
+        return None
 
     def _typed(self, entity_type: str, parts: Split, own: pl.DataFrame, steps: pl.DataFrame) -> Documents:
         """The split documents, completed, with their types; ``own`` is the type's changes by row."""

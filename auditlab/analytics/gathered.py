@@ -74,6 +74,7 @@ class _Gathered:
         self._whole = whole and not recorded.facts.filters
         self._numbered = False
         self._rows = 0
+        self._unread: pl.DataFrame | None = None
 
     def take(self, part: Part) -> None:
         """Take in a bucket."""
@@ -101,6 +102,7 @@ class _Gathered:
         faults |= missing_images(own)
         faults |= records.order_faults(own)
         faults |= image_faults(own) if self._documents else {}
+        self._unread = faults.pop(_UNREAD, None)  # each bucket tells it of the whole log
         faults[_UNTRACKABLE] = records.untrackable(told)
         faults[_NO_NUMBERS] = told.filter(pl.col("transaction_id").is_null()).select("position")
         for kind, fault in faults.items():
@@ -150,6 +152,7 @@ class _Gathered:
         self.told.rewrite(none, pl.DataFrame.clear)
         faults = records.load_faults(self._recorded.facts)
         faults |= records.malformed_faults(replace(self._selected, recorded=self._recorded))
+        faults |= {} if self._unread is None else {_UNREAD: self._unread}
         for kind, fault in faults.items():
             self.told.add(kind, told_rows(fault, fault.clear()))
 
@@ -216,6 +219,7 @@ _NOT_HALVES = ("unknown origin", "missing insert")
 """What an UPDATE is that is the first of its entity, if it is no half-logged change of a key."""
 
 _UNTRACKABLE, _NO_NUMBERS = "untrackable transaction ids", "no transaction ids"
+_UNREAD = "unreadable documents"
 
 _HALVES = tuple(dict.fromkeys([*FACTS, *(name for name in ROWS if name in CHANGES), "baseline", *AT]))[1:]
 """What is looked at of DELETEs and INSERTs by transaction; ``FACTS`` begins with the position."""

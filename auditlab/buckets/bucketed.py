@@ -293,6 +293,7 @@ class Bucketed(Recorded):
             whole=whole,
             shelf=dealt.shelf,
             alone=alone,
+            read=not self._strict,
         )
         part.spans_its_ids, part.archived, part.larger = self.spans_its_ids, self.archived, self.larger
         return part
@@ -302,7 +303,7 @@ class Bucketed(Recorded):
         """The rows by bucket: an entity's are all in one, a TRUNCATE is in each."""
         count = max(1, -(-self.needed * SHARE // max(1, self.room)))
         rows = Compartments(count, room=self.room // WAITING)
-        links = Links(self.facts.keys)
+        links = Links(self.facts.keys, read=not self._strict)
         for frame in self._arriving():
             self._whole_images(frame)
             links.sample(frame)

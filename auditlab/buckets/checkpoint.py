@@ -19,6 +19,7 @@ import polars as pl
 from auditlab.buckets.bucketed import Bucketed, Rows
 from auditlab.buckets.part import ARRIVAL, Key
 from auditlab.buckets.types import Types
+from auditlab.errors import MalformedChange
 from auditlab.keyfields import KeyFields
 from auditlab.placeholders import UNAVAILABLE
 from auditlab.schema import CHANGES
@@ -165,8 +166,12 @@ def keep(rows: Rows, facts: LogFacts, entity_type: str, *, room: int, take: Call
                 raise Untold("changes leave out values that only other changes tell")
             yield frame, early
 
-    log = Bucketed(Rows(batches, rows.count, rows.size), facts, entity_types=(entity_type,), room=room, strict=False)
-    whole = log.whole_log
+    log = Bucketed(Rows(batches, rows.count, rows.size), facts, entity_types=(entity_type,), room=room)
+    try:
+        whole = log.whole_log
+        log.types.refuse(entity_type)
+    except MalformedChange as exc:
+        raise Untold("rows of it are no changes, or copies of others") from exc
     if whole.malformed is not None and len(whole.malformed):
         raise Untold("rows of it are no changes, or copies of others")
     if len(whole.unlinked_keys):

@@ -28,10 +28,11 @@ class Links:
 
     Args:
         keys: entity type -> the columns of its primary key, as the source's catalog declares them.
+        read: Whether rows with images that are no JSON are left out.
     """
 
-    def __init__(self, keys: Mapping[str, tuple[str, ...]]) -> None:
-        self._keys = keys
+    def __init__(self, keys: Mapping[str, tuple[str, ...]], *, read: bool = False) -> None:
+        self._keys, self._read = keys, read
         self._samples: dict[str, pl.DataFrame] = {}
         self.consulted: set[str] = set()
         """Entity types of which all changes had to be looked at, to tell by which fields a key is told."""
@@ -40,7 +41,7 @@ class Links:
         """Take in some rows of the log, to know by what field a key is told."""
         for (name,), own in rows.group_by("entity_type"):
             entity_type = str(name)
-            sound, _ = malformed.split(rows[0:0].vstack(_least(own)), strict=False)
+            sound, _ = malformed.split(rows[0:0].vstack(_least(own)), strict=False, read=self._read)
             known = self._samples.get(entity_type)
             parts = [key_sample(sound)] if known is None else [known, key_sample(sound)]
             self._samples[entity_type] = compact(key_sample(pl.concat(parts)))
@@ -56,7 +57,8 @@ class Links:
         suspects, told = [], []
         for number in range(len(dealt)):
             rows = by_place(dealt.read(number))
-            rows, _ = malformed.split(rows.filter("baseline").vstack(rows.filter(~pl.col("baseline"))), strict=False)
+            rows = rows.filter("baseline").vstack(rows.filter(~pl.col("baseline")))
+            rows, _ = malformed.split(rows, strict=False, read=self._read)
             rows = by_place(rows)
             images = rekeys.image_suspects(rows, order.numbered(rows, clock))
             images = images.with_columns(rows.select("id", ARRIVAL)[images["slot"]])

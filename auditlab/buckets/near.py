@@ -16,6 +16,7 @@ from auditlab import malformed, order, rekeys, visibility
 from auditlab.buckets.checkpoint import Untold, is_untold
 from auditlab.buckets.part import ARRIVAL, LINKED, ROWS, Part, Whole
 from auditlab.buckets.types import Types
+from auditlab.errors import MalformedChange
 from auditlab.keyfields import KeyFields, key_sample, shows_key
 from auditlab.marks import TransactionSnapshot
 from auditlab.schema import CHANGES
@@ -92,6 +93,10 @@ class Near:
         if len(self.rows):
             nothing = pl.DataFrame(schema=LINKED)
             part_of([self], self.rows, self.types, nothing, None).learn()
+            try:
+                self.types.refuse(name)
+            except MalformedChange as exc:
+                raise Untold("images of rows since cannot be read") from exc
 
     def of_entities(self, ids: list[str], rows: pl.DataFrame, truncates: pl.DataFrame) -> Part:
         """A family of entities as a part of the log.
@@ -127,7 +132,7 @@ class Near:
     def _check_rows(self) -> None:
         """Refuse rows that make something of what was kept untrue."""
         rows, kept = self.rows, self.kept
-        if len(malformed.split(rows, strict=False)[1]) or is_untold(rows, self.facts, kept.entity_type):
+        if len(malformed.split(rows, strict=False, read=False)[1]) or is_untold(rows, self.facts, kept.entity_type):
             raise Untold("rows since are no changes, or leave out values that only others tell")
         ids = rows["transaction_id"]
         if kept.transactions is None:

@@ -10,11 +10,13 @@ import polars as pl
 
 from auditlab import malformed
 from auditlab.cut import Cut
+from auditlab.errors import SnapshotTooLarge
 from auditlab.recorded import Recorded
 from auditlab.rekeys import LINKS
 from auditlab.schema import CHANGES, check_columns
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from auditlab.buckets.shelf import Shelf
@@ -101,6 +103,7 @@ class Part(Recorded):
         whole: What the whole log tells; None while that is found out.
         shelf: Where a bucket that has learned is kept; None to keep nothing.
         alone: Whether no other bucket is asked, so that this one tells of the TRUNCATEs.
+        read: Whether rows with images that are no JSON are set apart, too.
     """
 
     def __init__(
@@ -116,6 +119,7 @@ class Part(Recorded):
         whole: Whole | None = None,
         shelf: Shelf | None = None,
         alone: bool = False,
+        read: bool = False,
     ) -> None:
         super().__init__(pl.LazyFrame(schema=CHANGES), facts, entity_types=entity_types, strict=False)
         self.number = number
@@ -125,14 +129,14 @@ class Part(Recorded):
         self._shelf = shelf
         self._texts: pl.Series | None = None
         if rows is not None:
-            sound, self.aside = _sound(rows, number)
+            sound, self.aside = _sound(rows, number, read=read)
             sound = sound.with_row_index("row")
         elif shelf is not None:
             sound, self.aside, self._texts = shelf.rows(number)
         self.arrivals = sound[ARRIVAL]
         self._links = _here(links, self.arrivals)
-        read = sound.drop(ARRIVAL).set_sorted("id"), self.aside.drop("baseline", ARRIVAL)
-        vars(self)["_read"] = read  # a cached property is told what it is
+        known_rows = sound.drop(ARRIVAL).set_sorted("id"), self.aside.drop("baseline", ARRIVAL)
+        vars(self)["_read"] = known_rows  # a cached property is told what it is
         if whole is not None:
             told = ("begun", "unseen", "unlinked_keys", "id_span")
             known: dict[str, Any] = {name: getattr(whole, name) for name in told}
@@ -237,7 +241,11 @@ class Part(Recorded):
         splits: dict[str, Split] = {}
         first = 0
         for name in self.entity_types:
-            parts, learned = self._learned(name)
+            try:
+                parts, learned = self._learned(name)
+            except SnapshotTooLarge as exc:  # it concerns those who ask about this type
+                self._types.note(name, self.number, exc)
+                continue
             if self._shelf is not None:
                 self._shelf.keep_documents(self.number, name, parts, learned, first=first)
             splits[name] = replace(parts, fields={})
@@ -249,7 +257,11 @@ class Part(Recorded):
         parts, own, _ = self._parts_of(entity_type)
         return parts, self._types.learn(entity_type, parts, own["id"], self.arrivals.gather(own["row"]))
 
+    def _faulty(self, entity_type: str) -> Callable[[pl.DataFrame], object]:
+        return lambda faults: self._types.note(entity_type, self.number, faults)
+
     def _split(self, entity_type: str) -> Documents:
+        self._types.refuse(entity_type)
         if self._shelf is not None and self._texts is not None and entity_type in self.entity_types:
             known = self._documents.get(entity_type)
             while known is None:
@@ -263,10 +275,11 @@ class Part(Recorded):
         return self._types.typed(entity_type, parts)
 
 
-def _sound(rows: pl.DataFrame, number: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _sound(rows: pl.DataFrame, number: int, *, read: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The rows that are changes, by id, and those set apart, of the first bucket with what every bucket has."""
     rows = by_place(rows)
-    sides = [malformed.split(rows.filter(pl.col("baseline") == early), strict=False) for early in (True, False)]
+    halves = (rows.filter(pl.col("baseline") == early) for early in (True, False))
+    sides = [malformed.split(half, strict=False, read=read) for half in halves]
     sound = by_place(pl.concat([side for side, _ in sides]))
     check_columns(sound)
     aside = pl.concat([side for _, side in sides])

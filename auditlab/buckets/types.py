@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from auditlab.dictionary import repeated
-from auditlab.documents import MOST_FIELDS, Documents
+from auditlab.documents import MOST_FIELDS, Documents, refuse
 from auditlab.errors import SnapshotTooLarge
 from auditlab.values import Column, column
 
@@ -54,6 +54,28 @@ class Types:
     def __init__(self, kinds: Mapping[str, Mapping[str, str]]) -> None:
         self._kinds = kinds
         self._fields: dict[str, dict[str, _Field]] = {}
+        self._faults: dict[str, dict[int, pl.DataFrame]] = {}
+        self._beyond: dict[str, SnapshotTooLarge] = {}
+
+    def note(self, entity_type: str, number: int, fault: pl.DataFrame | SnapshotTooLarge) -> None:
+        """Take in what is no document in a bucket (``documents.FAULTS``), or that the type has too many fields."""
+        if isinstance(fault, SnapshotTooLarge):
+            self._beyond[entity_type] = fault
+        else:
+            self._faults.setdefault(entity_type, {})[number] = fault
+
+    def refuse(self, *entity_types: str) -> None:
+        """Raise what is wrong with the documents of some types; nothing where all can be read.
+
+        Raises:
+            MalformedChange: images that are no documents, of whichever bucket.
+            SnapshotTooLarge: more than 5,000 fields.
+        """
+        for name in entity_types:
+            if name in self._beyond:
+                raise self._beyond[name]
+            if name in self._faults:
+                refuse(pl.concat(self._faults[name].values()).sort("side", "id", maintain_order=True))
 
     def learn(self, entity_type: str, split: Split, ids: pl.Series, arrivals: pl.Series) -> list[Column]:
         """Take in the documents of a part of a type's changes; their fields, as far as the types are known then.
