@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from auditlab.buckets.bucketed import Bucketed
 from auditlab.clock import instant
 from auditlab.errors import BadOption, MarkMismatch, UnknownEntity, UnknownEntityType, UnknownValue
 from auditlab.keys import entity_uuid
@@ -208,10 +209,11 @@ def warn_unknown(selected: Selected) -> None:
     """
     types = selected.entity_types
     of = ", ".join(types) if len(types) <= _NAMED else f"{len(types)} entity types"
-    changes = selected.recorded.changes.filter(pl.col("entity_type").is_in(types))
     for column, value in selected.sought:
-        held = changes[column].drop_nulls().unique()
-        if value is None or not isinstance(value, str | int) or (held == value).any() or held.is_empty():
+        if value is None or not isinstance(value, str | int):
+            continue
+        held = _held(selected, column, value)
+        if held.is_empty() or (held == value).any():
             continue
         if isinstance(value, str):
             texts = held.sort().head(_LOOKED_AT).to_list()
@@ -220,6 +222,17 @@ def warn_unknown(selected: Selected) -> None:
         else:
             have = f"There are {held.min()!r} to {held.max()!r}."
         warnings.warn(f"no change of {of} has {column} {value!r}. {have}", UnknownValue, stacklevel=4)
+
+
+def _held(selected: Selected, column: str, value: str | int) -> pl.Series:
+    """The values that the changes of the selected types have in a column: the least, the greatest and that one."""
+    recorded = selected.recorded
+    found = []
+    for each in recorded.parts() if isinstance(recorded, Bucketed) else (recorded,):
+        own = each.changes.filter(pl.col("entity_type").is_in(selected.entity_types))[column].drop_nulls()
+        values = own.unique().sort()
+        found.append(pl.concat([values.head(_LOOKED_AT + 1), values.tail(1), values.filter(values == value).head(1)]))
+    return pl.concat(found).unique()
 
 
 _NAMED = 3

@@ -238,7 +238,7 @@ class Verbs(Generic[F]):
     def summary(self, *, users: int = 10, recent: int = 50, period: str = "day") -> summary_.Summary:
         """:func:`auditlab.analytics.summary.summary`: how much happened, by operation, user, type and period."""
         found = summary_.summary(self._selected, users=users, recent=recent, period=period)
-        if self._selected.sought and found.recent.is_empty() and not isinstance(self._selected.recorded, Bucketed):
+        if self._selected.sought and found.recent.is_empty():
             selectors.warn_unknown(self._selected)
         return found
 
@@ -286,8 +286,11 @@ class Verbs(Generic[F]):
             if len(answer) or not selected.sought:  # else the whole log tells whether it has that value
                 return self._out(answer)
         if isinstance(selected.recorded, Bucketed):
-            told: F = cast("Any", answered(selected.recorded, selected, verb, order))  # its log answers lazily
-            return told
+            told = answered(selected.recorded, selected, verb, order)
+            if selected.sought and told.head(1).collect().is_empty():
+                selectors.warn_unknown(selected)
+            lazily: F = cast("Any", told)  # as its log answers
+            return lazily
         answer = verb(selected)
         if answer.is_empty() and selected.sought:
             selectors.warn_unknown(selected)

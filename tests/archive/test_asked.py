@@ -141,14 +141,25 @@ def test_a_type_of_an_archive_knows_up_to_which_change_and_transaction_the_whole
     assert alone.evidence().findings.is_empty(), "ids of the other type leave no gap"
 
 
-def test_a_value_that_no_change_has_is_told_by_an_archive_with_a_checkpoint_too(tmp_path: Path):
-    log = al.from_arrow(make_log([("INSERT", f"e{number}", {"n": number}) for number in range(3)]))
+@pytest.mark.parametrize("memory", [None, "20 kB"])
+def test_a_value_that_no_change_has_is_told_by_an_archive_too(tmp_path: Path, memory: str | None):
+    steps = [("INSERT", f"e{number}", {"n": number}, {"changed_by": f"user {number:02}"}) for number in range(12)]
+    log = al.from_arrow(make_log(steps))
     log.to_archive(tmp_path / "kept")
-    al.checkpoint(tmp_path / "kept")
-    kept = al.scan_archive(tmp_path / "kept")
-    for each in (log, kept):
-        with pytest.warns(UnknownValue, match="no change of t has transaction_id 99. There are 1 to 3"):
-            each.entity("e1").transaction(99).diffs()
+    for checkpointed in (False, True):
+        if checkpointed:
+            al.checkpoint(tmp_path / "kept")
+        for each in (log, al.scan_archive(tmp_path / "kept", memory=memory)):
+            with pytest.warns(UnknownValue, match="no change of t has transaction_id 99. There are 1 to 12"):
+                each.entity("e1").transaction(99).diffs()
+            with pytest.warns(
+                UnknownValue, match="changed_by 'user 1'. There is 'user 11', 'user 10', 'user 01' and more"
+            ):
+                each.by("user 1").changes()
+            with pytest.warns(
+                UnknownValue, match="changed_by 'zoe'. There is 'user 00', 'user 01', 'user 02' and more"
+            ):
+                each.by("zoe").summary()
 
 
 def test_rows_that_are_no_changes_are_kept_as_they_are_and_refused_when_asked(tmp_path: Path):
