@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import polars as pl
 
-from auditlab import documents, malformed, order, visibility
+from auditlab import beginning, documents, malformed, order, visibility
 from auditlab.completion import completed, told_fields
 from auditlab.cut import Cut, cut_at
 from auditlab.errors import UnknownEntityType
@@ -182,13 +182,7 @@ class Recorded:
     @cached_property
     def begun(self) -> dict[str, datetime]:
         """Of entity types whose log begins with a baseline: when. What was there before is not in the log."""
-        steps = self.sequence.steps
-        if not (steps["operation"] == "SNAPSHOT").any():
-            return {}
-        first = steps.group_by("entity_type").agg(pl.min("position"))  # ten times as fast as a window
-        read = steps.filter(pl.col("operation") == "SNAPSHOT")
-        rows = read.join(first, on=["entity_type", "position"], how="semi", maintain_order="left")
-        return dict(rows.select("entity_type", "effective").iter_rows())
+        return beginning.begun(self.sequence.steps)
 
     @cached_property
     def whole(self) -> dict[str, tuple[int, int]]:
@@ -197,28 +191,12 @@ class Recorded:
         They are a load's baseline, and the SNAPSHOT rows of one transaction (or one time) with which a type begins.
         Only from there on are the type's rows all known.
         """
-        names = ("entity_type", "id", "position", "transaction_id", "changed_at", "baseline")
-        rows = self.changes.select(*names, read=pl.col("operation") == "SNAPSHOT")
-        same = pl.all_horizontal(
-            pl.col(name).eq_missing(pl.col(name).first().over("entity_type"))
-            for name in ("transaction_id", "changed_at")
-        )
-        leading = pl.col("read").cum_min().over("entity_type") & same
-        first = rows.filter(pl.col("baseline") | leading).group_by("entity_type").agg(pl.max("id"), pl.max("position"))
-        whole = {name: (last, position) for name, last, position in first.iter_rows()}
-        if self.facts.since is not None:  # the last change that its snapshot saw may have left no state
-            last = self.facts.since.last_id
-            place = int((rows["id"] <= last).sum()) - 1
-            whole = {name: max(whole.get(name, (-1, -1)), (last, place)) for name in self.entity_types}
-        return whole
+        return beginning.whole(self.changes, self.facts, self.entity_types)
 
     @cached_property
     def unseen(self) -> dict[str, int]:
         """Entity types that had rows before their log began, with the number of those that a change showed."""
-        early = self.changes.filter(pl.col("baseline"))["position"]  # of these, what came before was left out
-        told = pl.concat([early, self.unlinked_keys["position"]])  # and these rows were there under another key
-        steps = self.sequence.steps.filter(pl.col("since_ever") & ~pl.col("position").is_in(told.implode()))
-        seen = dict(steps.group_by("entity_type").len().iter_rows())
+        seen = beginning.unseen(self.changes, self.sequence.steps, self.unlinked_keys["position"])
         return {name: seen.get(name, 0) for name in self.entity_types if name in seen or name in self.facts.partial}
 
     @cached_property
@@ -317,11 +295,7 @@ class Recorded:
 
     def unseen_starts(self, seen: TransactionSnapshot) -> dict[str, int]:
         """Of types whose log begins with states: how many of those a transaction snapshot did not see, where any."""
-        whole = {name: position for name, (_, position) in self.whole.items()}
-        last = pl.col("entity_type").replace_strict(whole, default=-1, return_dtype=pl.Int64)
-        states = (pl.col("operation") == "SNAPSHOT") & (pl.col("position") <= last)
-        starts = self.changes.filter(pl.col("baseline") | states)
-        return dict(starts.filter(~seen.seen(starts["transaction_id"]))["entity_type"].value_counts().iter_rows())
+        return beginning.unseen_starts(self.changes, self.whole, seen)
 
     def _sequence_of(self, rows: pl.DataFrame) -> order.Sequence:
         """The order of a part of the rows."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 from auditlab.archive import read as archive_read
 from auditlab.archive.nearest import Nearest
 from auditlab.archive.together import together
-from auditlab.buckets.bucketed import AMPLIFIED, Bucketed, Rows
+from auditlab.buckets.bucketed import Bucketed, Rows
+from auditlab.buckets.dealing import AMPLIFIED
 from auditlab.buckets.room import memory_bytes
 from auditlab.changelog import ChangeLog
 from auditlab.engines import DuckDBEngine

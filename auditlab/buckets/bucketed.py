@@ -10,12 +10,9 @@ from typing import TYPE_CHECKING, NoReturn
 import polars as pl
 
 from auditlab import malformed
-from auditlab.buckets.compartments import Compartments
-from auditlab.buckets.links import Links, linked
+from auditlab.buckets.dealing import AMPLIFIED, Dealt, deal
 from auditlab.buckets.part import ARRIVAL, ROWS, Key, Part, Whole
-from auditlab.buckets.shelf import Shelf
 from auditlab.buckets.survey import Survey
-from auditlab.buckets.types import Types
 from auditlab.errors import LogTooLarge, UnknownChange
 from auditlab.recorded import Recorded
 from auditlab.schema import CHANGES
@@ -24,23 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
+    from auditlab.buckets.links import Links
+    from auditlab.buckets.types import Types
     from auditlab.marks import TransactionSnapshot
     from auditlab.schema import LogFacts
 
 __all__ = ["Bucketed", "Rows"]
-
-AMPLIFIED = 10
-"""How many times the bytes of its rows a log takes while it is asked, about."""
-
-SHARE = 5
-"""The part (1 in ...) of a question's room that one bucket may take: the rest is for Python and its libraries, and for
-a bucket's answer beside the next bucket."""
-
-ALWAYS = 64 << 20
-"""Bytes that a bucket may take however little memory was allowed: entities are not of one size."""
-
-WAITING = 6
-"""The part (1 in ...) of a question's room that rows may take while they are dealt out: nothing else does then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,43 +285,9 @@ class Bucketed(Recorded):
         return part
 
     @cached_property
-    def _dealt(self) -> _Dealt:
-        """The rows by bucket: an entity's are all in one, a TRUNCATE is in each."""
-        count = max(1, -(-self.needed * SHARE // max(1, self.room)))
-        rows = Compartments(count, room=self.room // WAITING)
-        links = Links(self.facts.keys, read=not self._strict)
-        for frame in self._arriving():
-            self._whole_images(frame)
-            links.sample(frame)
-            rows.deal(*_to_all(frame, count))
-        rows.settle()
-        largest = max(rows.sizes)
-        if largest * AMPLIFIED > max(2 * self.room, ALWAYS):
-            raise LogTooLarge(
-                f"single entities of this log have histories that take about {largest * AMPLIFIED / 1e9:,.1f} GB, and "
-                f"a question may take {self.room / 1e9:,.1f} GB. Allow more: scan_archive(folder, memory=...)."
-            )
-        found = links.found(rows, self.facts.clock)
-        moves = linked(found, count)
-        types, shelf = Types(self.facts.kinds), Shelf()
-        if moves is None:
-            return _Dealt(rows, found, None, None, types, shelf, links)
-        moved = Compartments(count, room=self.room // WAITING)
-        for number in range(count):
-            goes = rows.read(number).join(moves, on="entity_id", how="inner", maintain_order="left")
-            moved.deal(goes.drop("to"), goes["to"])
-        return _Dealt(rows, found, moves, moved, types, shelf, links)
-
-    def _whole_images(self, frame: pl.DataFrame) -> None:
-        """Refuse changes without the state that they left: all changes of the type decide what follows of it."""
-        silent = pl.col("operation").is_in(["INSERT", "UPDATE"]) & pl.col("after_snapshot").is_null()
-        without = frame.filter(silent)
-        if len(without):
-            raise LogTooLarge(
-                f"changes of {without['entity_type'][0]} (id {without['id'][0]}) have no after image. What they left "
-                f"is told by all changes together, which take about {self.needed / 1e9:,.1f} GB; a question may take "
-                f"{self.room / 1e9:,.1f} GB. Allow more: scan_archive(folder, memory=...)."
-            )
+    def _dealt(self) -> Dealt:
+        """The rows by bucket."""
+        return deal(self._arriving(), self.facts, size=self._source.size, room=self.room, read=not self._strict)
 
     def _arriving(self) -> Iterator[pl.DataFrame]:
         """``ROWS`` as they come."""
@@ -344,54 +296,3 @@ class Bucketed(Recorded):
             frame = batch.select(*CHANGES, pl.lit(early).alias("baseline")).with_row_index(ARRIVAL, offset=arrival)
             yield frame.with_columns(pl.col(ARRIVAL).cast(pl.Int64)).select(*ROWS)
             arrival += len(frame)
-
-
-@dataclass(frozen=True, slots=True)
-class _Dealt:
-    """The log by bucket.
-
-    Args:
-        rows: The rows, until their bucket has learned.
-        links: The changes of keys (``LINKED``).
-        moves: What ``linked`` tells of entities that left their bucket.
-        moved: The rows of those, by the bucket that they go to.
-        types: The fields of all types.
-        shelf: What each bucket worked out.
-        finder: What found the changes of keys.
-    """
-
-    rows: Compartments
-    links: pl.DataFrame
-    moves: pl.DataFrame | None
-    moved: Compartments | None
-    types: Types
-    shelf: Shelf
-    finder: Links
-
-    def of(self, number: int) -> pl.DataFrame:
-        """The rows of a bucket (``ROWS``), in no promised order."""
-        rows = self.rows.read(number)
-        if self.moves is None or self.moved is None:
-            return rows
-        return pl.concat(
-            [rows.join(self.moves, on="entity_id", how="anti", maintain_order="left"), self.moved.read(number)]
-        )
-
-    def forget(self, number: int) -> None:
-        """Remove the rows of a bucket that is kept."""
-        for each in (self.rows, self.moved):
-            if each is not None:
-                each.clear(number)
-
-
-def _to_all(frame: pl.DataFrame, count: int) -> tuple[pl.DataFrame, pl.Series]:
-    """The rows with each TRUNCATE once for every bucket, and the numbers of the buckets."""
-    numbers = frame["entity_id"].hash().rename("number") % count
-    numbers = numbers.zip_with(frame["entity_id"].is_not_null(), numbers.clear().extend_constant(0, len(frame)))
-    truncates = frame.filter(pl.col("operation") == "TRUNCATE")
-    if truncates.is_empty():
-        return frame, numbers
-    own = frame["operation"] != "TRUNCATE"
-    everywhere = pl.concat([truncates] * count)
-    each = pl.Series("number", [number for number in range(count) for _ in range(len(truncates))], dtype=numbers.dtype)
-    return pl.concat([frame.filter(own), everywhere]), pl.concat([numbers.filter(own), each])

@@ -1,0 +1,117 @@
+"""Archives with checkpoints, asked with and without them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import same_answers
+
+import auditlab as al
+from auditlab.archive.manifest import read_chain
+from auditlab.archive.write import ArchiveWriter
+from auditlab.load.source import batches
+from auditlab.schema import CHANGES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from same_answers import Verbs
+
+    from auditlab.schema import LogFacts
+
+USED: Counter[str] = Counter()
+"""How often a question was answered from a checkpoint, and how often it was not."""
+
+
+def add(folder: Path, rows: pl.DataFrame, facts: LogFacts, baseline: pl.DataFrame | None = None) -> None:
+    """Add rows to an archive, or begin one with them, as a pull does."""
+    chain = read_chain(folder) if folder.exists() else ()
+    with ArchiveWriter(folder, chain=chain) as writer:
+        for batch in () if baseline is None else batches(baseline.select(*CHANGES)):
+            writer.write(batch, role="baseline")
+        for batch in batches(rows.select(*CHANGES)):
+            writer.write(batch)
+        writer.commit(facts)
+
+
+def pulled(frame: pl.DataFrame, cuts: Iterable[float]) -> list[pl.DataFrame]:
+    """The rows as several pulls bring them, each with the transactions up to one."""
+    ids = frame["transaction_id"].drop_nulls().unique().sort()
+    if len(ids) < 2 or frame["transaction_id"].null_count():
+        return [frame]
+    bounds = sorted({int(ids[int(cut * (len(ids) - 1))]) for cut in cuts})
+    number = pl.Series(bounds).search_sorted(frame["transaction_id"], side="left")
+    return [own for place in range(len(bounds) + 1) if len(own := frame.filter(number == place))]
+
+
+def whole(folder: Path) -> al.ChangeLog[pl.LazyFrame]:
+    """The archive's log, asked without its checkpoints."""
+    log = al.scan_archive(folder)
+    log.selected.recorded.shortcuts = None
+    return log
+
+
+class Watched:
+    """The shortcuts of a log, counted."""
+
+    def __init__(self, log: al.ChangeLog[Any]) -> None:
+        self._own = log.selected.recorded.shortcuts
+        log.selected.recorded.shortcuts = self
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def asked(*args: Any) -> Any:  # noqa: ANN401 - whatever it answers
+            found = getattr(self._own, name)(*args)
+            USED[f"{name} {'not ' if found is None else ''}used"] += 1
+            return found
+
+        return asked
+
+
+def assert_same(folder: Path, verbs: Verbs, *, engine: str = "duckdb", memory: str | None = None) -> None:
+    """Each verb, asked of a log of its own: with and without checkpoints the same frame, error and warnings."""
+
+    def opened() -> al.ChangeLog[Any]:
+        log = al.scan_archive(folder, memory=memory).on(engine)  # once it was read, it is asked itself
+        Watched(log)
+        return log
+
+    same_answers.assert_same(whole(folder).on(engine), opened, verbs)
+
+
+def of_entity(entity_type: str, key: str, middle: Any) -> Verbs:  # noqa: ANN401 - a time
+    """Every verb that tells of one entity."""
+
+    def own(log: al.ChangeLog[Any]) -> al.ChangeLog[Any]:
+        return log.of(entity_type).entity(key)
+
+    return {
+        f"{name} of {key!r} of {entity_type}": verb
+        for name, verb in {
+            "changes": lambda log: own(log).changes(),
+            "history": lambda log: own(log).history(),
+            "diffs": lambda log: log.entity(key, entity_type).diffs(),
+            "blame": lambda log: own(log).blame(),
+            "as of": lambda log: own(log).as_of(),
+            "as of a time": lambda log: own(log).as_of(middle),
+            "as of an id": lambda log: own(log).as_of(id=7),
+            "compare": lambda log: own(log).compare(middle, log.facts.coverage.end),
+            "timeline": lambda log: own(log).timeline(),
+            "replay": lambda log: own(log).replay(steps=True),
+            "key changes": lambda log: own(log).key_changes(),
+            "doubtful": lambda log: own(log).doubtful(middle),
+            "picked": lambda log: own(log).where(operation="UPDATE").diffs(),
+        }.items()
+    }
+
+
+KINDS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "with rows lost": {"lossy": True},
+    "with commit times": {"committed": True},
+    "with keys that change": {"rekeyed": True},
+    "with keys that change and partitions": {"rekeyed": True, "partitioned": True},
+    "with unavailable values": {"unavailable": True},
+}

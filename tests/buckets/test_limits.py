@@ -1,0 +1,112 @@
+"""The memory that a question may take, the folder that is used instead, and what still needs all changes at once."""
+
+from __future__ import annotations
+
+import gc
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pytest
+from dealt import dealt_out
+from polars.testing import assert_frame_equal
+
+import auditlab as al
+from auditlab.buckets.bucketed import Bucketed
+from auditlab.errors import BadOption, LogTooLarge, MalformedChange, SpillFailed, WithheldFields
+from auditlab.testing import make_log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+def test_what_needs_all_changes_at_once_says_how_much_memory_it_takes():
+    log = dealt_out(al.from_arrow(make_log([("INSERT", f"e{n}", {"n": n}) for n in range(20)])), 3)
+    with pytest.raises(LogTooLarge, match=r"needs all 20 changes in memory at once, about .* GB, and may take"):
+        log.renamed({"n": "m"})
+    refused: list[Callable[[al.ChangeLog[Any]], object]] = [
+        lambda log: log.aggregate("t", items=("t", "n")),
+    ]
+    for ask in refused:
+        with pytest.raises(LogTooLarge, match="needs all 20 changes"):
+            ask(log)
+    without = make_log([("INSERT", "a", {"n": 1}), ("UPDATE", "a", None, {"changed_fields": {"n": 2}})])
+    with pytest.raises(LogTooLarge, match=r"changes of t \(id 2\) have no after image"):
+        dealt_out(al.from_arrow(without), 2).history()
+    with pytest.raises(BadOption, match="looks at one change at a time"):
+        log.where(pl.col("id") == pl.col("id").max()).changes()
+    assert log.where(pl.col("id") > 5, pl.col("entity_id").str.contains("1")).changes().collect().height == 10
+
+
+def test_an_archive_under_a_memory_limit_answers_as_one_without(tmp_path: Path):
+    steps = [("INSERT", f"e{n}", {"n": n, "text": "x" * 50}) for n in range(60)]
+    steps += [("UPDATE", f"e{n}", {"n": -n, "text": "y" * 50}) for n in range(0, 60, 3)]
+    al.from_arrow(make_log(steps)).to_archive(tmp_path / "archive")
+    limited = al.scan_archive(tmp_path / "archive", memory="80 kB")
+    whole = al.scan_archive(tmp_path / "archive")
+    assert isinstance(limited._selected.recorded, Bucketed)  # noqa: SLF001 - that the limit was below it
+    assert limited._selected.recorded.count > 2  # noqa: SLF001 - the same
+    for verb in ("as_of", "history", "diffs", "blame", "timeline"):
+        assert_frame_equal(getattr(limited, verb)().collect(), getattr(whole, verb)().collect())
+    assert_frame_equal(limited.history().select("n").collect(), whole.history().select("n").collect())
+    assert_frame_equal(limited.diffs().head(3).collect(), whole.diffs().head(3).collect())
+    only = pl.col("entity_id") == "e3"
+    assert_frame_equal(limited.history().filter(only).collect(), whole.history().filter(only).collect())
+
+
+def test_an_archive_larger_than_memory_is_written_as_another(tmp_path: Path):
+    """Row by row, those that were set apart too; masked as told, and nothing is left where a mask names no field."""
+    steps = [("SNAPSHOT", f"e{n}", {"n": n, "text": "x" * 50}) for n in range(20)]
+    steps += [("INSERT", f"e{n}", {"n": n, "text": "x" * 50}) for n in range(20, 60)]
+    steps += [("UPDATE", f"e{n}", {"n": -n, "text": "y" * 50}) for n in range(0, 60, 3)]
+    frame = make_log(steps)
+    odd = frame.tail(1).with_columns(id=pl.lit(1000, dtype=pl.Int64), after_snapshot=pl.lit("[]"))
+    al.from_arrow(pl.concat([frame, odd]), strict=False).to_archive(tmp_path / "one")
+    strict = al.scan_archive(tmp_path / "one", memory="20 kB")
+    assert isinstance(strict._selected.recorded, Bucketed)  # noqa: SLF001 - that the limit was below it
+    with pytest.raises(MalformedChange):
+        strict.to_archive(tmp_path / "refused")
+    log = al.scan_archive(tmp_path / "one", memory="20 kB", strict=False)
+    log.to_archive(tmp_path / "two")
+    rows, again = (al.scan_archive(tmp_path / name, strict=False) for name in ("one", "two"))
+    assert_frame_equal(again.changes().collect(), rows.changes().collect())
+    assert_frame_equal(again.malformed, rows.malformed)
+    with pytest.raises(BadOption, match="no change has a field 't.nope'"):
+        log.to_archive(tmp_path / "three", mask_fields=["t.nope"])
+    assert not (tmp_path / "three").exists()
+    log.to_archive(tmp_path / "three", mask_fields=["t.text"])
+    masked = al.scan_archive(tmp_path / "three", strict=False)
+    with pytest.warns(WithheldFields):
+        assert set(masked.as_of().collect()["text"]) == {"***"}
+
+
+@pytest.mark.parametrize("memory", ["much", "", "0", -1, True, "3 parsecs"])
+def test_a_limit_that_is_no_size_is_refused(tmp_path: Path, memory: object):
+    al.from_arrow(make_log([("INSERT", "a", {"n": 1})])).to_archive(tmp_path / "archive")
+    with pytest.raises(BadOption, match="is no size"):
+        al.scan_archive(tmp_path / "archive", memory=memory)  # type: ignore[arg-type]  # that is the question
+
+
+def test_the_private_folder_goes_with_the_last_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    log = dealt_out(al.from_arrow(make_log([("INSERT", f"e{n}", {"n": n}) for n in range(30)])), 3)
+    answer = log.history()
+    folders = list(tmp_path.iterdir())
+    assert folders
+    assert {folder.stat().st_mode & 0o777 for folder in folders} == {0o700}
+    del log
+    gc.collect()
+    assert answer.select("n").collect().height == 30
+    del answer
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_temporary_folder_that_cannot_be_used_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    log = dealt_out(al.from_arrow(make_log([("INSERT", f"e{n}", {"n": n}) for n in range(30)])), 3)
+    with pytest.raises(SpillFailed, match="cannot use the temporary folder .*gone"):
+        log.history()

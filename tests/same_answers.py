@@ -1,0 +1,62 @@
+"""One log asked in two ways: every verb must give the same frame, the same error and the same warnings."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from hypothesis import HealthCheck, Phase, settings
+from polars.testing import assert_frame_equal
+
+from auditlab.changelog import ChangeLog
+from auditlab.errors import AuditlabError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Verb = Callable[[ChangeLog[Any]], Any]
+    Verbs = dict[str, Verb]
+
+SOAK = os.environ.get("AUDITLAB_SOAK") == "1"
+
+
+def generated(many: int, *, few: int) -> settings:
+    """How a test over generated logs runs: with so many in a soak, with a few else, and those always the same."""
+    return settings(
+        max_examples=many if SOAK else few,
+        deadline=None,
+        derandomize=not SOAK,
+        database=None,
+        phases=(Phase.explicit, Phase.generate),
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+def answer(log: ChangeLog[Any], verb: Verb) -> tuple[Any, list[str]]:
+    """What a verb answers, collected, and its warnings; the words of its error."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            found = verb(log)
+        except AuditlabError as exc:
+            return f"{type(exc).__name__}: {exc}", []
+    told = sorted({str(one.message) for one in caught})
+    return (found.collect() if isinstance(found, pl.LazyFrame) else found), told
+
+
+def assert_same(whole: ChangeLog[Any], other: ChangeLog[Any] | Callable[[], ChangeLog[Any]], verbs: Verbs) -> None:
+    """Every verb of both; where one asked before must not matter, ``other`` opens the log anew for each."""
+    for name, verb in verbs.items():
+        want, told = answer(whole, verb)
+        got, said = answer(other if isinstance(other, ChangeLog) else other(), verb)
+        if isinstance(want, pl.DataFrame) and isinstance(got, pl.DataFrame):
+            try:
+                assert_frame_equal(got, want)
+            except AssertionError as exc:
+                raise AssertionError(f"{name}: {exc}") from exc
+        else:
+            assert type(got) is type(want), f"{name}: {got}"
+            assert str(got) == str(want), name
+        assert said == told, name
