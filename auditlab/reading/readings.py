@@ -22,7 +22,7 @@ from auditlab.recorded import Recorded
 from auditlab.values import canonical
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from auditlab.documents import Documents
     from auditlab.order import Sequence
@@ -164,6 +164,14 @@ class Read(Recorded):
     def readings(self) -> tuple[str, ...]:
         """How the documents are read, in words."""
         return tuple(reading.words for reading in self._through)
+
+    @property
+    def unread(self) -> None:
+        """Nothing answers in its place: what is kept beside an archive is as it was recorded."""
+
+    def known_id(self, entity_type: str, candidates: Iterable[str]) -> str | None:
+        """As the original: no reading tells of another entity."""
+        return self._original.known_id(entity_type, candidates)
 
     @cached_property
     def _read(self) -> tuple[pl.DataFrame, pl.DataFrame | None]:

@@ -19,7 +19,7 @@ from auditlab.archive.checkpoint import checkpoint
 from auditlab.archive.compact import compact
 from auditlab.capture.track import track
 from auditlab.connection import connect
-from auditlab.testing import histories
+from auditlab.testing import histories, make_log
 from auditlab.testing.schedules import schedule
 
 if TYPE_CHECKING:
@@ -196,3 +196,29 @@ def test_pulls_and_a_log_in_two_places_go_on_over_checkpoints(captured: str, tmp
     assert_frame_equal(
         al.scan(captured, folder).of("public.t").as_of().collect(), al.read_postgres(captured).of("public.t").as_of()
     )
+
+
+def test_a_log_that_is_read_otherwise_is_not_answered_from_what_was_recorded(tmp_path: Path):
+    frame = make_log([("INSERT", "a", {"n": 1}), ("INSERT", "b", {"n": 2}), ("UPDATE", "a", {"m": 1})])
+    log = al.from_arrow(frame)
+    add(tmp_path / "archive", frame, log.facts)
+    assert checkpoint(tmp_path / "archive").number
+    upcasters = al.Upcasters(default=1)
+    upcasters.register("t", 1, lambda document: {"m": document.get("n", document.get("m"))})
+    verbs: Verbs = {
+        "now": lambda log: log.as_of(),
+        "one": lambda log: log.entity("a").history(),
+        "in doubt": lambda log: log.doubtful(log.facts.coverage.end),
+    }
+    assert_same(
+        tmp_path / "archive",
+        {
+            f"{name} {how}": lambda log, verb=verb, read=read: verb(read(log))
+            for how, read in {
+                "renamed": lambda log: log.renamed({"n": "m"}),
+                "upcast": lambda log: log.upcast(upcasters),
+            }.items()
+            for name, verb in verbs.items()
+        },
+    )
+    assert al.scan_archive(tmp_path / "archive").renamed({"n": "m"}).as_of().collect()["m"].to_list() == [1, 2]
