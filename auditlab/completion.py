@@ -14,27 +14,40 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from auditlab.documents import assembled, raw_fields
+from auditlab.documents import raw_fields
 from auditlab.lineage import lineage
 from auditlab.spans import came
 
 if TYPE_CHECKING:
     from auditlab.documents import Documents, Split
 
-__all__ = ["Completed", "completed", "passed_on", "told_fields", "with_images"]
+__all__ = [
+    "SAMPLE",
+    "Completed",
+    "completed",
+    "lists_values",
+    "passed_on",
+    "silent_lists",
+    "told_fields",
+    "with_images",
+]
 
 _SHOWN = ("UPDATE", "DELETE", "SNAPSHOT")
 """Changes that show what was there: by their before image, a SNAPSHOT by what it read."""
 
 _PAIRS = ({"old", "new"}, {"from", "to"}, {"before", "after"})
-_SAMPLE = 100
+SAMPLE = 100
+"""Lists of changed fields that are looked at to tell what such lists of an entity type say."""
+
+_SILENT = pl.col("operation").is_in(["INSERT", "UPDATE"]) & pl.col("after_snapshot").is_null()
 
 
 class Completed(NamedTuple):
     """Documents with those that follow from others.
 
     Args:
-        parts: The documents. Those that only told changed fields are gone, and ``told`` is null.
+        parts: The documents. Those that only told changed fields are gone, and ``told`` is null. The text of those that
+            were put together is left open: ``assembled.written`` writes it, in the order of all fields of the type.
         derived: Boolean by row: the after image was not recorded, but follows from what was.
         merged: Boolean by row: it was put together from a state and changed fields.
     """
@@ -44,7 +57,21 @@ class Completed(NamedTuple):
     merged: pl.Series
 
 
-def told_fields(changes: pl.DataFrame) -> pl.Series | None:
+def silent_lists() -> pl.Expr:
+    """Over changes: whether one without an after image has an object for its changed fields."""
+    return _SILENT & _listed()
+
+
+def lists_values(lists: pl.Series) -> bool:
+    """Whether the changed fields of changes without an after image are new values; the first ``SAMPLE`` tell it.
+
+    Args:
+        lists: Those of one entity type that ``silent_lists``, in the order of the changes.
+    """
+    return bool(len(lists)) and not all(_old_and_new(text) for text in lists.head(SAMPLE))
+
+
+def told_fields(changes: pl.DataFrame, *, values: bool) -> pl.Series | None:
     """The fields that changes without an after image say they set, as JSON text by row; None where none says so.
 
     Taken is an object of new values, as the reference schema's ``changed_fields`` is. In a log that lists them so, an
@@ -53,15 +80,13 @@ def told_fields(changes: pl.DataFrame) -> pl.Series | None:
 
     Args:
         changes: One entity type's changes.
+        values: What ``lists_values`` says of all changes of the type.
     """
-    silent = pl.col("operation").is_in(["INSERT", "UPDATE"]) & pl.col("after_snapshot").is_null()
-    listed = silent & _listed()
-    given = changes.filter(listed)["changed_fields"]
-    if given.is_empty() or all(_old_and_new(text) for text in given.head(_SAMPLE)):
+    if not values:
         return None
     empty = pl.col("changed_fields").fill_null("null").str.contains(r"^\s*(null|\[\s*\])\s*$")
-    idle = silent & (pl.col("operation") == "UPDATE") & empty
-    told = pl.when(listed).then("changed_fields").when(idle).then(pl.lit("{}"))
+    idle = _SILENT & (pl.col("operation") == "UPDATE") & empty
+    told = pl.when(silent_lists()).then("changed_fields").when(idle).then(pl.lit("{}"))
     return changes.select(told=told).to_series()
 
 
@@ -172,13 +197,12 @@ def _merged(parts: Split, placed: pl.DataFrame) -> tuple[Split, pl.DataFrame]:
     events = events.with_columns(image=image)
     made = events["new"]
     fields: dict[str, pl.Series] = {}
-    added: dict[str, pl.Series] = {}
     for name, raw in parts.fields.items():
         cell = raw.gather(events["doc"])
         setting = pl.select(pl.when(pl.lit(events["full"]) | pl.lit(cell.is_not_null())).then(pl.lit(events["event"])))
-        added[name] = cell.gather(setting.to_series().forward_fill().filter(made))
-        fields[name] = pl.concat([raw, added[name].rename(raw.name)])
-    texts = pl.concat([parts.texts, assembled(added, int(made.sum())).rename(parts.texts.name)])
+        added = cell.gather(setting.to_series().forward_fill().filter(made))
+        fields[name] = pl.concat([raw, added.rename(raw.name)])
+    texts = parts.texts.extend_constant(None, int(made.sum()))
     filled = events.filter(~full & pl.col("known")).select("row", "image")
     after = parts.after.scatter(filled["row"], filled["image"])
     return replace(parts, texts=texts, fields=fields, after=after), filled

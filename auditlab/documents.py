@@ -33,7 +33,6 @@ __all__ = [
     "MOST_FIELDS",
     "Documents",
     "Split",
-    "assembled",
     "by_layout",
     "encodable",
     "no_objects",
@@ -157,20 +156,6 @@ def typed(parts: Split, kinds: Mapping[str, str], derived: pl.Series | None = No
     recorded = pl.repeat(value=False, n=len(parts.after), eager=True)
     derived = recorded if derived is None else derived
     return Documents(parts.texts, tuple(columns), parts.flags, parts.before, parts.after, derived)
-
-
-def assembled(fields: Mapping[str, pl.Series], height: int) -> pl.Series:
-    """Each document's JSON text, put together from the raw texts of the fields that it has."""
-    keys = (json.dumps(name, ensure_ascii=False) + ": " for name in fields)
-    cells = [
-        (pl.lit(key) + pl.lit(raw)).alias(str(place))
-        for place, (key, raw) in enumerate(zip(keys, fields.values(), strict=True))
-    ]
-    empty = pl.repeat("", height, eager=True)
-    if not cells:
-        return "{" + empty + "}"
-    joined = pl.select(cells).select(pl.concat_str(pl.all(), separator=", ", ignore_nulls=True)).to_series()
-    return "{" + joined + "}"
 
 
 def raw_fields(text: str) -> dict[str, str]:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 import polars as pl
 
-from auditlab.completion import told_fields
+from auditlab.completion import lists_values, silent_lists, told_fields
 from auditlab.documents import no_objects
 from auditlab.errors import MalformedChange
 from auditlab.schema import CHANGES
 
-__all__ = ["COPY", "KINDS", "refuse", "split"]
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
+__all__ = ["COPY", "KINDS", "Images", "refuse", "split", "without_copies"]
 
 _SHOWN = 5
 
@@ -45,8 +51,34 @@ COPY = "identical copy of another row"
 """The kind of a row that tells a change a second time: set aside also in a strict load, since nothing is lost."""
 
 
+@dataclass(frozen=True, slots=True)
+class Images:
+    """What all changes of a log tell of after images that are missing.
+
+    Args:
+        recorded: The entity types of which a change has one.
+        values: Those of which the changes without one list new values (``completion.lists_values``).
+    """
+
+    recorded: AbstractSet[str]
+    values: AbstractSet[str]
+
+    @classmethod
+    def of(cls, changes: pl.DataFrame, missing: pl.Series) -> Images:
+        """What these changes tell, if they are all; ``missing`` (by row) says which ought to have one."""
+        has = changes.filter(_LEAVES & _AFTER.is_not_null())["entity_type"].unique()
+        lists = changes.filter(missing).filter(silent_lists())
+        groups = lists.group_by("entity_type", maintain_order=True)
+        return cls({*has}, {str(name) for (name,), own in groups if lists_values(own["changed_fields"])})
+
+
 def split(
-    changes: pl.DataFrame, *, strict: bool, whole: bool = True, read: bool | None = None
+    changes: pl.DataFrame,
+    *,
+    strict: bool,
+    whole: bool = True,
+    read: bool | None = None,
+    images: Images | None = None,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The rows that are changes, and those that are not with their ``kind`` as first column (the first that fits).
 
@@ -56,14 +88,15 @@ def split(
         whole: Whether all changes are there. Of a part, a missing after image is no fault: the rest may tell it.
         read: Whether to read the images, to see which are no JSON; None where not ``strict``. Else they are an error
             of the questions about their entity type, and of no other.
+        images: Of a part that has all changes of its entities, what all changes tell of missing images.
 
     Raises:
         MalformedChange: with ``strict``, if there are any; the message counts them by kind and names first ids.
     """
-    changes, copies = _without_copies(changes)
+    changes, copies = without_copies(changes)
     tests = KINDS | (_unread(changes) if (not strict if read is None else read) else {})
     kind = pl.coalesce(pl.when(test.fill_null(value=False)).then(pl.lit(name)) for name, test in tests.items())
-    untold = _untold(changes) if whole else pl.lit(value=False)
+    untold = _untold(changes, images) if whole else pl.lit(value=False)
     judged = changes.with_columns(untold.alias(_UNTOLD)).with_columns(kind.alias("kind")).drop(_UNTOLD)
     aside = judged.filter(pl.col("kind").is_not_null()).select("kind", pl.exclude("kind"))
     if aside.is_empty():
@@ -85,14 +118,14 @@ def _unread(changes: pl.DataFrame) -> dict[str, pl.Expr]:
     }
 
 
-def _untold(changes: pl.DataFrame) -> pl.Series | pl.Expr:
+def _untold(changes: pl.DataFrame, images: Images | None) -> pl.Series | pl.Expr:
     """Of which changes the state after them is missing, where their log has such states, and nothing else tells it."""
     missing = changes.select(_LEAVES & _AFTER.is_null()).to_series()
     if not missing.any():
         return pl.lit(value=False)
+    images = Images.of(changes, missing) if images is None else images
     narrow = changes.select("id", "entity_type", "entity_id", "operation", found=_BEFORE.is_not_null(), missing=missing)
-    recorded = narrow.filter(_LEAVES & ~pl.col("missing"))["entity_type"].unique()
-    numbered = narrow.with_row_index("row").filter(pl.col("entity_type").is_in(recorded.implode()))
+    numbered = narrow.with_row_index("row").filter(pl.col("entity_type").is_in(images.recorded))
     open_ = numbered.filter("missing")
     near = numbered.join(open_.select("entity_type", "entity_id").unique(), on=["entity_type", "entity_id"], how="semi")
     near = near.sort("entity_type", "entity_id", "id", maintain_order=True)
@@ -101,7 +134,7 @@ def _untold(changes: pl.DataFrame) -> pl.Series | pl.Expr:
     left = near.filter(pl.col("missing") & ~(same & shows.shift(-1)).fill_null(value=False))
     for name in left["entity_type"].unique():
         own = (changes["entity_type"] == name) & missing
-        told = told_fields(changes.filter(own))
+        told = told_fields(changes.filter(own), values=name in images.values)
         if told is not None:
             silent = own.arg_true().filter(told.is_null())
             left = left.filter((pl.col("entity_type") != name) | pl.col("row").is_in(silent.implode()))
@@ -115,7 +148,7 @@ def refuse(aside: pl.DataFrame) -> None:
         raise MalformedChange(_told(faults))
 
 
-def _without_copies(changes: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def without_copies(changes: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The rows without those that say once more, in every column, what another row of the same id says; and those.
 
     Two exports put together, or a feed that delivers at least once, hold such copies: one change, told twice.

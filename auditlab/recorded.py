@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 import polars as pl
 
 from auditlab import beginning, documents, malformed, order, visibility
-from auditlab.completion import completed, told_fields
+from auditlab.assembled import written
+from auditlab.completion import completed, lists_values, silent_lists, told_fields
 from auditlab.cut import Cut, cut_at
 from auditlab.errors import UnknownEntityType
 from auditlab.placeholders import carry_forward
@@ -361,14 +362,20 @@ class Recorded:
         if not kinds:  # a table beside its log is logged by a trigger, which sees every value
             own = carry_forward(own, steps)
         same = self.sequence.same_text(own["position"]) if own is recorded else None
+        told = told_fields(own, values=self._lists_values(entity_type, own))
         images, faulty = (own["before_snapshot"], own["after_snapshot"]), self._faulty(entity_type)
-        return documents.split(*images, own["id"], told_fields(own), same, faulty), own, steps
+        return documents.split(*images, own["id"], told, same, faulty), own, steps
 
     def _faulty(self, _: str) -> Callable[[pl.DataFrame], object] | None:
         """What is told of images of a type that are no documents (``documents.FAULTS``); None: they are an error."""
         return None
 
+    def _lists_values(self, entity_type: str, own: pl.DataFrame) -> bool:  # noqa: ARG002 - what a part asks for
+        """Whether a type's changes (``own``, by row) without an after image list the new values."""
+        return lists_values(own.filter(silent_lists())["changed_fields"])
+
     def _typed(self, entity_type: str, parts: Split, own: pl.DataFrame, steps: pl.DataFrame) -> Documents:
         """The split documents, completed, with their types; ``own`` is the type's changes by row."""
         whole = completed(parts, own, steps)
-        return documents.typed(whole.parts, self.facts.kinds.get(entity_type, {}), whole.derived)
+        parts = replace(whole.parts, texts=written(whole.parts.texts, whole.parts.fields))
+        return documents.typed(parts, self.facts.kinds.get(entity_type, {}), whole.derived)

@@ -32,6 +32,7 @@ LAYERS = (
     {"schema", "clock", "marks", "queries"},
     {"engines"},
     {
+        "assembled",
         "beginning",
         "cells",
         "completion",

@@ -61,6 +61,7 @@ class Bucketed(Recorded):
         super().__init__(pl.LazyFrame(schema=CHANGES), facts, entity_types=entity_types, strict=strict)
         self._source = rows
         self.room = room
+        self._logs: dict[tuple[str, ...], Bucketed] = {}
         self._latest: dict[str, datetime | None] = {}
         self._saw_any: dict[TransactionSnapshot, bool] = {}
         self._unseen_starts: dict[TransactionSnapshot, dict[str, int]] = {}
@@ -76,10 +77,10 @@ class Bucketed(Recorded):
     def _read(self) -> tuple[pl.DataFrame, pl.DataFrame | None]:
         self.refuse()
 
-    def refuse(self) -> NoReturn:
-        """Raise ``LogTooLarge``: what is asked for needs all rows at once."""
+    def refuse(self, asked: str = "this question") -> NoReturn:
+        """Raise ``LogTooLarge``: what is asked for, in words, needs all rows at once."""
         raise LogTooLarge(
-            f"this question needs all {self._source.count:,} changes in memory at once, about "
+            f"{asked} needs all {self._source.count:,} changes in memory at once, about "
             f"{self.needed / 1e9:,.1f} GB, and may take {self.room / 1e9:,.1f} GB. Ask it of fewer entity types "
             '(log.of(...)) or of one entity, or allow more: scan_archive(folder, memory="64GB").'
         )
@@ -89,16 +90,16 @@ class Bucketed(Recorded):
         """See ``Recorded.malformed``."""
         return self.whole_log.malformed
 
-    def part(self, entity_types: tuple[str, ...]) -> Recorded:
+    def part(self, entity_types: tuple[str, ...]) -> Bucketed:
         """The log of some entity types: if it was dealt out already, all of it; else only those are read."""
         if entity_types == self.entity_types or "_dealt" in vars(self):
             return self
-        if entity_types not in self._parts:
+        if entity_types not in self._logs:
             part = Bucketed(self._source, self.facts, entity_types=entity_types, room=self.room, strict=self._strict)
-            self._parts[entity_types] = self._within(part)
-        return self._parts[entity_types]
+            self._logs[entity_types] = self._within(part)
+        return self._logs[entity_types]
 
-    def with_facts(self, facts: LogFacts) -> Recorded:
+    def with_facts(self, facts: LogFacts) -> Bucketed:
         """The same rows with other facts beside them."""
         other = Bucketed(self._source, facts, entity_types=self.entity_types, room=self.room, strict=self._strict)
         if "_dealt" in vars(self):
@@ -276,6 +277,7 @@ class Bucketed(Recorded):
             types=dealt.types,
             links=dealt.links,
             log=self,
+            silent=dealt.silent,
             whole=whole,
             shelf=dealt.shelf,
             alone=alone,

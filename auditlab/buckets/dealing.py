@@ -9,6 +9,7 @@ import polars as pl
 
 from auditlab.buckets.compartments import Compartments
 from auditlab.buckets.links import Links, linked
+from auditlab.buckets.missing import Missing
 from auditlab.buckets.shelf import Shelf
 from auditlab.buckets.types import Types
 from auditlab.errors import LogTooLarge
@@ -16,6 +17,7 @@ from auditlab.errors import LogTooLarge
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from auditlab.buckets.part import Silent
     from auditlab.schema import LogFacts
 
 __all__ = ["AMPLIFIED", "SHARE", "Dealt", "deal"]
@@ -50,10 +52,10 @@ def deal(frames: Iterator[pl.DataFrame], facts: LogFacts, *, size: int, room: in
     needed = size * AMPLIFIED
     count = max(1, -(-needed * SHARE // max(1, room)))
     rows = Compartments(count, room=room // WAITING)
-    links = Links(facts.keys, read=read)
+    links, missing = Links(facts.keys, read=read), Missing(read=read)
     for frame in frames:
-        _whole_images(frame, needed, room)
         links.sample(frame)
+        missing.note(frame)
         rows.deal(*_to_all(frame, count))
     rows.settle()
     largest = max(rows.sizes) * AMPLIFIED
@@ -62,28 +64,17 @@ def deal(frames: Iterator[pl.DataFrame], facts: LogFacts, *, size: int, room: in
             f"single entities of this log have histories that take about {largest / 1e9:,.1f} GB, and a question may "
             f"take {room / 1e9:,.1f} GB. Allow more: scan_archive(folder, memory=...)."
         )
-    found = links.found(rows, facts.clock)
+    silent = missing.found(rows)
+    found = links.found(rows, facts.clock, silent)
     moves = linked(found, count)
     types, shelf = Types(facts.kinds), Shelf()
     if moves is None:
-        return Dealt(rows, found, None, None, types, shelf, links)
+        return Dealt(rows, found, None, None, types, shelf, links, silent)
     moved = Compartments(count, room=room // WAITING)
     for number in range(count):
         goes = rows.read(number).join(moves, on="entity_id", how="inner", maintain_order="left")
         moved.deal(goes.drop("to"), goes["to"])
-    return Dealt(rows, found, moves, moved, types, shelf, links)
-
-
-def _whole_images(frame: pl.DataFrame, needed: int, room: int) -> None:
-    """Refuse changes without the state that they left: all changes of the type decide what follows of it."""
-    silent = pl.col("operation").is_in(["INSERT", "UPDATE"]) & pl.col("after_snapshot").is_null()
-    without = frame.filter(silent)
-    if len(without):
-        raise LogTooLarge(
-            f"changes of {without['entity_type'][0]} (id {without['id'][0]}) have no after image. What they left "
-            f"is told by all changes together, which take about {needed / 1e9:,.1f} GB; a question may take "
-            f"{room / 1e9:,.1f} GB. Allow more: scan_archive(folder, memory=...)."
-        )
+    return Dealt(rows, found, moves, moved, types, shelf, links, silent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +89,7 @@ class Dealt:
         types: The fields of all types.
         shelf: What each bucket worked out.
         finder: What found the changes of keys.
+        silent: What all changes tell of missing images.
     """
 
     rows: Compartments
@@ -107,6 +99,7 @@ class Dealt:
     types: Types
     shelf: Shelf
     finder: Links
+    silent: Silent
 
     def of(self, number: int) -> pl.DataFrame:
         """The rows of a bucket (``ROWS``), in no promised order."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from auditlab import malformed, order, rekeys
-from auditlab.buckets.part import ARRIVAL, LINKED, by_place
+from auditlab.buckets.part import ARRIVAL, LINKED, sound
 from auditlab.buckets.spill import compact
 from auditlab.keyfields import KeyFields, key_sample, shows_key
 from auditlab.schema import CHANGES
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from auditlab.buckets.compartments import Compartments
+    from auditlab.buckets.part import Silent
 
 __all__ = ["Links", "linked"]
 
@@ -41,25 +42,23 @@ class Links:
         """Take in some rows of the log, to know by what field a key is told."""
         for (name,), own in rows.group_by("entity_type"):
             entity_type = str(name)
-            sound, _ = malformed.split(rows[0:0].vstack(_least(own)), strict=False, read=self._read)
+            some = rows[0:0].vstack(_least(own))
+            changes, _ = malformed.split(some, strict=False, whole=False, read=self._read)
             known = self._samples.get(entity_type)
-            parts = [key_sample(sound)] if known is None else [known, key_sample(sound)]
+            parts = [key_sample(changes)] if known is None else [known, key_sample(changes)]
             self._samples[entity_type] = compact(key_sample(pl.concat(parts)))
 
     def sample_of(self, entity_type: str) -> pl.DataFrame:
         """``keyfields.key_sample`` of all rows of a type that were taken in."""
         return self._samples.get(entity_type, key_sample(pl.DataFrame(schema=CHANGES)))
 
-    def found(self, dealt: Compartments, clock: str) -> pl.DataFrame:
+    def found(self, dealt: Compartments, clock: str, silent: Silent) -> pl.DataFrame:
         """``LINKED``'s columns, from rows that are dealt out by entity."""
         fields = {name: self._fields(name, sample, dealt) for name, sample in self._samples.items()}
         usual = {name: each.usual() for name, each in fields.items()}
         suspects, told = [], []
         for number in range(len(dealt)):
-            rows = by_place(dealt.read(number))
-            rows = rows.filter("baseline").vstack(rows.filter(~pl.col("baseline")))
-            rows, _ = malformed.split(rows, strict=False, read=self._read)
-            rows = by_place(rows)
+            rows, _ = sound(dealt.read(number), silent.sides, read=self._read)
             images = rekeys.image_suspects(rows, order.numbered(rows, clock))
             images = images.with_columns(rows.select("id", ARRIVAL)[images["slot"]])
             groups = images.group_by("entity_type")
@@ -85,8 +84,8 @@ class Links:
 
 
 def _least(own: pl.DataFrame) -> pl.DataFrame:
-    """More rows than a sample needs, those whose ids have the least hashes."""
-    return own.bottom_k(200, by=pl.col("id").hash())
+    """More rows with an after image than a sample needs, those whose ids have the least hashes."""
+    return own.filter(pl.col("after_snapshot").is_not_null()).bottom_k(200, by=pl.col("id").hash())
 
 
 def _unusual(suspects: pl.DataFrame, usual: str | None) -> pl.DataFrame:

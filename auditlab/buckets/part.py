@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import polars as pl
 
 from auditlab import malformed
+from auditlab.buckets.types import firsts
+from auditlab.completion import completed
 from auditlab.cut import Cut
 from auditlab.errors import SnapshotTooLarge
 from auditlab.recorded import Recorded
@@ -16,18 +18,19 @@ from auditlab.rekeys import LINKS
 from auditlab.schema import CHANGES, check_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
 
     from auditlab.buckets.shelf import Shelf
-    from auditlab.buckets.types import Types
+    from auditlab.buckets.types import First, Types
     from auditlab.documents import Documents, Split
     from auditlab.marks import TransactionSnapshot
     from auditlab.order import Sequence
     from auditlab.schema import LogFacts
     from auditlab.values import Column
 
-__all__ = ["ARRIVAL", "LINKED", "ROWS", "Key", "Part", "Whole", "by_place"]
+__all__ = ["ARRIVAL", "LINKED", "ROWS", "Key", "Part", "Silent", "Whole", "sound"]
 
 Key = tuple[int, int]
 """What orders the rows of all buckets: an id and an arrival."""
@@ -40,6 +43,19 @@ ROWS = {**CHANGES, "baseline": pl.Boolean(), ARRIVAL: pl.Int64()}
 
 LINKED = {**LINKS, "left": pl.Int64(), "came": pl.Int64()}
 """``auditlab.rekeys.LINKS``, the changes by their arrival."""
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """What all changes of a log tell of after images that are missing.
+
+    Args:
+        sides: Of the baseline (true) and of the others (false): where a missing image is a fault.
+        values: The entity types whose changes without an after image list the new values.
+    """
+
+    sides: Mapping[bool, malformed.Images]
+    values: AbstractSet[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +116,7 @@ class Part(Recorded):
         types: The fields of the whole log.
         links: ``LINKED``: the changes of keys, in the whole log.
         log: The log that it is of.
+        silent: What the whole log tells of missing images; None where all are there.
         whole: What the whole log tells; None while that is found out.
         shelf: Where a bucket that has learned is kept; None to keep nothing.
         alone: Whether no other bucket is asked, so that this one tells of the TRUNCATEs.
@@ -116,6 +133,7 @@ class Part(Recorded):
         types: Types,
         links: pl.DataFrame,
         log: Log,
+        silent: Silent | None = None,
         whole: Whole | None = None,
         shelf: Shelf | None = None,
         alone: bool = False,
@@ -126,16 +144,20 @@ class Part(Recorded):
         self._tells = alone or number == 0
         self._log = log
         self._types = types
+        self._silent = silent
         self._shelf = shelf
         self._texts: pl.Series | None = None
+        self.reading: Callable[[Part, str], Documents | None] | None = None
+        """Gives a type's documents where they are read otherwise than recorded; None for the others."""
         if rows is not None:
-            sound, self.aside = _sound(rows, number, read=read)
-            sound = sound.with_row_index("row")
+            changes, aside = sound(rows, None if silent is None else silent.sides, read=read)
+            self.aside = aside.filter((pl.col("operation") != "TRUNCATE") | (number == 0))  # those are in every bucket
+            changes = changes.with_row_index("row")
         elif shelf is not None:
-            sound, self.aside, self._texts = shelf.rows(number)
-        self.arrivals = sound[ARRIVAL]
+            changes, self.aside, self._texts = shelf.rows(number)
+        self.arrivals = changes[ARRIVAL]
         self._links = _here(links, self.arrivals)
-        known_rows = sound.drop(ARRIVAL).set_sorted("id"), self.aside.drop("baseline", ARRIVAL)
+        known_rows = changes.drop(ARRIVAL).set_sorted("id"), self.aside.drop("baseline", ARRIVAL)
         vars(self)["_read"] = known_rows  # a cached property is told what it is
         if whole is not None:
             told = ("begun", "unseen", "unlinked_keys", "id_span")
@@ -242,26 +264,37 @@ class Part(Recorded):
         first = 0
         for name in self.entity_types:
             try:
-                parts, learned = self._learned(name)
+                parts, derived, learned = self._learned(name)
             except SnapshotTooLarge as exc:  # it concerns those who ask about this type
                 self._types.note(name, self.number, exc)
                 continue
             if self._shelf is not None:
-                self._shelf.keep_documents(self.number, name, parts, learned, first=first)
+                self._shelf.keep_documents(self.number, name, parts, derived, learned, first=first)
             splits[name] = replace(parts, fields={})
             first += len(parts.texts)
         if self._shelf is not None:
             self._shelf.keep_rows(self.number, self._rows.with_columns(self.arrivals), self.aside, splits)
 
-    def _learned(self, entity_type: str) -> tuple[Split, list[Column]]:
-        parts, own, _ = self._parts_of(entity_type)
-        return parts, self._types.learn(entity_type, parts, own["id"], self.arrivals.gather(own["row"]))
+    def _learned(self, entity_type: str) -> tuple[Split, pl.Series, list[Column]]:
+        """A type's documents, completed; which after images were not recorded (by row); and the fields."""
+        parts, own, steps, first = self.documents_of(entity_type)
+        whole = completed(parts, own, steps)
+        return whole.parts, whole.derived, self._types.learn(entity_type, whole.parts, first)
+
+    def documents_of(self, entity_type: str) -> tuple[Split, pl.DataFrame, pl.DataFrame, dict[str, First]]:
+        """A type's documents, split; its changes by row; its steps; and where each field appears first."""
+        parts, own, steps = self._parts_of(entity_type)
+        return parts, own, steps, firsts(parts, own["id"], self.arrivals.gather(own["row"]))
 
     def _faulty(self, entity_type: str) -> Callable[[pl.DataFrame], object]:
         return lambda faults: self._types.note(entity_type, self.number, faults)
 
     def _split(self, entity_type: str) -> Documents:
         self._types.refuse(entity_type)
+        if self.reading is not None and entity_type not in self._documents and entity_type in self.entity_types:
+            told = self.reading(self, entity_type)
+            if told is not None:
+                self._documents[entity_type] = told
         if self._shelf is not None and self._texts is not None and entity_type in self.entity_types:
             known = self._documents.get(entity_type)
             while known is None:
@@ -271,23 +304,35 @@ class Part(Recorded):
             self._documents[entity_type] = known
         return super()._split(entity_type)
 
-    def _typed(self, entity_type: str, parts: Split, own: pl.DataFrame, steps: pl.DataFrame) -> Documents:  # noqa: ARG002
-        return self._types.typed(entity_type, parts)
+    def _typed(self, entity_type: str, parts: Split, own: pl.DataFrame, steps: pl.DataFrame) -> Documents:
+        whole = completed(parts, own, steps)
+        return self._types.typed(entity_type, whole.parts, whole.derived)
+
+    def _lists_values(self, entity_type: str, own: pl.DataFrame) -> bool:
+        return super()._lists_values(entity_type, own) if self._silent is None else entity_type in self._silent.values
 
 
-def _sound(rows: pl.DataFrame, number: int, *, read: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The rows that are changes, by id, and those set apart, of the first bucket with what every bucket has."""
-    rows = by_place(rows)
-    halves = (rows.filter(pl.col("baseline") == early) for early in (True, False))
-    sides = [malformed.split(half, strict=False, read=read) for half in halves]
-    sound = by_place(pl.concat([side for side, _ in sides]))
-    check_columns(sound)
-    aside = pl.concat([side for _, side in sides])
-    aside = aside.filter((pl.col("operation") != "TRUNCATE") | (number == 0))
-    return sound.select(*CHANGES, "baseline", ARRIVAL).rechunk(), aside
+def sound(
+    rows: pl.DataFrame, sides: Mapping[bool, malformed.Images] | None = None, *, read: bool
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows of a bucket (``ROWS``) that are changes, by id and arrival, and those set apart with their ``kind``.
+
+    Args:
+        rows: The rows, in any order.
+        sides: As in ``Silent``; None where these are all rows of their log.
+        read: Whether rows with images that are no JSON are set apart, too.
+    """
+    rows = _by_place(rows)
+    parts = []
+    for early in (True, False):
+        side, images = rows.filter(pl.col("baseline") == early), None if sides is None else sides[early]
+        parts.append(malformed.split(side, strict=False, read=read, images=images))
+    changes = _by_place(pl.concat([side for side, _ in parts]))
+    check_columns(changes)
+    return changes.select(*CHANGES, "baseline", ARRIVAL).rechunk(), pl.concat([side for _, side in parts])
 
 
-def by_place(rows: pl.DataFrame) -> pl.DataFrame:
+def _by_place(rows: pl.DataFrame) -> pl.DataFrame:
     """The rows by id, those of one id as they came; nearly always they are in that order."""
     rows = rows if rows[ARRIVAL].is_sorted() else rows.sort(ARRIVAL)
     return rows if rows["id"].is_sorted() else rows.sort("id", maintain_order=True)

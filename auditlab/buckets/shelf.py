@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from auditlab.assembled import assembled
 from auditlab.buckets.spill import Folder
 from auditlab.buckets.types import Signature, signature
 from auditlab.documents import Documents
@@ -45,7 +46,10 @@ class _Documents:
     first: int
     count: int
     images: Stored
+    derived: Stored
     flags: Stored
+    open: tuple[Stored, Stored] | None
+    """Documents whose text was left open: their numbers, and the raw texts of their fields."""
     fields: Mapping[str, _Field]
 
 
@@ -90,14 +94,22 @@ class Shelf:
         return rows.with_columns(images).drop(map(_number, IMAGES)), bucket.aside.read(), texts
 
     def keep_documents(
-        self, number: int, entity_type: str, split: Split, learned: Sequence[Column], *, first: int | None = None
+        self,
+        number: int,
+        entity_type: str,
+        split: Split,
+        derived: pl.Series,
+        learned: Sequence[Column],
+        *,
+        first: int | None = None,
     ) -> None:
         """Keep the documents of one type.
 
         Args:
             number: The bucket's.
             entity_type: The type's name.
-            split: The documents.
+            split: The documents, completed.
+            derived: By row, which after images were not recorded.
             learned: Their fields.
             first: How many documents the bucket's types before this one have; None where that is known.
         """
@@ -107,7 +119,9 @@ class Shelf:
             first=self._documents[number, entity_type].first if first is None else first,
             count=len(split.texts),
             images=self._folder.append(file, images),
+            derived=self._folder.append(file, derived.to_frame()),
             flags=self._folder.append(file, split.flags),
+            open=self._kept_open(file, split),
             fields={column.name: self._kept_field(file, column) for column in learned},
         )
 
@@ -129,8 +143,20 @@ class Shelf:
             for name in fields
         )
         before, after = own.images.read().get_columns()
-        recorded = pl.repeat(value=False, n=len(after), eager=True)
-        return Documents(texts.slice(own.first, own.count), columns, own.flags.read(), before, after, recorded)
+        derived = own.derived.read().to_series()
+        texts = texts.slice(own.first, own.count)
+        if own.open is not None:
+            numbers, raw = own.open[0].read().to_series(), own.open[1].read()
+            told = {name: raw[name] for name in fields if name in own.fields}
+            texts = texts.scatter(numbers, assembled(told, len(numbers)))
+        return Documents(texts, columns, own.flags.read(), before, after, derived)
+
+    def _kept_open(self, file: str, split: Split) -> tuple[Stored, Stored] | None:
+        numbers = split.texts.is_null().arg_true()
+        if numbers.is_empty():
+            return None
+        raw = pl.DataFrame({name: raw.gather(numbers) for name, raw in split.fields.items()})
+        return self._folder.append(file, numbers.to_frame()), self._folder.append(file, raw)
 
     def _kept_field(self, file: str, column: Column) -> _Field:
         typed, text = column.values

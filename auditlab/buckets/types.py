@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from auditlab.assembled import written
 from auditlab.dictionary import repeated
 from auditlab.documents import MOST_FIELDS, Documents, refuse
 from auditlab.errors import SnapshotTooLarge
@@ -23,14 +24,14 @@ if TYPE_CHECKING:
     from auditlab.dictionary import Coded
     from auditlab.documents import Split
 
-__all__ = ["Signature", "Told", "Types", "signature"]
+__all__ = ["First", "Signature", "Told", "Types", "firsts", "signature"]
 
 Signature = tuple[str, pl.DataType, str, bool]
 """What of a field's column is the same in every part of the log: kind, dtype, note, and whether all are strings."""
 
 First = tuple[int, int, int, int]
-"""Where a field appears first: in an after image (0) or only in a before image (1), the change's id and arrival, and
-its place among the fields that appear first in that image."""
+"""Where a field appears first: in an after image (0), only in a before image (1) or among the changed fields of changes
+without one (2), the change's id and arrival, and its place among the fields that appear first in that document."""
 
 Told = tuple[str, First, tuple[str, ...]]
 """A field's name, where it appears first, and its witnesses."""
@@ -77,28 +78,23 @@ class Types:
             if name in self._faults:
                 refuse(pl.concat(self._faults[name].values()).sort("side", "id", maintain_order=True))
 
-    def learn(self, entity_type: str, split: Split, ids: pl.Series, arrivals: pl.Series) -> list[Column]:
+    def learn(self, entity_type: str, split: Split, firsts: Mapping[str, First]) -> list[Column]:
         """Take in the documents of a part of a type's changes; their fields, as far as the types are known then.
 
         Args:
             entity_type: Its name.
-            split: The documents, split.
-            ids: The ids of the changes by row.
-            arrivals: The numbers of the changes in the order in which they came, by row.
+            split: The documents, split and completed.
+            firsts: Where each field appears first, those too that none of the completed documents has any more.
         """
         known = self._fields.setdefault(entity_type, {})
         kinds = self._kinds.get(entity_type, {})
-        learned = []
-        codes = pl.concat([split.after, split.before])
-        where = codes.arg_unique()  # documents are numbered as they appear, so these are the rows of each by number
-        where = where.filter(codes.gather(where).is_not_null())
-        for place, (name, raw) in enumerate(split.fields.items()):
-            row = int(where[int(raw.is_not_null().arg_max() or 0)])
-            late, row = divmod(row, len(ids))
-            first = (late, int(ids[row]), int(arrivals[row]), place)
+        for name, first in firsts.items():
             own = known.setdefault(name, _Field(first))
             own.first = min(own.first, first)
-            learned.append(_learned(own, name, raw, split.coded.get(name), kinds.get(name)))
+        learned = [
+            _learned(known[name], name, raw, split.coded.get(name), kinds.get(name))
+            for name, raw in split.fields.items()
+        ]
         if len(known) > MOST_FIELDS:
             raise SnapshotTooLarge(
                 f"the snapshots of one entity type have more than {MOST_FIELDS} different fields "
@@ -122,7 +118,7 @@ class Types:
     def told(self, entity_type: str) -> tuple[Told, ...]:
         """What is known of a type's fields, so that ``take`` can go on from it."""
         known = sorted(self._fields.get(entity_type, {}).items(), key=lambda item: item[1].first)
-        return tuple((name, own.first, tuple(own.witnesses)) for name, own in known)
+        return tuple((name, own.first, tuple(own.witnesses)) for name, own in known if own.signature is not None)
 
     def take(self, entity_type: str, told: Iterable[Told]) -> None:
         """Know of a type's fields what was ``told`` of other parts of its changes."""
@@ -131,7 +127,7 @@ class Types:
             texts = pl.Series("raw", witnesses, dtype=pl.String)
             known[name] = _Field(first, texts, signature(column(name, texts, kinds.get(name))))
 
-    def typed(self, entity_type: str, split: Split) -> Documents:
+    def typed(self, entity_type: str, split: Split, derived: pl.Series) -> Documents:
         """The documents of a part of a type's changes, with all the fields of the type, typed as in the whole."""
         kinds = self._kinds.get(entity_type, {})
         fields = self._fields.get(entity_type, {})
@@ -139,9 +135,30 @@ class Types:
         columns = tuple(
             _beside(name, split.fields.get(name, nothing), own.witnesses, kinds.get(name))
             for name, own in sorted(fields.items(), key=lambda item: item[1].first)
+            if own.signature is not None
         )
-        recorded = pl.repeat(value=False, n=len(split.after), eager=True)
-        return Documents(split.texts, columns, split.flags, split.before, split.after, recorded)
+        texts = written(
+            split.texts, {name: split.fields[name] for name in self.fields(entity_type) if name in split.fields}
+        )
+        return Documents(texts, columns, split.flags, split.before, split.after, derived)
+
+
+def firsts(split: Split, ids: pl.Series, arrivals: pl.Series) -> dict[str, First]:
+    """Where each field of some documents, as they were split, appears first.
+
+    Args:
+        split: The documents.
+        ids: The ids of their changes by row.
+        arrivals: The numbers of the changes in the order in which they came, by row.
+    """
+    codes = pl.concat([split.after, split.before, split.told])
+    where = codes.arg_unique()  # documents are numbered as they appear, so these are the rows of each by number
+    where = where.filter(codes.gather(where).is_not_null())
+    found: dict[str, First] = {}
+    for place, (name, raw) in enumerate(split.fields.items()):
+        late, row = divmod(int(where[int(raw.is_not_null().arg_max() or 0)]), len(ids))
+        found[name] = (late, int(ids[row]), int(arrivals[row]), place)
+    return found
 
 
 def signature(found: Column) -> Signature:

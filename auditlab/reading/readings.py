@@ -15,21 +15,22 @@ from uuid import uuid4
 import polars as pl
 
 from auditlab import documents
-from auditlab.buckets.bucketed import Bucketed
+from auditlab.assembled import written
 from auditlab.completion import completed
-from auditlab.documents import Split, assembled
+from auditlab.documents import Split
 from auditlab.recorded import Recorded
 from auditlab.values import canonical
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from auditlab import order
+    from auditlab.buckets.types import First
     from auditlab.documents import Documents
-    from auditlab.order import Sequence
     from auditlab.schema import LogFacts
     from auditlab.shape import Shape
 
-__all__ = ["DOC", "Images", "Read", "Reading", "equal_values", "staged"]
+__all__ = ["DOC", "Images", "InParts", "Read", "Reading", "equal_values", "read_through", "staged"]
 
 DOC = f"\x00doc {uuid4().hex}"
 """The name of a helper column beside fields; a field may be called anything, but not what nobody can know."""
@@ -46,7 +47,7 @@ class Images:
         previous: UInt32 by row: the row of the change that left what this one found; null where nothing is known to
             have been left.
         fields: field -> String, its raw JSON text by document, null where it is missing.
-        texts: String by document: its text, null where a reading made it of other fields.
+        texts: String by document: its text, null where it was put together, or a reading made it of other fields.
         kinds: field -> kind, as the source's catalog declares them.
         before: UInt32 by row: the number of the before image; null where there is none.
         after: The same of the after image.
@@ -87,14 +88,12 @@ class Images:
 
     def documents(self) -> Documents:
         """The documents with their types; those that a reading made have a text put together from their fields."""
-        texts = self.texts
-        if texts.null_count():
-            texts = texts.zip_with(texts.is_not_null(), assembled(self.fields, len(texts)))
-        return documents.typed(self._parts(texts), self.kinds, self.derived)
+        parts = replace(self.split(), texts=written(self.texts, self.fields))
+        return documents.typed(parts, self.kinds, self.derived)
 
     def completed(self, steps: pl.DataFrame) -> Images:
         """The same images with every after image that is determined; ``steps`` are the type's."""
-        parts, derived, merged = completed(self._parts(self.texts), self.changes, steps)
+        parts, derived, merged = completed(self.split(), self.changes, steps)
         return replace(
             self,
             fields=parts.fields,
@@ -106,12 +105,24 @@ class Images:
             merged=merged,
         )
 
-    def _parts(self, texts: pl.Series) -> Split:
+    def split(self) -> Split:
+        """The documents as if they were recorded so; the texts of those that were made are left open (null)."""
         flags = pl.DataFrame(schema={"doc": pl.UInt32, "flag": pl.String})
-        return Split(texts, self.fields, flags, self.before, self.after, self.told)
+        return Split(self.texts, self.fields, flags, self.before, self.after, self.told)
 
 
-class Reading(Protocol):
+class Reader(Protocol):
+    """What reads images otherwise."""
+
+    @property
+    def partial(self) -> bool:
+        """Whether it can read documents that hold some of their fields, too."""
+
+    def read(self, images: Images) -> Images:
+        """The images as they are to be read."""
+
+
+class Reading(Reader, Protocol):
     """One way to read the documents of some entity types."""
 
     @property
@@ -122,12 +133,26 @@ class Reading(Protocol):
     def entity_types(self) -> tuple[str, ...]:
         """The entity types whose documents it reads otherwise."""
 
-    @property
-    def partial(self) -> bool:
-        """Whether it can read documents that hold some of their fields, too."""
+    def in_parts(self, entity_type: str, changes: Callable[[], Iterable[pl.DataFrame]]) -> InParts | None:
+        """The same of one of those types, for a log that is read part by part; None where it must see all at once.
 
-    def read(self, images: Images) -> Images:
-        """The images of one of those types as they are to be read."""
+        Args:
+            entity_type: The type.
+            changes: Gives the changes of all parts: the canonical columns.
+        """
+
+
+class InParts(Reader, Protocol):
+    """One way to read the documents of one entity type, part by part; the same object reads all parts."""
+
+    def firsts(self, found: dict[str, First]) -> dict[str, First]:
+        """Where each field of a part appears first, after this reading; ``found``: before it."""
+
+    def kinds(self, declared: Mapping[str, str]) -> Mapping[str, str]:
+        """The catalog's kinds after this reading."""
+
+    def check(self) -> None:
+        """Raise what all parts together show to be wrong; each was read."""
 
 
 class Read(Recorded):
@@ -139,8 +164,6 @@ class Read(Recorded):
     """
 
     def __init__(self, original: Recorded, through: tuple[Reading, ...]) -> None:
-        if isinstance(original, Bucketed):
-            original.refuse()
         vars(self).update(vars(original))
         self.larger = None if original.larger is None else Read(original.larger, through)
         self._original = original
@@ -151,7 +174,7 @@ class Read(Recorded):
 
     @classmethod
     def of(cls, recorded: Recorded, reading: Reading) -> Read:
-        """``recorded`` read through one reading more."""
+        """``recorded``, which is in memory, read through one reading more."""
         through = recorded._through if isinstance(recorded, Read) else ()  # noqa: SLF001 - its own class
         return cls(recorded.original, (*through, reading))
 
@@ -178,7 +201,7 @@ class Read(Recorded):
         return self._original._read  # noqa: SLF001 - its own class
 
     @cached_property
-    def sequence(self) -> Sequence:
+    def sequence(self) -> order.Sequence:
         """The original's order: images link as they were recorded."""
         return self._original.sequence
 
@@ -204,27 +227,49 @@ class Read(Recorded):
         through = [reading for reading in self._through if entity_type in reading.entity_types]
         if not through:
             return super()._typed(entity_type, parts, own, steps)
-        recorded = pl.repeat(value=False, n=len(own), eager=True)
-        images = Images(
-            entity_type,
-            own,
-            _previous(own, steps),
-            parts.fields,
-            parts.texts,
-            self.facts.kinds.get(entity_type, {}),
-            parts.before,
-            parts.after,
-            parts.told,
-            recorded,
-            recorded,
-        )
-        partial = list(takewhile(lambda reading: reading.partial, through))
-        for reading in partial:
-            images = reading.read(images)
-        images = images.completed(steps)
-        for reading in through[len(partial) :]:
-            images = reading.read(images)
-        return images.documents()
+        kinds = self.facts.kinds.get(entity_type, {})
+        return read_through(through, entity_type, parts, own, steps, kinds).documents()
+
+
+def read_through(
+    through: Sequence[Reader],
+    entity_type: str,
+    parts: Split,
+    own: pl.DataFrame,
+    steps: pl.DataFrame,
+    kinds: Mapping[str, str],
+) -> Images:
+    """The images of one entity type as some readings of it, first to last, read them, completed.
+
+    Args:
+        through: The readings.
+        entity_type: The type.
+        parts: Its documents as they were split.
+        own: Its changes by row, with ``position``.
+        steps: Its steps.
+        kinds: field -> kind, as the source's catalog declares them.
+    """
+    recorded = pl.repeat(value=False, n=len(own), eager=True)
+    images = Images(
+        entity_type,
+        own,
+        _previous(own, steps),
+        parts.fields,
+        parts.texts,
+        kinds,
+        parts.before,
+        parts.after,
+        parts.told,
+        recorded,
+        recorded,
+    )
+    partial = list(takewhile(lambda reading: reading.partial, through))
+    for reading in partial:
+        images = reading.read(images)
+    images = images.completed(steps)
+    for reading in through[len(partial) :]:
+        images = reading.read(images)
+    return images
 
 
 def _previous(own: pl.DataFrame, steps: pl.DataFrame) -> pl.Series:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 import polars as pl
 
 from auditlab.errors import BadOption, ReadingError, UnknownChange, UnknownEntityType, UnknownField
-from auditlab.reading.readings import Read, equal_values, staged
+from auditlab.reading.in_buckets import read
+from auditlab.reading.readings import equal_values, staged
 from auditlab.selection import whole_number
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from auditlab.buckets.types import First
     from auditlab.reading.readings import Images
     from auditlab.selection import Selected
 
-__all__ = ["Names", "Renames", "renamed"]
+__all__ = ["Names", "RenamedInParts", "Renames", "renamed"]
 
 Names = Mapping[str, str] | Mapping[str, Mapping[str, str]]
 """Old name -> new name, of one entity type; or entity type -> the same, of several."""
@@ -71,9 +76,17 @@ class Renames:
             UnknownChange: the type has no change of that transaction.
             ReadingError: documents have a field under several of its names, with different values.
         """
+        images, within = self.within(images, self.first(images.entity_type, [images.changes]))
+        self.check(images.entity_type, self.held(images, within))
+        return self.applied(images, within)
+
+    def in_parts(self, entity_type: str, changes: Callable[[], Iterable[pl.DataFrame]]) -> RenamedInParts:
+        """The renames of one type, of a log that is read part by part."""
+        return RenamedInParts(self, entity_type, changes)
+
+    def applied(self, images: Images, within: pl.Series) -> Images:
+        """The images with the new names in the documents ``within`` the limit."""
         names = self.names[images.entity_type]
-        images, within = self._within(images)
-        self._check(images, within, names)
         sources: dict[str, list[str]] = defaultdict(list)
         order: dict[str, None] = {}
         for name in images.fields:
@@ -93,28 +106,39 @@ class Renames:
             fields[name] = kept
         touched = pl.repeat(value=False, n=len(within), eager=True)
         for name in names:
-            touched |= images.fields[name].is_not_null() & within
-        return images.made(fields, touched, self._kinds(images, fields))
+            if name in images.fields:
+                touched |= images.fields[name].is_not_null() & within
+        return images.made(fields, touched, self.kinds(images.entity_type, images.kinds))
 
-    def _within(self, images: Images) -> tuple[Images, pl.Series]:
-        """The images, and whether each document was written before the limit."""
-        first = self.before
-        if self.transaction is not None:
-            own = images.changes.filter(pl.col("transaction_id") == self.transaction)["id"]
-            if own.is_empty():
-                raise UnknownChange(f"{images.entity_type} has no change of transaction {self.transaction}.")
-            first = int(own.min())  # type: ignore[arg-type]  # a column of whole numbers
+    def first(self, entity_type: str, changes: Iterable[pl.DataFrame]) -> int | None:
+        """The id of the first change of a type that counts no more; None where all count."""
+        if self.transaction is None:
+            return self.before
+        own = (pl.col("entity_type") == entity_type) & (pl.col("transaction_id") == self.transaction)
+        ids = [least for part in changes if (least := part.filter(own)["id"].min()) is not None]
+        if not ids:
+            raise UnknownChange(f"{entity_type} has no change of transaction {self.transaction}.")
+        return min(ids)  # type: ignore[return-value]  # whole numbers
+
+    @staticmethod
+    def within(images: Images, first: int | None) -> tuple[Images, pl.Series]:
+        """The images, and whether each document was written before a change."""
         if first is None:
             return images, pl.repeat(value=True, n=len(images.texts), eager=True)
         return staged(images, (images.changes["id"] < first).rename("stage"))
 
-    def _check(self, images: Images, within: pl.Series, names: Mapping[str, str]) -> None:
-        held = [name for name, raw in images.fields.items() if raw.filter(within).null_count() < within.sum()]
-        unknown = [name for name in names if name not in held]
+    @staticmethod
+    def held(images: Images, within: pl.Series) -> list[str]:
+        """The fields that documents ``within`` the limit have."""
+        return [name for name, raw in images.fields.items() if raw.filter(within).null_count() < within.sum()]
+
+    def check(self, entity_type: str, held: Sequence[str]) -> None:
+        """Refuse old names that none of a type's documents within the limit has."""
+        unknown = [name for name in self.names[entity_type] if name not in held]
         if unknown:
             have = ", ".join(map(repr, held)) or "none"
             raise UnknownField(
-                f"{images.entity_type} had no field {', '.join(map(repr, unknown))}{self.limit}. It had {have}."
+                f"{entity_type} had no field {', '.join(map(repr, unknown))}{self.limit}. It had {have}."
             )
 
     def _joined(self, images: Images, name: str, source: str, kept: pl.Series, other: pl.Series) -> pl.Series:
@@ -135,11 +159,62 @@ class Renames:
             )
         return kept.zip_with(kept.is_not_null(), other)
 
-    def _kinds(self, images: Images, fields: Mapping[str, pl.Series]) -> dict[str, str]:
+    def kinds(self, entity_type: str, declared: Mapping[str, str]) -> dict[str, str]:
         """The catalog's kinds under the new names, where the catalog does not have those itself."""
-        names = self.names[images.entity_type]
-        left = {name: kind for name, kind in images.kinds.items() if name not in names or name in fields}
-        return {names[name]: kind for name, kind in images.kinds.items() if name in names} | left
+        names = self.names[entity_type]
+        return {names[name]: kind for name, kind in declared.items() if name in names} | dict(declared)
+
+
+class RenamedInParts:
+    """Renames of one entity type, of a log that is read part by part.
+
+    Args:
+        renames: The renames.
+        entity_type: The type.
+        changes: Gives the changes of all parts.
+    """
+
+    partial = True
+    """See ``Renames``."""
+
+    def __init__(self, renames: Renames, entity_type: str, changes: Callable[[], Iterable[pl.DataFrame]]) -> None:
+        self._renames, self._type, self._changes = renames, entity_type, changes
+        self._held: set[str] = set()
+        self._firsts: dict[str, First] = {}
+
+    @cached_property
+    def _first(self) -> int | None:
+        """The id of the first change that counts no more; None where all count."""
+        return self._renames.first(self._type, () if self._renames.transaction is None else self._changes())
+
+    def read(self, images: Images) -> Images:
+        """The images of a part with the new names.
+
+        Raises:
+            UnknownChange: the type has no change of the transaction.
+            ReadingError: documents have a field under several of its names, with different values.
+        """
+        images, within = self._renames.within(images, self._first)
+        self._held.update(self._renames.held(images, within))
+        return self._renames.applied(images, within)
+
+    def firsts(self, found: dict[str, First]) -> dict[str, First]:
+        """Where each field of a part appears first, under both its names: the new one before the old."""
+        names = self._renames.names[self._type]
+        made: dict[str, First] = {}
+        for name, first in sorted(found.items(), key=lambda item: item[1]):
+            self._firsts[name] = min(self._firsts.get(name, first), first)
+            for turn, own in enumerate((names.get(name, name), name)):
+                made.setdefault(own, (*first[:-1], 2 * first[-1] + turn))
+        return made
+
+    def kinds(self, declared: Mapping[str, str]) -> dict[str, str]:
+        """See ``Renames.kinds``."""
+        return self._renames.kinds(self._type, declared)
+
+    def check(self) -> None:
+        """Refuse old names that no part has within the limit."""
+        self._renames.check(self._type, sorted(self._held, key=lambda name: self._firsts[name]))
 
 
 def renamed(
@@ -181,7 +256,7 @@ def renamed(
         entity_type: dict(given) if limited else _followed(entity_type, given)
         for entity_type, given in _by_type(selected, names).items()
     }
-    return replace(selected, recorded=Read.of(selected.recorded, Renames(by_type, before, before_transaction)))
+    return replace(selected, recorded=read(selected.recorded, Renames(by_type, before, before_transaction)))
 
 
 def _by_type(selected: Selected, names: Names) -> dict[str, Mapping[str, str]]:

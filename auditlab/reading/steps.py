@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl
 
-from auditlab.documents import assembled, encodable
+from auditlab.assembled import assembled
+from auditlab.documents import encodable
 from auditlab.encoding import decoded, encoded
 
 if TYPE_CHECKING:

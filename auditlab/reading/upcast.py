@@ -83,6 +83,9 @@ class Upcast:
         told = (f"{name}: version {chain.current} (from {chain.words})" for name, chain in self.chains.items())
         return "; ".join(told)
 
+    def in_parts(self, entity_type: str, changes: object) -> None:
+        """No: which types the fields have that a step takes, and how they are ordered, all documents tell together."""
+
     def read(self, images: Images) -> Images:
         """The images with every document in the current version.
 

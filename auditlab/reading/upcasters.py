@@ -10,7 +10,7 @@ import polars as pl
 
 from auditlab.errors import BadOption, UnknownEntityType
 from auditlab.reading.expressions import Expressions, expression_step
-from auditlab.reading.readings import Read
+from auditlab.reading.in_buckets import read
 from auditlab.reading.steps import Document, FunctionStep, Step
 from auditlab.reading.upcast import Chain, Upcast
 from auditlab.reading.versions import checked_source, source_words, version_text
@@ -215,4 +215,4 @@ def upcast(selected: Selected, upcasters: Upcasters) -> Selected:
             f"upcasters are registered for {', '.join(map(repr, unknown))}, which is not in this log. It has {have}. "
             "upcasters.of(...) gives those of some types."
         )
-    return replace(selected, recorded=Read.of(selected.recorded, reading))
+    return replace(selected, recorded=read(selected.recorded, reading))
