@@ -22,6 +22,7 @@ from auditlab.temporal import aggregate as aggregate_
 from auditlab.temporal import asof, diff, doubt, pit
 from auditlab.temporal import blame as blame_
 from auditlab.temporal import compare as compare_
+from auditlab.temporal import families as families_
 from auditlab.temporal import history as history_
 from auditlab.temporal import key_changes as key_changes_
 from auditlab.temporal import replay as replay_
@@ -233,7 +234,12 @@ class Verbs(Generic[F]):
         entity_id = None if entity is None else selectors.entity_id(self._selected, parent, entity)
         if entity is not None and entity_id is None:
             raise UnknownEntity(f"no entity {entity!r} among {parent!r} in this log.")
-        return self._out(aggregate_.aggregate(self._selected, parent, items=items, at=at, entity=entity_id, key=key))
+        asked: dict[str, Any] = {"items": items, "at": at, "entity": entity_id, "key": key}
+        recorded = self._selected.recorded
+        if isinstance(recorded, Bucketed):
+            told: F = cast("Any", families_.families(recorded, self._selected, parent, **asked))
+            return told
+        return self._out(aggregate_.aggregate(self._selected, parent, **asked))
 
     def summary(self, *, users: int = 10, recent: int = 50, period: str = "day") -> summary_.Summary:
         """:func:`auditlab.analytics.summary.summary`: how much happened, by operation, user, type and period."""

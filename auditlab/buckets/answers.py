@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from auditlab.buckets.part import Part
     from auditlab.selection import Selected
 
-__all__ = ["Order", "answered", "asked", "joined", "of_its_bucket"]
+__all__ = ["Order", "answered", "asked", "by_entity", "joined", "of_its_bucket"]
 
 
 class Order(Enum):
@@ -92,12 +92,29 @@ def answered(
         A lazy frame over files that are kept for as long as it is.
     """
     selected = replace(selected, placed=order is Order.LOG)
+    answers = asked(recorded, selected, verb)
+    return _in_order(recorded, (_keyed(answer, part, selected) for part, answer in answers))
+
+
+def by_entity(recorded: Bucketed, frames: Iterable[pl.DataFrame]) -> pl.LazyFrame:
+    """Frames of about a bucket's size each, all of one schema, as one by ``entity_id``: a lazy frame as ``answered``'s.
+
+    Args:
+        recorded: The log that they tell of.
+        frames: At least one, which may be empty.
+    """
+    one = pl.lit("").alias(_KEYS[0]), pl.col("entity_id").alias(_KEYS[1]), pl.lit(0).alias(_KEYS[2])
+    return _in_order(recorded, (frame.with_columns(one) for frame in frames))
+
+
+def _in_order(recorded: Bucketed, frames: Iterable[pl.DataFrame]) -> pl.LazyFrame:
+    """Frames with ``_KEYS`` as one in the order of these, and without them."""
     ranges = Compartments(0)
     bounds: list[tuple[Any, ...]] = []
     schema = pl.Schema()
-    for part, answer in asked(recorded, selected, verb):
-        keyed = compact(_keyed(answer, part, selected))  # it may wait, and the bucket's texts must not wait with it
-        schema = answer.drop(PLACE, strict=False).schema
+    for frame in frames:
+        keyed = compact(frame)  # it may wait, and the bucket's texts must not wait with it
+        schema = keyed.drop(_KEYS).schema
         if not len(ranges) and len(keyed):
             size = int(keyed.estimated_size()) * recorded.count
             count = max(1, -(-size * _RANGES // recorded.room))

@@ -16,6 +16,7 @@ from auditlab.analytics.last_states import last_states
 from auditlab.analytics.outside import KINDS, TABLES, shaped
 from auditlab.analytics.reconciliation import Reconciliation
 from auditlab.analytics.table_check import Population, TableCheck
+from auditlab.buckets.bucketed import Bucketed
 from auditlab.errors import SystemMismatch
 from auditlab.load.catalog import DEFAULT_TABLE
 from auditlab.load.live import LiveTable, live_rows, live_tables, rewritten
@@ -71,11 +72,14 @@ def reconcile(
         SystemMismatch: the log is another database's.
         UnknownEntityType: neither the log nor the capture knows a type.
         AccessDenied, IncompleteRead: the role may not read a table, or would not see all of it.
-        ConnectionFailed, NotInstalled, NoSuchTable, SchemaMismatch, UnsafeOrder, LogTooLarge: as ``read_postgres``.
+        ConnectionFailed, NotInstalled, NoSuchTable, SchemaMismatch, UnsafeOrder: as ``read_postgres``.
+        LogTooLarge: the log is asked bucket by bucket, or what came since does not fit in memory.
     """
     if selected is not None:
         selected = selected.as_recorded()
         selected.require_states("reconcile")
+        if isinstance(selected.recorded, Bucketed):
+            selected.recorded.refuse("reconcile() puts what came since to the log, and")
     with Snapshot(dsn, table) as snapshot:
         moment = snapshot.holder.rows(text("load", "moment"))[0]
         _check_system(selected, moment["system"], snapshot.holder.label)

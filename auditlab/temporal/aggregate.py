@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from auditlab.selection import Selected
     from auditlab.shape import Shape
 
-__all__ = ["Fields", "Items", "Kind", "aggregate", "references", "whole_of"]
+__all__ = ["Fields", "Items", "Kind", "aggregate", "asked_when", "places", "references", "referred", "whole_of"]
 
 Fields = str | tuple[str, ...]
 """The name of a field, or the names of those that make a key together."""
@@ -106,17 +106,23 @@ def aggregate(
     """
     selected.require_states("aggregate")
     whole = whole_of(parent, items, key)
+    when = asked_when(selected, whole, at)
+    shape = selected.recorded.shape(parent)
+    rows = live(selected, shape, when)
+    if entity is not None:
+        rows = rows.filter(pl.col("entity_id") == entity)
+    return _Question(selected, when).with_items(shape, rows, whole)
+
+
+def asked_when(selected: Selected, whole: Kind, at: Moment | None) -> datetime | None:
+    """The instant that an aggregate is asked for; refuses what the log does not tell, and warns, as ``aggregate``."""
     types = tuple(dict.fromkeys(selected.recorded.shape(entity_type).entity_type for entity_type in whole.types()))
     when = selected.instant(at, *types) if at is not None else None
     selected.warn_partial(*types)
     warn_untold(selected, map(selected.recorded.shape, types), (when,))
     if when is not None:
         doubt.warn_absent(selected, when, *types)
-    shape = selected.recorded.shape(parent)
-    rows = live(selected, shape, when)
-    if entity is not None:
-        rows = rows.filter(pl.col("entity_id") == entity)
-    return _Question(selected, when).with_items(shape, rows, whole)
+    return when
 
 
 def whole_of(parent: str, items: Items, key: Fields | None) -> Kind:
@@ -155,7 +161,8 @@ def _fields(given: object) -> tuple[str, ...] | None:
     raise BadOption(f"a key is the name of a field, or a tuple of names, got {given!r}.")
 
 
-def _places(shape: Shape, fields: tuple[str, ...]) -> list[int]:
+def places(shape: Shape, fields: tuple[str, ...]) -> list[int]:
+    """The places of some fields of a type; ``UnknownField`` where it never had one."""
     names = [column.name for column in shape.columns]
     unknown = [name for name in fields if name not in names]
     if unknown:
@@ -176,14 +183,25 @@ def references(
         children: The children's type.
         kind: What they are.
     """
-    told = [children.columns[place] for place in _places(children, kind.refers)]
+    told = [children.columns[place] for place in places(children, kind.refers)]
     refers = key_texts([(column, column.typed) for column in told])
-    fields = _key(shape, key, kind)
+    fields = referred(shape, key, children, kind)
     if fields:
-        return key_texts([(shape.columns[place], rows[f"f{place}"]) for place in _places(shape, fields)]), refers
+        return key_texts([(shape.columns[place], rows[f"f{place}"]) for place in fields]), refers
     ids = same_ids(shape.span_index.codes.entity_ids)
     refers = as_entity_ids(refers, ids, lambda one: str(entity_uuid(shape.entity_type, one)))
     return same_ids(rows["entity_id"]), refers
+
+
+def referred(shape: Shape, key: tuple[str, ...] | None, children: Shape, kind: Kind) -> list[int]:
+    """The places of a type's fields that its children refer to; none where that is its entity id.
+
+    Raises:
+        UnknownField: the children or the parents never had such a field.
+        BadOption: as many fields as the children refer with do not stand there.
+    """
+    places(children, kind.refers)
+    return places(shape, _key(shape, key, kind))
 
 
 def _key(shape: Shape, key: tuple[str, ...] | None, kind: Kind) -> tuple[str, ...]:
