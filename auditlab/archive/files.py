@@ -25,6 +25,7 @@ __all__ = [
     "is_safe_name",
     "is_url",
     "make_folder",
+    "named",
     "opened",
     "reported",
     "settle",
@@ -68,13 +69,24 @@ def is_url(place: str | Path) -> bool:
     return isinstance(place, str) and _URL.match(place) is not None
 
 
+def named(place: str | Path) -> str | Path:
+    """A place that has a name; an empty one, which a variable that is not set leaves, is not the current folder.
+
+    Raises:
+        BadOption: it has none.
+    """
+    if isinstance(place, str) and not place.strip():
+        raise BadOption(f"{place!r} names no folder. The current one is '.'.")
+    return place
+
+
 def at_hand(place: str | Path, what: str) -> Path:
     """The folder of an archive that is read where it lies.
 
     Raises:
-        BadOption: it is in object storage; ``what`` cannot be done there.
+        BadOption: it is in object storage, where ``what`` cannot be done, or has no name.
     """
-    if is_url(place):
+    if is_url(named(place)):
         raise BadOption(f"{what} takes an archive in a folder, not in object storage: {place}.")
     return Path(place)
 
@@ -83,9 +95,10 @@ def to_write(place: str | Path) -> Path:
     """The folder that an archive is written to.
 
     Raises:
-        BadOption: it is in object storage, where two writers could not be kept from losing each other's work.
+        BadOption: it is in object storage, where two writers could not be kept from losing each other's work; or it
+            has no name.
     """
-    if is_url(place):
+    if is_url(named(place)):
         raise BadOption(
             "archives are written to folders, not to object storage: a put that fails where the object is there "
             "already cannot be had, so two writers could lose each other's work. Archive into a folder and copy it, "

@@ -18,7 +18,7 @@ _Stamp = tuple[int, int, int, int, int]
 _PROVEN: dict[Path, tuple[str, _Stamp]] = {}
 
 
-def proven(path: Path, sha256: str, check: Callable[[], object]) -> None:
+def proven(path: Path, sha256: str, check: Callable[[], object], *, anew: bool = False) -> None:
     """Call ``check``, which hashes a file, unless the very same file passed it in this process.
 
     The same file: of the same size, times of change, inode and device. That the inode's own time of change is among
@@ -28,9 +28,10 @@ def proven(path: Path, sha256: str, check: Callable[[], object]) -> None:
         path: The file.
         sha256: What it must hash to.
         check: Raises where it does not.
+        anew: Whether to call it in any case.
     """
     before = _stamp(path)
-    if before is not None and _PROVEN.get(path) == (sha256, before):
+    if not anew and before is not None and _PROVEN.get(path) == (sha256, before):
         return
     _PROVEN.pop(path, None)
     check()

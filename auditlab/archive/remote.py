@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from pyarrow import fs
 
-from auditlab.archive.files import HashingFile, is_safe_name, is_url, make_folder, reported, settle
+from auditlab.archive.files import HashingFile, is_safe_name, is_url, make_folder, named, reported, settle
 from auditlab.archive.manifest import DATA, MANIFESTS
 from auditlab.errors import ArchiveCorrupt, ArchiveError, BadOption, NotAnArchive, StorageFailed
 from auditlab.temporary import PrivateFolder
@@ -63,9 +63,9 @@ def remote(
     """The archive in object storage that a place names; None where it is a folder here.
 
     Raises:
-        BadOption: as :class:`Remote`, or options of storage for a folder.
+        BadOption: as :class:`Remote`, or options of storage for a folder, or a folder without a name.
     """
-    if is_url(place):
+    if is_url(named(place)):
         return Remote(str(place), storage_options=storage_options, cache=cache)
     if storage_options or cache:
         raise BadOption(f"storage_options and cache are for archives in object storage (s3://...), not for {place}.")

@@ -319,3 +319,13 @@ def test_marks_and_names_of_any_kind_travel_in_the_manifest(tmp_path: Path):
     scanned = scan_archive(tmp_path / "a")
     assert (scanned.facts, scanned.entity_types) == (facts, ("../../etc.passwd",))
     assert verify(tmp_path / "a") == []
+
+
+@pytest.mark.parametrize("name", ["", "  "])
+def test_a_folder_without_a_name_is_not_the_current_one(archive: Path, monkeypatch: pytest.MonkeyPatch, name: str):
+    monkeypatch.chdir(archive)
+    kept = al.from_arrow(make_log([("INSERT", "a", {})]))
+    for ask in (al.checkpoint, al.scan_archive, al.verify, al.head, compact, kept.to_archive):
+        with pytest.raises(BadOption, match="names no folder"):
+            ask(name)
+    assert al.verify(".") == []

@@ -11,9 +11,10 @@ import pytest
 from archived_log import a_batch, forge, grow, sealed
 
 from auditlab.archive import proof, read
+from auditlab.archive.checkpoint import checkpoint
 from auditlab.archive.compact import compact
 from auditlab.archive.files import digest
-from auditlab.archive.manifest import DATA, FORMAT, MANIFESTS, read_chain
+from auditlab.archive.manifest import CHECKPOINTS, DATA, FORMAT, MANIFESTS, read_chain
 from auditlab.archive.read import scan_archive
 from auditlab.archive.seal import SigningKey, new_key
 from auditlab.archive.verify import verify
@@ -258,3 +259,16 @@ def test_a_file_that_changed_a_moment_ago_is_hashed_each_time(archive: Path, mon
     for times in (1, 2):
         scan_archive(archive)
         assert len(hashed) == times * 2
+
+
+def test_a_verification_hashes_each_file_once_also_where_there_is_a_checkpoint(
+    archive: Path, monkeypatch: pytest.MonkeyPatch
+):
+    checkpoint(archive)
+    hashed: list[Path] = []
+    monkeypatch.setattr(read, "digest", lambda path: hashed.append(path) or digest(path))
+    monkeypatch.setattr(proof, "YOUNG", -1)
+    every = sorted(path for folder in (DATA, CHECKPOINTS) for path in (archive / folder).iterdir())
+    for times in (1, 2):  # and the next one again, whatever this process has proven
+        assert verify(archive) == []
+        assert sorted(hashed) == sorted(every * times)
