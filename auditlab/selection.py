@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass, field, replace
 from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from auditlab.recorded import Recorded
     from auditlab.shape import Shape
 
-__all__ = ["PLACE", "Selected", "whole_number"]
+__all__ = ["PLACE", "Beside", "Selected", "whole_number"]
 
 PLACE = "\x00place"
 """The column in which a ``placed`` answer says where its rows stand; no field is called so."""
@@ -29,6 +29,21 @@ def whole_number(option: str, value: object) -> None:
     """Raise ``BadOption`` where a value is given that is no whole number."""
     if value is not None and (isinstance(value, bool) or not isinstance(value, Integral)):
         raise BadOption(f"{option}= takes a whole number, got {value!r}.")
+
+
+class Beside(Protocol):
+    """Live entities of which a part of a log has no row: they are as they were at the position that it goes on from."""
+
+    def settled(self, entity_type: str, *, texts: bool) -> pl.DataFrame | None:
+        """Their states, the same as of all that the part is asked about; None where the part has the rows of all.
+
+        Args:
+            entity_type: The type.
+            texts: Whether ``state``, the recorded text, is wanted; else the typed fields ``f0``, ``f1``, ...
+
+        Returns:
+            entity_id (String), certain (Boolean), and what is wanted, in no promised order.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +61,7 @@ class Selected:
         placed: Whether answers in the log's order say in ``PLACE`` at which position each row stands, for one who
             puts together the answers of several parts of a log.
         sought: Columns and the values in them that the picks are for.
+        beside: Live entities of which ``recorded`` has no row; None where it has all.
     """
 
     recorded: Recorded
@@ -57,6 +73,7 @@ class Selected:
     engine: Engine = field(default_factory=PolarsEngine)
     placed: bool = False
     sought: tuple[tuple[str, Any], ...] = ()
+    beside: Beside | None = None
 
     def as_recorded(self) -> Selected:
         """The same selection of the log as it was recorded, without renames and upcasters."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from auditlab.buckets.part import Part
     from auditlab.clock import Moment
     from auditlab.recorded import Recorded
     from auditlab.schema import LogFacts
@@ -40,7 +41,7 @@ class Shortcuts(Protocol):
     def known(self, facts: LogFacts, entity_type: str, candidates: Iterable[str]) -> list[str] | None:
         """The first of the candidates that is, or once was, the id of an entity of the type, if there is one."""
 
-    def onwards(self, facts: LogFacts, entity_types: tuple[str, ...], question: Question) -> Recorded | None:
+    def onwards(self, facts: LogFacts, entity_types: tuple[str, ...], question: Question) -> Part | None:
         """Some types, with all that their states take as of what the question is about, as a part of the log."""
 
 
@@ -79,7 +80,9 @@ def onwards(
         question = Question(None if at is None else instant(at, recorded.facts.zone), id, seen)
     except (AuditlabError, AttributeError):
         return None  # the verb says what is wrong with its options
-    return _of(selected, recorded.unread.onwards(recorded.facts, selected.entity_types, question))
+    part = recorded.unread.onwards(recorded.facts, selected.entity_types, question)
+    found = _of(selected, part)
+    return None if found is None or part is None else replace(found, beside=part.beside)
 
 
 def _of(selected: Selected, part: Recorded | None) -> Selected | None:

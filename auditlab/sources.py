@@ -11,7 +11,7 @@ from auditlab.archive.nearest import Nearest
 from auditlab.archive.together import together
 from auditlab.buckets.bucketed import Bucketed, Rows
 from auditlab.buckets.dealing import AMPLIFIED
-from auditlab.buckets.room import memory_bytes
+from auditlab.buckets.room import LEAST, memory_bytes
 from auditlab.changelog import ChangeLog
 from auditlab.engines import DuckDBEngine
 from auditlab.load import arrow, postgres, text
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["from_arrow", "read_csv", "read_jsonl", "read_parquet", "read_postgres", "scan", "scan_archive"]
 
 P = ParamSpec("P")
-
-LEAST = 4_000
-"""Bytes that a change takes while it is asked about, if it is no large one: where all fit so, nothing is measured."""
 
 
 def _opens(load: Callable[P, Loaded]) -> Callable[P, ChangeLog[pl.DataFrame]]:

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import polars as pl
-import pyarrow.parquet as pq
 
 from auditlab.archive.files import reported, to_write
 from auditlab.archive.held import covered_names
+from auditlab.archive.kept import KEPT, kept_in
 from auditlab.archive.manifest import CHECKPOINT, CHECKPOINTS, FORMAT, Checkpoint, Manifest, read_chain
 from auditlab.archive.on_top import publish_on_top
-from auditlab.archive.read import scan_archive
+from auditlab.archive.point import Point, points
+from auditlab.archive.read import listed
 from auditlab.archive.row_digests import DIGESTS, recorded_digests
 from auditlab.archive.rows import frames
 from auditlab.archive.seal import SigningKey
 from auditlab.archive.segment import PartFile, Written
 from auditlab.buckets.bucketed import Rows
 from auditlab.buckets.checkpoint import Kept, Untold, keep
-from auditlab.buckets.room import memory_bytes
-from auditlab.errors import ArchiveCorrupt, BadOption, LogTooLarge, MalformedChange
+from auditlab.buckets.renewal import goes_on, renewed
+from auditlab.buckets.room import LEAST, memory_bytes
+from auditlab.errors import BadOption, LogTooLarge, MalformedChange
 from auditlab.load.estimate import available_memory
 from auditlab.load.source import batches
 from auditlab.schema import CHANGES
@@ -32,11 +35,13 @@ if TYPE_CHECKING:
 
     from auditlab.archive.manifest import Part
     from auditlab.archive.read import Scanned
+    from auditlab.archive.write import ArchiveSummary
 
-__all__ = ["Checkpointed", "checkpoint", "kept_in", "problem"]
+__all__ = ["AFTER", "Checkpointed", "checkpoint", "problem", "with_checkpoint"]
 
-KEPT = b"auditlab.kept"
-"""The key of a file's metadata under which stands what its log tells (``buckets.checkpoint.Kept``)."""
+AFTER = 100_000
+"""Rows of an entity type that come at the least before an export writes a checkpoint of it by itself: of fewer, a
+question reads all in a moment."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -85,7 +90,12 @@ class Checkpointed:
 
 
 def checkpoint(
-    folder: str | Path, *, sign: str | Path | None = None, memory: str | int | None = None, due: bool = False
+    folder: str | Path,
+    *,
+    sign: str | Path | None = None,
+    memory: str | int | None = None,
+    due: bool = False,
+    after: int = 0,
 ) -> Checkpointed:
     """Write a checkpoint of an archive as it is now; returns what it keeps.
 
@@ -95,6 +105,10 @@ def checkpoint(
     worked out from the archive's rows, and ``verify`` works it out again. A kill at any step leaves the archive as it
     was, or with the checkpoint, and others may archive into it at the same time.
 
+    It goes on from the newest checkpoint there is and reads what came since, where that fits in memory and leaves what
+    was kept true; else it reads the whole log of a type. What it writes is the same. The file of a type that has
+    nothing new is taken over as it is.
+
     A type whose log leaves something open (malformed rows, missing images, keys changed in a way that it does not tell
     for certain) has nothing in it, and is answered as before.
 
@@ -102,34 +116,35 @@ def checkpoint(
         folder: The archive.
         sign: The file of a private key; a signed archive needs one.
         memory: How much may be taken: bytes, or e.g. ``"1GB"``; half of what is free if None.
-        due: Whether to write only where more rows came since the last checkpoint than that one has.
+        due: Whether to write only of those types of which more rows came since the last checkpoint than that has of
+            them, or stands for where it left them out.
+        after: With ``due``, the rows of a type that must have come, at the least.
 
     Raises:
         NotAnArchive: the folder holds no archive.
-        ArchiveCorrupt: a file is not what its manifest says; nothing was written.
-        BadOption: the archive is signed, and there is no key; or ``memory`` is no size.
+        ArchiveCorrupt: a file that had to be read is not what its manifest says; nothing was written.
+        BadOption: the archive is signed, and there is no key; or ``memory`` is no size, or ``folder`` has no name.
         ArchiveError: the file system refuses; the archive is as it was.
     """
     place, key = to_write(folder), None if sign is None else SigningKey(sign)
     room = memory_bytes(memory, free=available_memory())
-    while True:
-        chain = read_chain(place)
-        if chain[-1][0].signature is not None and key is None:
-            raise BadOption(f"{place} is signed, so what is added to it must be. Give the key (--sign KEY).")
-        scanned = scan_archive(place)
-        if len(scanned.chain) == len(chain):
-            break
+    chain = read_chain(place)
+    if chain[-1][0].signature is not None and key is None:
+        raise BadOption(f"{place} is signed, so what is added to it must be. Give the key (--sign KEY).")
+    scanned = listed(place, chain)
     last = next((manifest.checkpoint for manifest, _ in reversed(chain) if manifest.checkpoint), None)
-    since = _rows_since(scanned, last)
-    if not since or (due and last is not None and since <= sum(part.rows for part in last.parts)):
+    since, found = _rows_since(scanned, last), points(scanned)
+    tails = {name: _tail(scanned, name, found, last) for name in scanned.entity_types}
+    asked = {name: tail for name, tail in tails.items() if not due or tail.since >= max(tail.state + 1, after)}
+    if not since or not asked:
         return Checkpointed(place, None, 0, {}, 0, {}, since)
     with _Writer(place) as writer:
         with reported(place):
-            left_out = {name: why for name in scanned.entity_types if (why := writer.write(scanned, name, room))}
+            left_out = {name: why for name, tail in asked.items() if (why := writer.write(scanned, name, tail, room))}
         if not writer.done:
             return Checkpointed(place, None, 0, {}, 0, left_out, since)
         number = writer.publish(len(chain), key)
-        parts = [written.part for written in writer.written]
+        parts = writer.parts
     names = {part.entity_types[0] for part in parts}
     return Checkpointed(
         folder=place,
@@ -140,6 +155,25 @@ def checkpoint(
         left_out=left_out,
         since=since,
     )
+
+
+def with_checkpoint(added: ArchiveSummary, *, sign: str | Path | None, after: int | None) -> ArchiveSummary:
+    """What was added to an archive, and the checkpoint behind it, where one is due.
+
+    Whatever keeps it from being written is told, and no error: what was added is in the archive.
+
+    Args:
+        added: What was added.
+        sign: As in :func:`checkpoint`.
+        after: As in :func:`checkpoint`; None writes none.
+    """
+    if after is None or not added.rows:
+        return added
+    try:
+        written = checkpoint(added.folder, sign=sign, due=True, after=after)
+    except Exception as exc:  # noqa: BLE001 - be it the disk, the memory or a fault of ours: the changes are kept
+        return replace(added, no_checkpoint=str(exc) or type(exc).__name__)
+    return added if written.number is None else replace(added, checkpoint=written)
 
 
 def problem(scanned: Scanned, point: Checkpoint, part: Part) -> str:
@@ -179,23 +213,44 @@ def problem(scanned: Scanned, point: Checkpoint, part: Part) -> str:
     return ""
 
 
-def kept_in(path: Path) -> Kept:
-    """What the file of a checkpoint tells; it was proven.
-
-    Raises:
-        ArchiveCorrupt: it does not hold that.
-    """
-    try:
-        return Kept.parse((pq.read_metadata(path).metadata or {})[KEPT])
-    except (KeyError, ValueError) as exc:
-        raise ArchiveCorrupt(f"{path}: does not hold what a checkpoint must ({exc}).") from exc
-
-
 def _worked_out(scanned: Scanned, entity_type: str, *, room: int, take: Callable[[pl.DataFrame], None]) -> Kept:
     """What a checkpoint keeps of one entity type; ``take`` gets the rows."""
     own = scanned.only([part for part in scanned.parts if entity_type in part.entity_types])
     rows = Rows(own.batches, own.rows, own.size())
     return keep(rows, scanned.facts, entity_type, room=room, take=take)
+
+
+class _Tail(NamedTuple):
+    """What came of one entity type since the newest checkpoint that has it, or that left it out.
+
+    Args:
+        point: The checkpoint that has it; None where none does.
+        state: How many rows of it that has, or stands for where it left it out.
+        since: How many came since.
+    """
+
+    point: Point | None
+    state: int
+    since: int
+
+
+def _tail(scanned: Scanned, entity_type: str, found: list[Point], last: Checkpoint | None) -> _Tail:
+    point = next((one for one in found if entity_type in one.parts), None)
+    if point is not None:
+        return _Tail(point, point.parts[entity_type].rows, point.since(entity_type))
+    own = scanned.only([part for part in scanned.parts if entity_type in part.entity_types])
+    since = _rows_since(own, last)
+    return _Tail(None, own.rows - since, since)
+
+
+def _renewed(
+    scanned: Scanned, entity_type: str, tail: _Tail, *, room: int, take: Callable[[pl.DataFrame], None]
+) -> Kept:
+    """What a checkpoint keeps of one entity type, from an earlier one where that can be; ``take`` gets the rows."""
+    if tail.point is not None and (tail.state + tail.since) * LEAST <= room:
+        with suppress(Untold):
+            return renewed(tail.point.near(entity_type, scanned.facts), tail.point.rows_of, take=take)
+    return _worked_out(scanned, entity_type, room=room, take=take)
 
 
 def _rows_since(scanned: Scanned, last: Checkpoint | None) -> int:
@@ -212,7 +267,7 @@ class _Writer:
         self._folder = folder
         self._open: PartFile | None = None
         self.done: list[Written] = []
-        self.written: list[Written] = []
+        self.parts: list[Part] = []
 
     def __enter__(self) -> Self:
         return self
@@ -223,8 +278,11 @@ class _Writer:
         for written in self.done:
             written.path.unlink(missing_ok=True)
 
-    def write(self, scanned: Scanned, entity_type: str, room: int) -> str:
+    def write(self, scanned: Scanned, entity_type: str, tail: _Tail, room: int) -> str:
         """Write what is kept of one entity type; why nothing is, or ''."""
+        if tail.point is not None and not tail.since and not goes_on(tail.point.near(entity_type, scanned.facts)):
+            self.parts.append(tail.point.parts[entity_type])
+            return ""
         self._open = into = PartFile(self._folder / CHECKPOINTS, entity_type=entity_type, role=CHECKPOINT)
 
         def take(rows: pl.DataFrame) -> None:
@@ -232,13 +290,14 @@ class _Writer:
                 into.add(batch)
 
         try:
-            kept = _worked_out(scanned, entity_type, room=room, take=take)
+            kept = _renewed(scanned, entity_type, tail, room=room, take=take)
             into.beside[KEPT] = kept.render()
         except (Untold, LogTooLarge, MalformedChange) as exc:
             self._open.discard()
             self._open = None
             return str(exc)
         self.done.append(self._open.finish())
+        self.parts.append(self.done[-1].part)
         self._open = None
         return ""
 
@@ -254,10 +313,10 @@ class _Writer:
                 written_at=datetime.now(UTC).isoformat(),
                 facts=newest.facts,
                 cursor=newest.cursor,
-                checkpoint=Checkpoint(covers, tuple(written.part for written in self.done)),
+                checkpoint=Checkpoint(covers, tuple(self.parts)),
                 format=FORMAT,
             )
 
         number = publish_on_top(self._folder, CHECKPOINTS, self.done, manifest, sign=key)
-        self.done, self.written = [], self.done
+        self.done = []
         return number

@@ -5,24 +5,19 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import polars as pl
-
-from auditlab.archive.checkpoint import kept_in
-from auditlab.archive.entity_rows import EntityRows
-from auditlab.archive.held import covered_names, held_parts
-from auditlab.archive.rows import frames, lazy_rows
+from auditlab.archive.point import points
 from auditlab.buckets.checkpoint import Untold
-from auditlab.buckets.near import Near, Since, settled, settled_snapshot
+from auditlab.buckets.near import settled, settled_snapshot
 from auditlab.buckets.onwards import onwards
-from auditlab.schema import CHANGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
-    from auditlab.archive.manifest import Checkpoint, Part
+    from auditlab.archive.point import Point
     from auditlab.archive.read import Scanned
     from auditlab.buckets.checkpoint import Kept
+    from auditlab.buckets.near import Near
+    from auditlab.buckets.part import Part
     from auditlab.recorded import Recorded
     from auditlab.schema import LogFacts
     from auditlab.shortcuts import Question
@@ -50,18 +45,12 @@ class Nearest:
         self._nears: dict[tuple[str, int], Near | None] = {}
         self._facts: LogFacts | None = None
         self._entities: dict[tuple[str, str], Recorded | None] = {}
-        self._onwards: dict[tuple[tuple[str, int], ...], Recorded | None] = {}
+        self._onwards: dict[tuple[tuple[str, int], ...], Part | None] = {}
 
     @cached_property
-    def _points(self) -> list[_Point]:
+    def _points(self) -> list[Point]:
         """The checkpoints that part the archive's files, the newest first."""
-        chain = self._scanned.chain
-        points = [
-            _Point(self._scanned, manifest.checkpoint, chain[manifest.checkpoint.covers - 1][0].facts)
-            for manifest, _ in chain
-            if manifest.checkpoint is not None
-        ]
-        return sorted((point for point in points if point.parts_files), key=lambda one: -one.checkpoint.covers)
+        return points(self._scanned)
 
     def of_entity(self, facts: LogFacts, entity_type: str, entity_id: str) -> Recorded | None:
         """One entity as a part of the log; None where the whole log must be asked."""
@@ -88,14 +77,14 @@ class Nearest:
         if self._facts != facts:
             self._facts, self._nears, self._entities, self._onwards = facts, {}, {}, {}
 
-    def onwards(self, facts: LogFacts, entity_types: tuple[str, ...], question: Question) -> Recorded | None:
+    def onwards(self, facts: LogFacts, entity_types: tuple[str, ...], question: Question) -> Part | None:
         """Some types as a part of the log that has their states as of the question; None where the whole is asked."""
         self._with(facts)
         chosen = [self._nearest(facts, name, question) for name in entity_types]
-        points = [point for point in chosen if point is not None]
-        if len(points) < len(chosen) or not chosen:
+        nearest = [point for point in chosen if point is not None]
+        if len(nearest) < len(chosen) or not chosen:
             return None
-        pairs = list(zip(entity_types, points, strict=True))
+        pairs = list(zip(entity_types, nearest, strict=True))
         if sum(point.parts[name].rows + point.since(name) for name, point in pairs) > self._most:
             return None
         key = tuple((name, point.checkpoint.covers) for name, point in pairs)
@@ -105,7 +94,7 @@ class Nearest:
             self._onwards[key] = self._onwards_from(facts, pairs)
         return self._onwards[key]
 
-    def _onwards_from(self, facts: LogFacts, pairs: list[tuple[str, _Point]]) -> Recorded | None:
+    def _onwards_from(self, facts: LogFacts, pairs: list[tuple[str, Point]]) -> Part | None:
         where = dict(pairs)
         nears = [near for name, point in pairs if (near := self._near(facts, point, name)) is not None]
         if len(nears) < len(pairs):
@@ -115,7 +104,7 @@ class Nearest:
         except Untold:
             return None
 
-    def _nearest(self, facts: LogFacts, entity_type: str, question: Question) -> _Point | None:
+    def _nearest(self, facts: LogFacts, entity_type: str, question: Question) -> Point | None:
         """The newest checkpoint of a type before all that matters to a question."""
         for point in self._points:
             if entity_type in point.parts and _is_before(point.kept(entity_type), point.facts, facts, question):
@@ -136,91 +125,16 @@ class Nearest:
                 continue
         return None
 
-    def _near(self, facts: LogFacts, point: _Point, entity_type: str) -> Near | None:
+    def _near(self, facts: LogFacts, point: Point, entity_type: str) -> Near | None:
         key = (entity_type, point.checkpoint.covers)
         if key not in self._nears:
             while len(self._nears) >= _POINTS * len(point.parts):
                 self._nears.pop(next(iter(self._nears)))
             try:
-                since = Since(point.kept(entity_type), point.facts, point.rows_since(entity_type))
-                self._nears[key] = Near(since, facts, lambda: point.rows(entity_type))
+                self._nears[key] = point.near(entity_type, facts)
             except Untold:
                 self._nears[key] = None
         return self._nears[key]
-
-
-class _Point:
-    """One checkpoint: what it keeps, and the files on both sides of it."""
-
-    def __init__(self, scanned: Scanned, checkpoint: Checkpoint, facts: LogFacts) -> None:
-        self.checkpoint, self.facts = checkpoint, facts
-        self._scanned = scanned
-        self.parts: dict[str, Part] = {part.entity_types[0]: part for part in checkpoint.parts}
-        covered = covered_names(scanned.chain, checkpoint)
-        self._before: list[Part] = []
-        self._after: list[Part] = []
-        self.parts_files = True
-        """Whether each file is wholly on one side, and what came since is no baseline."""
-        counted = [source.name for part in held_parts(scanned.chain) for source in part.written_as]
-        if len(set(counted)) < len(counted):
-            self.parts_files = False  # a file that was added twice
-        for part in scanned.parts:
-            own = {source.name for source in part.written_as}
-            (self._before if own <= covered else self._after).append(part)
-            self.parts_files &= own <= covered or (own.isdisjoint(covered) and part.role == "changes")
-        self._finders: dict[str, EntityRows] = {}
-        self._kept: dict[str, Kept] = {}
-
-    def since(self, entity_type: str) -> int:
-        """How many rows of a type came since."""
-        return sum(part.rows for part in self._after if entity_type in part.entity_types)
-
-    def kept(self, entity_type: str) -> Kept:
-        """What the log up to here tells of a type."""
-        if entity_type not in self._kept:
-            path = self._path(self.parts[entity_type])
-            self._scanned.prove(path)
-            self._kept[entity_type] = kept_in(path)
-        return self._kept[entity_type]
-
-    def rows(self, entity_type: str) -> pl.DataFrame:
-        """The rows that were kept: ``CHANGES``."""
-        return self._frame([self.parts[entity_type]])
-
-    def rows_since(self, entity_type: str) -> pl.DataFrame:
-        """The rows of a type that came since: ``CHANGES``."""
-        return self._frame([part for part in self._after if entity_type in part.entity_types])
-
-    def truncates(self, kept: Kept) -> pl.DataFrame:
-        """The TRUNCATEs up to here: ``CHANGES`` and ``baseline``, in their order."""
-        if not kept.truncates:
-            return pl.DataFrame(schema={**CHANGES, "baseline": pl.Boolean})
-        path = self._path(self.parts[kept.entity_type])
-        rows = lazy_rows([path], self._scanned.prove).filter(pl.col("operation") == "TRUNCATE").collect()
-        return rows.sort("id", maintain_order=True).with_columns(baseline=pl.lit(value=False))
-
-    def rows_of(self, entity_type: str, ids: list[str]) -> pl.DataFrame:
-        """The rows of entities up to here: ``CHANGES`` and ``baseline``, each one's in the order in which they came."""
-        found = [pl.DataFrame(schema={**CHANGES, "baseline": pl.Boolean})]
-        for role in ("baseline", "changes"):
-            key = f"{role} {entity_type}"
-            if key not in self._finders:
-                own = [part for part in self._before if part.role == role and entity_type in part.entity_types]
-                self._finders[key] = EntityRows([self._path(part) for part in own], self._scanned.prove)
-            rows = self._finders[key].of(ids).filter(pl.col("entity_type") == entity_type)
-            found.append(rows.with_columns(baseline=pl.lit(role == "baseline")))
-        return pl.concat(found)
-
-    def _frame(self, parts: list[Part]) -> pl.DataFrame:
-        found = [pl.DataFrame(schema=CHANGES)]
-        for part in parts:
-            path = self._path(part)
-            self._scanned.prove(path)
-            found += frames(path)
-        return pl.concat(found)
-
-    def _path(self, part: Part) -> Path:
-        return self._scanned.folder / part.path
 
 
 def _is_before(kept: Kept, before: LogFacts, facts: LogFacts, question: Question) -> bool:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from auditlab.archive.manifest import Manifest
     from auditlab.archive.remote import Remote
 
-__all__ = ["Scanned", "check_part", "scan_archive"]
+__all__ = ["Scanned", "check_part", "listed", "scan_archive"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,10 @@ class Scanned:
     def size(self) -> int:
         """About how many bytes the rows take in memory, from the first of some files."""
         files = [*self.early, *self.files]
-        sample = [next(frames(path), None) for path in files[:: max(1, len(files) // _LOOKED_AT)]]
+        looked_at = files[:: max(1, len(files) // _LOOKED_AT)]
+        for path in looked_at:
+            self.prove(path)
+        sample = [next(frames(path), None) for path in looked_at]
         known = [frame for frame in sample if frame is not None and len(frame)]
         rows = sum(len(frame) for frame in known)
         return int(sum(frame.estimated_size() for frame in known) / rows * self.rows) if rows else 0
@@ -142,8 +145,22 @@ def _scanned(place: Path, entity_types: str | Sequence[str] | None, afar: Remote
         if len(read_chain(place)) == len(chain):
             raise
         return _scanned(place, entity_types, afar)  # compacted meanwhile: its files are others now
+    return _listed(place, chain, parts, None if entity_types is None else sorted(wanted), afar)
+
+
+def listed(folder: Path, chain: Sequence[tuple[Manifest, str]]) -> Scanned:
+    """The log in an archive with these manifests; a file is proven when rows of it are asked for, not before."""
+    return _listed(folder, chain, held_parts(chain), None, None)
+
+
+def _listed(
+    place: Path,
+    chain: Sequence[tuple[Manifest, str]],
+    parts: Sequence[Part],
+    only: list[str] | None,
+    afar: Remote | None,
+) -> Scanned:
     files = {role: tuple(place / part.path for part in parts if part.role == role) for role in ROLES}
-    only = None if entity_types is None else sorted(wanted)
     kept = [part for manifest, _ in chain if manifest.checkpoint for part in manifest.checkpoint.parts]
     listed = {place / part.path: part for part in [*kept, *parts]}
 
@@ -157,7 +174,7 @@ def _scanned(place: Path, entity_types: str | Sequence[str] | None, afar: Remote
         facts=chain[-1][0].facts,
         baseline=_rows(files["baseline"], only, prove) if files["baseline"] else None,
         files=files["changes"],
-        entity_types=held,
+        entity_types=tuple(sorted({name for part in held_parts(chain) for name in part.entity_types})),
         rows=sum(part.rows for part in parts),
         early=files["baseline"],
         prove=prove,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-__all__ = ["frames", "lazy_rows"]
+__all__ = ["frames", "lazy_rows", "opened"]
 
 _BATCH = 16_384
 """Rows that are decoded at a time."""
@@ -60,17 +60,24 @@ def frames(file: Path) -> Iterator[pl.DataFrame]:
         ArchiveCorrupt: it cannot be read, or its pages are not what was written.
         ValueError: it is no such file.
     """
-    with _opened(file) as parquet:
+    with opened(file) as parquet:
         form = form_of(parquet.metadata.metadata)
         for batch in parquet.iter_batches(_BATCH):
             yield recorded_rows(pa.Table.from_batches([batch]), form)
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[pq.ParquetFile]:
-    """A data file that was proven; what becomes of it while it is read is told."""
+def opened(file: Path, *, read_dictionary: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
+    """A data file that was proven; what becomes of it while it is read is told.
+
+    Args:
+        file: The file.
+        read_dictionary: Its columns of texts that are read as dictionaries.
+    """
     try:
-        with pq.ParquetFile(file, page_checksum_verification=True) as parquet:
+        with pq.ParquetFile(
+            file, page_checksum_verification=True, read_dictionary=list(read_dictionary) or None
+        ) as parquet:
             yield parquet
     except FileNotFoundError as exc:
         raise ArchiveError(
@@ -86,7 +93,7 @@ def _file_rows(file: Path, wanted: list[str], predicate: pl.Expr | None) -> Iter
     roots = [] if predicate is None else predicate.meta.root_names()
     narrow = bool(roots) and not set(roots).intersection(DOCUMENTS)
     every = [name for name in CHANGES if name in wanted or name in roots]
-    with _opened(file) as parquet:
+    with opened(file) as parquet:
         form = form_of(parquet.metadata.metadata)
         there = parquet.schema_arrow.names
         needed = stored_columns(form, every, there)

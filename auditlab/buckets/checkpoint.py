@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from auditlab.buckets.types import Told
     from auditlab.schema import LogFacts
 
-__all__ = ["Dated", "Kept", "Linked", "Untold", "is_untold", "keep"]
+__all__ = ["MOST", "Dated", "Kept", "Linked", "Untold", "is_untold", "keep", "last_changes"]
 
 MOST = 10_000
 """Whole histories, links or TRUNCATEs above which a type is not kept: its log is no plain one."""
@@ -77,7 +77,8 @@ class Kept:
         consulted: Whether all changes had to be looked at, to tell by which fields its key is told.
         overlong: Whether by its marks a transaction was at work for longer than the log's facts allow.
         whole: The entities whose whole history is among the rows.
-        dropped: The largest id of the entities that are not among the rows: they are gone; 0 where there is none.
+        dropped: No less than the largest id of the entities that are not among the rows: they are gone; 0 where there
+            is none.
     """
 
     entity_type: str
@@ -126,13 +127,19 @@ class Kept:
         return max([*told, *([self.starts[0], self.starts[1][0]] if self.starts else [])])
 
     def tells_as(self, other: Kept, facts: LogFacts) -> bool:
-        """Whether both tell the same; which texts witness a type, and which rows are a sample, may differ."""
+        """Whether the other tells the same; which texts witness a type, and which rows are a sample, may differ.
+
+        Its ``dropped`` may be larger, as where an entity that was gone came back.
+        """
+        if not self.dropped <= other.dropped <= self.ids[1]:
+            return False
         told = []
         for one in (self, other):
             types = Types(facts.kinds)
             types.take(one.entity_type, one.fields)
-            firsts = {name: first for name, first, _ in one.fields}
-            told.append((firsts, types.fields(one.entity_type), replace(one, fields=(), sample=())))
+            firsts = {name: first[:-1] for name, first, _ in one.fields}  # the place counts the fields of its bucket
+            fields = list(types.fields(one.entity_type).items())
+            told.append((firsts, fields, replace(one, fields=(), sample=(), dropped=0)))
         return told[0] == told[1]
 
 
@@ -153,7 +160,7 @@ def keep(rows: Rows, facts: LogFacts, entity_type: str, *, room: int, take: Call
         facts: What stands beside them.
         entity_type: The type.
         room: Bytes of memory that may be taken.
-        take: Takes ``CHANGES`` some at a time; an entity's rows together, in the order in which they came.
+        take: Takes ``CHANGES`` some at a time, by entity_id; an entity's rows in the order in which they came.
 
     Raises:
         Untold: the type's log is not such that anything can be kept of it; what ``take`` got then is void.
@@ -234,7 +241,7 @@ class _Keeper:
             late = pl.col("until").is_null() | (pl.col("until") > longest)
             self._overlong |= bool(part.doubts(self._type).select(late.any()).item())
         self._note_links(part)
-        last = _last(part, self._type)
+        last = last_changes(part, self._type)
         odd = last.filter("odd")["entity_id"]
         live = last.filter(~pl.col("odd") & ~pl.col("ends"))["position"]
         gone = last.filter(~pl.col("odd") & pl.col("ends"))["most"]
@@ -246,7 +253,7 @@ class _Keeper:
         if max(len(self._whole), len(self._links), len(self._truncates)) > MOST:
             raise Untold(f"more than {MOST:,} of its entities have no plain history")
         kept = pl.col("position").is_in(live.implode()) | pl.col("entity_id").is_in(odd.implode()) | truncate
-        rows = part.taken(kept).select(*CHANGES)
+        rows = part.taken(kept).sort("entity_id", maintain_order=True).select(*CHANGES)
         self.taken += len(rows)
         self._take(rows)
 
@@ -324,7 +331,7 @@ class _Keeper:
             raise Untold("keys were changed, and changes of one entity have one id")
 
 
-def _last(part: Part, entity_type: str) -> pl.DataFrame:
+def last_changes(part: Part, entity_type: str) -> pl.DataFrame:
     """The entities of a bucket: entity_id, position of the last change, ends, most and odd.
 
     ``ends`` says whether the last change ended it, ``most`` is its largest id, and it is ``odd`` where its last change

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import polars as pl
 
@@ -22,13 +22,13 @@ from auditlab.marks import TransactionSnapshot
 from auditlab.schema import CHANGES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from auditlab.buckets.checkpoint import Kept, Row
     from auditlab.buckets.part import Key
     from auditlab.schema import LogFacts
 
-__all__ = ["BEHIND", "Near", "Since", "part_of", "settled", "settled_snapshot"]
+__all__ = ["BEHIND", "Left", "Near", "Since", "part_of", "settled", "settled_snapshot"]
 
 _TRIED = 20_000
 """Changes of which each image is looked at, whether it tells a change of its key; above, the whole log is asked."""
@@ -61,20 +61,33 @@ class Since:
         return self.kept.entity_type
 
 
+class Left(Protocol):
+    """The rows of an entity type that were kept at a position."""
+
+    def rows(self, touched: pl.Series | None = None) -> pl.DataFrame:
+        """``CHANGES`` of some entities, by their ids, and all that are no plain rows; of all if None."""
+
+    def live(self, types: Types, entity_type: str, touched: pl.Series, *, texts: bool) -> pl.DataFrame:
+        """The entities that ``rows`` leaves out, whose one row is their state: as ``selection.Beside``."""
+
+    def others(self, touched: pl.Series) -> pl.DataFrame:
+        """``CHANGES`` of the rows that ``rows`` leaves out."""
+
+
 class Near:
     """What the whole log tells of one entity type, put together from what was kept and from the rows since.
 
     Args:
         since: Both.
         facts: The log's facts as they are now.
-        last: Gives the rows that were kept, if they are needed: ``CHANGES``.
+        left: The rows that were kept, read where they are needed.
 
     Raises:
         Untold: it does not follow from these; ask the whole log.
     """
 
-    def __init__(self, since: Since, facts: LogFacts, last: Callable[[], pl.DataFrame]) -> None:
-        self.kept, self.facts, self.last = since.kept, facts, last
+    def __init__(self, since: Since, facts: LogFacts, left: Left) -> None:
+        self.kept, self.before, self.facts, self.left = since.kept, since.before, facts, left
         name = self.kept.entity_type
         early, late = since.before, facts
         same = early.kinds.get(name, {}) == late.kinds.get(name, {}) and early.keys.get(name) == late.keys.get(name)
@@ -97,6 +110,14 @@ class Near:
                 self.types.refuse(name)
             except MalformedChange as exc:
                 raise Untold("images of rows since cannot be read") from exc
+
+    def touched(self) -> pl.Series | None:
+        """The ids of the entities of which more than one row kept must be looked at; None where those are all."""
+        if (self.rows["operation"] == "TRUNCATE").any():
+            return None
+        linked = [self.links[side] for side in ("old", "new")]
+        whole = pl.Series(self.kept.whole, dtype=pl.String)
+        return pl.concat([self.rows["entity_id"], *(ids.alias("entity_id") for ids in (*linked, whole))]).unique()
 
     def of_entities(self, ids: list[str], rows: pl.DataFrame, truncates: pl.DataFrame) -> Part:
         """A family of entities as a part of the log.
@@ -205,7 +226,8 @@ class Near:
     def _unlike_kept(self, suspects: pl.DataFrame, by_id: pl.DataFrame) -> pl.DataFrame:
         """The suspects but for those that are the first change since of an entity, and begin where it was left."""
         firsts = by_id.with_row_index("slot").filter(pl.col("entity_id").is_first_distinct())["slot"]
-        left = self.last().select("entity_id", left="after_snapshot").unique("entity_id", keep="last")
+        left = self.left.rows(suspects["entity_id"].unique())
+        left = left.select("entity_id", left="after_snapshot").unique("entity_id", keep="last")
         told = suspects.join(left, on="entity_id", how="left", maintain_order="left")
         goes_on = pl.col("slot").is_in(firsts.implode()) & (pl.col("before_snapshot") == pl.col("left"))
         return told.filter(~goes_on.fill_null(value=False)).drop("left")

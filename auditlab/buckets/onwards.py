@@ -12,12 +12,12 @@ from auditlab.buckets.part import ARRIVAL, Whole
 from auditlab.buckets.types import Types
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from auditlab.buckets.near import Near
+    from auditlab.buckets.near import Left, Near
     from auditlab.buckets.part import Part
 
-__all__ = ["onwards"]
+__all__ = ["deciding", "onwards"]
 
 _APART = 1 << 40
 """What lies between the arrivals of two entity types."""
@@ -39,7 +39,7 @@ def onwards(nears: Sequence[Near], find: Callable[[str, list[str]], pl.DataFrame
     rows, links, wholes = [], [], []
     for turn, near in enumerate(nears):
         types.take(near.kept.entity_type, near.types.told(near.kept.entity_type))
-        own, unseen = _deciding(near, find)
+        own, unseen = deciding(near, find)
         shifted = pl.col(ARRIVAL) + turn * _APART
         rows.append(own.with_columns(shifted))
         links.append(near.all_links(own).with_columns(pl.col("left", "came") + turn * _APART))
@@ -56,15 +56,33 @@ def onwards(nears: Sequence[Near], find: Callable[[str, list[str]], pl.DataFrame
         malformed=None,
     )
     part = part_of(nears, pl.concat(rows), types, pl.concat(links), together)
+    part.beside = _Beside(types, {near.kept.entity_type: (near.left, near.touched()) for near in nears})
     if not part.sequence.links["certain"].all():
         raise Untold("a change of a key is in doubt")
     return part
 
 
-def _deciding(near: Near, find: Callable[[str, list[str]], pl.DataFrame]) -> tuple[pl.DataFrame, int | None]:
+class _Beside:
+    """``selection.Beside``: the live entities of which a part has no row, because nothing came since that touches them.
+
+    Args:
+        types: The fields of all types.
+        left: Of each type the rows that were kept, and the entities that are in the part.
+    """
+
+    def __init__(self, types: Types, left: Mapping[str, tuple[Left, pl.Series | None]]) -> None:
+        self._types, self._left = types, left
+
+    def settled(self, entity_type: str, *, texts: bool) -> pl.DataFrame | None:
+        """See ``selection.Beside``."""
+        left, touched = self._left[entity_type]
+        return None if touched is None else left.live(self._types, entity_type, touched, texts=texts)
+
+
+def deciding(near: Near, find: Callable[[str, list[str]], pl.DataFrame]) -> tuple[pl.DataFrame, int | None]:
     """The rows that decide the states of one type, and how many of its entities were there before the log began."""
     kept = near.kept
-    last = near.last().with_columns(baseline=pl.lit(value=False))
+    last = near.left.rows(near.touched()).with_columns(baseline=pl.lit(value=False))
     odd = _odd(near, last)
     if len(odd) > MOST:
         raise Untold(f"of more than {MOST:,} entities the rows that were kept do not suffice")

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from auditlab.marks import TransactionSnapshot
     from auditlab.order import Sequence
     from auditlab.schema import LogFacts
+    from auditlab.selection import Beside
     from auditlab.values import Column
 
 __all__ = ["ARRIVAL", "LINKED", "ROWS", "Key", "Part", "Silent", "Whole", "sound"]
@@ -149,6 +150,8 @@ class Part(Recorded):
         self._texts: pl.Series | None = None
         self.reading: Callable[[Part, str], Documents | None] | None = None
         """Gives a type's documents where they are read otherwise than recorded; None for the others."""
+        self.beside: Beside | None = None
+        """The live entities of which it has no row, where it goes on from a position."""
         if rows is not None:
             changes, aside = sound(rows, None if silent is None else silent.sides, read=read)
             self.aside = aside.filter((pl.col("operation") != "TRUNCATE") | (number == 0))  # those are in every bucket

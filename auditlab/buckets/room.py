@@ -6,7 +6,10 @@ import re
 
 from auditlab.errors import BadOption
 
-__all__ = ["memory_bytes"]
+__all__ = ["LEAST", "memory_bytes"]
+
+LEAST = 4_000
+"""Bytes that a change takes while it is asked about, if it is no large one: where all fit so, nothing is measured."""
 
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _UNITS |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}

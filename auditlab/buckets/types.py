@@ -115,6 +115,11 @@ class Types:
         one = _beside(name, missing, own.witnesses, self._kinds.get(entity_type, {}).get(name))
         return replace(one, numbers=pl.zeros(documents, dtype=pl.UInt32, eager=True))
 
+    def column(self, entity_type: str, name: str, raw: pl.Series) -> Column:
+        """A known field of some documents, from its raw JSON text by document, typed as in the whole."""
+        own = self._fields[entity_type][name]
+        return _beside(name, raw, own.witnesses, self._kinds.get(entity_type, {}).get(name))
+
     def told(self, entity_type: str) -> tuple[Told, ...]:
         """What is known of a type's fields, so that ``take`` can go on from it."""
         known = sorted(self._fields.get(entity_type, {}).items(), key=lambda item: item[1].first)
@@ -129,17 +134,10 @@ class Types:
 
     def typed(self, entity_type: str, split: Split, derived: pl.Series) -> Documents:
         """The documents of a part of a type's changes, with all the fields of the type, typed as in the whole."""
-        kinds = self._kinds.get(entity_type, {})
-        fields = self._fields.get(entity_type, {})
         nothing = pl.Series("raw", [None], dtype=pl.String).new_from_index(0, len(split.texts))
-        columns = tuple(
-            _beside(name, split.fields.get(name, nothing), own.witnesses, kinds.get(name))
-            for name, own in sorted(fields.items(), key=lambda item: item[1].first)
-            if own.signature is not None
-        )
-        texts = written(
-            split.texts, {name: split.fields[name] for name in self.fields(entity_type) if name in split.fields}
-        )
+        fields = self.fields(entity_type)
+        columns = tuple(self.column(entity_type, name, split.fields.get(name, nothing)) for name in fields)
+        texts = written(split.texts, {name: split.fields[name] for name in fields if name in split.fields})
         return Documents(texts, columns, split.flags, split.before, split.after, derived)
 
 

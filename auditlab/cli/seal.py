@@ -191,7 +191,7 @@ def checkpoint(
     *,
     due: Annotated[
         bool,
-        typer.Option("--due", help="Only where more rows came since the last checkpoint than that one has: for cron."),
+        typer.Option("--due", help="Only of types of which more rows came since the last than that one has: for cron."),
     ] = False,
     sign: Sign = None,
     memory: Memory = None,
@@ -201,8 +201,9 @@ def checkpoint(
 
     For each entity type the last change of each live row, and what the whole log tells beside. as-of then reads the
     nearest checkpoint and what came since, and questions about one entity read its rows alone. Answers stay the same:
-    a checkpoint is no part of the log, and verify works it out again. Writing one reads the whole archive. A kill at
-    any step leaves the archive as it was, or with the checkpoint, and others may archive at the same time.
+    a checkpoint is no part of the log, and verify works it out again. Writing one reads the last one and what came
+    since, or the whole log of a type where that does not tell all. A kill at any step leaves the archive as it was, or
+    with the checkpoint, and others may archive at the same time. auditlab archive writes those that are due by itself.
 
     [bold]Examples[/bold]
 

@@ -91,14 +91,28 @@ def as_of(
     frames = []
     for shape in selected.shapes():
         rows = _of_type(selected, shape, when, seen, id=id, transaction=transaction)
-        if len(selected.entity_types) == 1:
-            rows = rows.select(*META, *(f"f{place}" for place in range(len(shape.columns))))
+        texts = len(selected.entity_types) > 1
+        wanted = ["state"] if texts else [f"f{place}" for place in range(len(shape.columns))]
+        rows = _with_settled(selected, shape.entity_type, rows.select(*META, *wanted), texts=texts)
+        if not texts:
             return shape.public(rows, META)
         frames.append(rows.select(pl.lit(shape.entity_type).alias("entity_type"), *META, "state"))
     empty = pl.DataFrame(
         schema={"entity_type": pl.String, "entity_id": pl.String, "certain": pl.Boolean, "state": pl.String}
     )
     return pl.concat([empty, *frames])
+
+
+def _with_settled(selected: Selected, entity_type: str, rows: pl.DataFrame, *, texts: bool) -> pl.DataFrame:
+    """The rows, and those of entities that a part of a log knows to be as they were when it begins, by entity_id."""
+    settled = None if selected.beside is None else selected.beside.settled(entity_type, texts=texts)
+    if settled is None:
+        return rows
+    if selected.entity_id is not None:
+        settled = settled.filter(pl.col("entity_id") == selected.entity_id)
+    if not settled["entity_id"].is_sorted():
+        settled = settled.sort("entity_id")
+    return settled.merge_sorted(rows, key="entity_id") if len(rows) else settled
 
 
 def _of_type(
