@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from auditlab import selectors
 from auditlab.archive import keep
+from auditlab.archive.checkpoint import AFTER
 from auditlab.buckets.answers import asked
 from auditlab.buckets.bucketed import Bucketed
 from auditlab.description import description
@@ -172,9 +173,17 @@ class ChangeLog(Verbs[F], Viewing):
         sign: str | Path | None = None,
         mask_fields: Sequence[str] = (),
         omit_fields: Sequence[str] = (),
+        checkpoint_after: int | None = AFTER,
     ) -> ArchiveSummary:
         """:func:`auditlab.archive.keep.to_archive`: the log as an archive in a new folder; ``sign`` is a key's file."""
-        return keep.to_archive(self._selected, folder, sign=sign, mask_fields=mask_fields, omit_fields=omit_fields)
+        return keep.to_archive(
+            self._selected,
+            folder,
+            sign=sign,
+            mask_fields=mask_fields,
+            omit_fields=omit_fields,
+            checkpoint_after=checkpoint_after,
+        )
 
     def _batches(self) -> Iterator[pl.DataFrame]:
         """The selected changes in the log's order: at once, or some at a time of a log larger than memory."""

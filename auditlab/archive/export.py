@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from auditlab import malformed
+from auditlab.archive.checkpoint import AFTER, with_checkpoint
 from auditlab.archive.extending import extended, known
 from auditlab.archive.files import to_write
 from auditlab.archive.held import held_rows
@@ -63,6 +64,7 @@ def archive_postgres(
     clock: str | None = None,
     visible_within: float | None = None,
     sign: str | Path | None = None,
+    checkpoint_after: int | None = AFTER,
 ) -> ArchiveSummary:
     """Bring a PostgreSQL database's log into an archive, in bounded memory: a new one, or what is new into an old one.
 
@@ -104,6 +106,10 @@ def archive_postgres(
         clock: Which times date the log.
         visible_within: Seconds from a change's time to the moment at which others saw it, at the most.
         sign: The file of a private key (``auditlab seal keygen``) that signs what is added.
+        checkpoint_after: Rows of an entity type that come before a checkpoint of it is written behind a pull
+            (``auditlab.checkpoint``), where they are also more than the last one has; None writes none. It reads what
+            came since the last one, and takes up to half of the memory that is free. Where it fails, or is killed,
+            the pull is in the archive all the same; the summary says why there is none.
 
     Raises:
         BadKey: the file holds no such key.
@@ -155,7 +161,7 @@ def archive_postgres(
                     raise  # else another exporter was first: go on from where it ended
             else:
                 _not_too_long(pulled.left, stream.now, held_at_most)
-                return pulled
+                return with_checkpoint(pulled, sign=sign, after=checkpoint_after)
 
 
 def _not_too_long(left: Held | None, now: datetime, seconds: float | None) -> None:

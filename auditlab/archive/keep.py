@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from auditlab.archive import write
+from auditlab.archive.checkpoint import AFTER, with_checkpoint
 from auditlab.archive.seal import SigningKey
 from auditlab.buckets.bucketed import Bucketed
 from auditlab.errors import BadOption, IncompleteLog
@@ -36,6 +37,7 @@ def to_archive(
     sign: str | Path | None = None,
     mask_fields: Sequence[str] = (),
     omit_fields: Sequence[str] = (),
+    checkpoint_after: int | None = AFTER,
 ) -> ArchiveSummary:
     """The log as an archive in a new folder; of a log larger than memory some rows at a time, as they come.
 
@@ -47,6 +49,8 @@ def to_archive(
         sign: The file of a private key (``auditlab seal keygen``) that signs the archive.
         mask_fields: Fields whose values are masked, as ``type.field``; the archive says which.
         omit_fields: Fields that are left out of every document, as ``type.field``; the archive says which.
+        checkpoint_after: Rows of an entity type from which a checkpoint of it is written behind the archive
+            (``auditlab.checkpoint``); None writes none. Where that fails, the archive is whole all the same.
 
     Raises:
         BadKey: the file holds no such key.
@@ -69,7 +73,8 @@ def to_archive(
         facts = replace(facts, masked=tuple(every[0]), omitted=tuple(every[1]))
     of = recorded.batches if isinstance(recorded, Bucketed) else partial(_sorted, recorded)
     baseline, changes = (_masked(of(selected.entity_types, early=early), masks) for early in (True, False))
-    return write.to_archive(_checked(changes, masks), folder, facts=facts, baseline=baseline, sign=key)
+    written = write.to_archive(_checked(changes, masks), folder, facts=facts, baseline=baseline, sign=key)
+    return with_checkpoint(written, sign=sign, after=checkpoint_after)
 
 
 def _sorted(recorded: Recorded, entity_types: tuple[str, ...], *, early: bool) -> Iterator[pl.DataFrame]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from auditlab.archive.checkpoint import Checkpointed
     from auditlab.archive.manifest import Signer
     from auditlab.load.cursor import Cursor
     from auditlab.load.watermark import Held
@@ -51,6 +52,8 @@ class ArchiveSummary:
         total: How many changes the archive holds.
         cursor: Where the next pull goes on; None for an archive that is not fed from a database.
         left: What a pull left for the next one, and for whom.
+        checkpoint: The checkpoint that was due, and was written behind it; None without.
+        no_checkpoint: Why the one that was due was not written; empty where none failed.
     """
 
     folder: Path
@@ -62,6 +65,8 @@ class ArchiveSummary:
     total: int
     cursor: Cursor | None = None
     left: Held | None = None
+    checkpoint: Checkpointed | None = None
+    no_checkpoint: str = ""
 
     def __str__(self) -> str:
         text = (
@@ -72,7 +77,9 @@ class ArchiveSummary:
             text = f"nothing new for {self.folder}" if self.total else f"no changes yet for {self.folder}"
         if self.total > self.rows:
             text += f", which holds {self.total:,} changes by now"
-        return f"{text}\n{self.left}" if self.left is not None and str(self.left) else text
+        failed = f"no checkpoint was written: {self.no_checkpoint}" if self.no_checkpoint else ""
+        more = [str(one) for one in (self.left, self.checkpoint) if one is not None]
+        return "\n".join(line for line in [text, *more, failed] if line)
 
     __repr__ = __str__
 
@@ -91,6 +98,8 @@ class ArchiveSummary:
             "rows_waiting": left.rows if left else 0,
             "held_by": left.holder if left else None,
             "held_since": left.since.isoformat() if left and left.since else None,
+            "checkpoint": self.checkpoint.as_dict() if self.checkpoint else None,
+            "no_checkpoint": self.no_checkpoint or None,
         }
 
 

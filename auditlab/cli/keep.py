@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import auditlab as al
+from auditlab.archive.checkpoint import AFTER
 from auditlab.cli import options as opt
 from auditlab.cli.output import say
 from auditlab.cli.source import is_dsn, mapping, open_log
@@ -72,6 +73,16 @@ def archive(
         list[str] | None, typer.Option("--omit-field", metavar="TYPE.FIELD", help="Leave this field out. Repeatable.")
     ] = None,
     sign: opt.Sign = None,
+    checkpoint_after: Annotated[
+        int,
+        typer.Option(
+            "--checkpoint-after",
+            min=0,
+            metavar="ROWS",
+            help="Write a checkpoint of an entity type once so many rows of it came, and more than the last one has; "
+            "0 writes none.",
+        ),
+    ] = AFTER,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON a run, for machines.")] = False,
     zone: opt.Zone = None,
     table: opt.LogTable = "audit.entity_change_log",
@@ -82,7 +93,8 @@ def archive(
     From a database it streams, and the log is never held in memory. Run it again, from cron or with --follow, and it
     adds what is new: by transaction, up to the oldest one that is still open, so that no row is lost or read twice,
     whoever commits late and however often a run is killed. What must wait is told, and for whom. Each run is visible
-    as a whole or not at all, and nothing is archived before it is on the server's own disk.
+    as a whole or not at all, and nothing is archived before it is on the server's own disk. A checkpoint that is due is
+    written behind it (auditlab checkpoint --help); where that fails it is told, and the run is archived all the same.
 
     [bold]Examples[/bold]
 
@@ -97,7 +109,13 @@ def archive(
             raise BadOption("--once and --follow are for a database; a file or an archive is written as it is.")
         log = open_log(source, types=types, zone=zone or "UTC", table=table, columns=columns)
         _tell(
-            log.to_archive(folder, sign=sign, mask_fields=mask_fields or (), omit_fields=omit_fields or ()),
+            log.to_archive(
+                folder,
+                sign=sign,
+                mask_fields=mask_fields or (),
+                omit_fields=omit_fields or (),
+                checkpoint_after=checkpoint_after or None,
+            ),
             as_json=as_json,
         )
         return
@@ -118,6 +136,7 @@ def archive(
                 mask_fields=mask_fields or (),
                 omit_fields=omit_fields or (),
                 sign=sign,
+                checkpoint_after=checkpoint_after or None,
             )
             if not follow:
                 _tell(written, as_json=as_json)
