@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import polars as pl
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from auditlab.buckets.part import Key
     from auditlab.schema import LogFacts
 
-__all__ = ["BEHIND", "Left", "Near", "Since", "part_of", "settled", "settled_snapshot"]
+__all__ = ["BEHIND", "Left", "Near", "Since", "learn", "part_of", "settled", "settled_snapshot"]
 
 _TRIED = 20_000
 """Changes of which each image is looked at, whether it tells a change of its key; above, the whole log is asked."""
@@ -101,23 +102,34 @@ class Near:
         if len(self.rows):
             self._check_rows()
             self.links = self._new_links()
-        self.types = Types(facts.kinds)
-        self.types.take(name, self.kept.fields)
+
+    @cached_property
+    def types(self) -> Types:
+        """The fields of the type, of what was kept and of the rows since."""
+        types = Types(self.facts.kinds)
+        types.take(self.kept.entity_type, self.kept.fields)
         if len(self.rows):
-            nothing = pl.DataFrame(schema=LINKED)
-            part_of([self], self.rows, self.types, nothing, None).learn()
-            try:
-                self.types.refuse(name)
-            except MalformedChange as exc:
-                raise Untold("images of rows since cannot be read") from exc
+            learn(part_of([self], self.rows, types, pl.DataFrame(schema=LINKED), None))
+        return types
+
+    @cached_property
+    def last(self) -> pl.DataFrame:
+        """``left.rows`` of the entities in the rows since, and of those with a whole history."""
+        return self.left.rows(self._touched([]))
 
     def touched(self) -> pl.Series | None:
         """The ids of the entities of which more than one row kept must be looked at; None where those are all."""
+        return self._touched([self.links[side] for side in ("old", "new")])
+
+    def _touched(self, linked: list[pl.Series]) -> pl.Series | None:
         if (self.rows["operation"] == "TRUNCATE").any():
             return None
-        linked = [self.links[side] for side in ("old", "new")]
         whole = pl.Series(self.kept.whole, dtype=pl.String)
         return pl.concat([self.rows["entity_id"], *(ids.alias("entity_id") for ids in (*linked, whole))]).unique()
+
+    def touched_rows(self) -> pl.DataFrame:
+        """``left.rows`` of those that were touched."""
+        return self.left.rows(self.touched()) if len(self.links) else self.last
 
     def of_entities(self, ids: list[str], rows: pl.DataFrame, truncates: pl.DataFrame) -> Part:
         """A family of entities as a part of the log.
@@ -226,8 +238,7 @@ class Near:
     def _unlike_kept(self, suspects: pl.DataFrame, by_id: pl.DataFrame) -> pl.DataFrame:
         """The suspects but for those that are the first change since of an entity, and begin where it was left."""
         firsts = by_id.with_row_index("slot").filter(pl.col("entity_id").is_first_distinct())["slot"]
-        left = self.left.rows(suspects["entity_id"].unique())
-        left = left.select("entity_id", left="after_snapshot").unique("entity_id", keep="last")
+        left = self.last.select("entity_id", left="after_snapshot").unique("entity_id", keep="last")
         told = suspects.join(left, on="entity_id", how="left", maintain_order="left")
         goes_on = pl.col("slot").is_in(firsts.implode()) & (pl.col("before_snapshot") == pl.col("left"))
         return told.filter(~goes_on.fill_null(value=False)).drop("left")
@@ -326,6 +337,18 @@ def part_of(nears: Sequence[Near], rows: pl.DataFrame, types: Types, links: pl.D
     """Rows (``ROWS``) as a part of the log of which ``nears`` tell."""
     names = tuple(near.kept.entity_type for near in nears)
     return Part(0, rows, nears[0].facts, entity_types=names, types=types, links=links, log=_Told(nears), whole=whole)
+
+
+def learn(part: Part) -> None:
+    """Teach the types of a part what its documents hold.
+
+    Raises:
+        Untold: some are none; the whole log tells what becomes of them.
+    """
+    try:
+        part.learn()
+    except MalformedChange as exc:
+        raise Untold("images of rows since cannot be read") from exc
 
 
 def _all_changes() -> NoReturn:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from auditlab.buckets.checkpoint import MOST, Untold
-from auditlab.buckets.near import BEHIND, part_of
+from auditlab.buckets.near import BEHIND, learn, part_of
 from auditlab.buckets.part import ARRIVAL, Whole
 from auditlab.buckets.types import Types
 
@@ -38,7 +38,7 @@ def onwards(nears: Sequence[Near], find: Callable[[str, list[str]], pl.DataFrame
     types = Types(facts.kinds)
     rows, links, wholes = [], [], []
     for turn, near in enumerate(nears):
-        types.take(near.kept.entity_type, near.types.told(near.kept.entity_type))
+        types.take(near.kept.entity_type, near.kept.fields)
         own, unseen = deciding(near, find)
         shifted = pl.col(ARRIVAL) + turn * _APART
         rows.append(own.with_columns(shifted))
@@ -56,6 +56,7 @@ def onwards(nears: Sequence[Near], find: Callable[[str, list[str]], pl.DataFrame
         malformed=None,
     )
     part = part_of(nears, pl.concat(rows), types, pl.concat(links), together)
+    learn(part)  # also from the rows that were kept, of which the types tell already
     part.beside = _Beside(types, {near.kept.entity_type: (near.left, near.touched()) for near in nears})
     if not part.sequence.links["certain"].all():
         raise Untold("a change of a key is in doubt")
@@ -82,7 +83,7 @@ class _Beside:
 def deciding(near: Near, find: Callable[[str, list[str]], pl.DataFrame]) -> tuple[pl.DataFrame, int | None]:
     """The rows that decide the states of one type, and how many of its entities were there before the log began."""
     kept = near.kept
-    last = near.left.rows(near.touched()).with_columns(baseline=pl.lit(value=False))
+    last = near.touched_rows().with_columns(baseline=pl.lit(value=False))
     odd = _odd(near, last)
     if len(odd) > MOST:
         raise Untold(f"of more than {MOST:,} entities the rows that were kept do not suffice")

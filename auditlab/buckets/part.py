@@ -150,6 +150,8 @@ class Part(Recorded):
         self._texts: pl.Series | None = None
         self.reading: Callable[[Part, str], Documents | None] | None = None
         """Gives a type's documents where they are read otherwise than recorded; None for the others."""
+        self._splits: dict[str, tuple[Split, pl.DataFrame, pl.DataFrame]] = {}
+        """The documents of a bucket that is not kept: they are learned from, and typed after."""
         self.beside: Beside | None = None
         """The live entities of which it has no row, where it goes on from a position."""
         if rows is not None:
@@ -277,6 +279,13 @@ class Part(Recorded):
             first += len(parts.texts)
         if self._shelf is not None:
             self._shelf.keep_rows(self.number, self._rows.with_columns(self.arrivals), self.aside, splits)
+
+    def _parts_of(self, entity_type: str) -> tuple[Split, pl.DataFrame, pl.DataFrame]:
+        if self._shelf is not None:
+            return super()._parts_of(entity_type)
+        if entity_type not in self._splits:
+            self._splits[entity_type] = super()._parts_of(entity_type)
+        return self._splits[entity_type]
 
     def _learned(self, entity_type: str) -> tuple[Split, pl.Series, list[Column]]:
         """A type's documents, completed; which after images were not recorded (by row); and the fields."""
