@@ -109,7 +109,7 @@ class Near:
         types = Types(self.facts.kinds)
         types.take(self.kept.entity_type, self.kept.fields)
         if len(self.rows):
-            learn(part_of([self], self.rows, types, pl.DataFrame(schema=LINKED), None))
+            learn(part_of([self], self.rows, types, pl.DataFrame(schema=LINKED), None), types)
         return types
 
     @cached_property
@@ -339,14 +339,15 @@ def part_of(nears: Sequence[Near], rows: pl.DataFrame, types: Types, links: pl.D
     return Part(0, rows, nears[0].facts, entity_types=names, types=types, links=links, log=_Told(nears), whole=whole)
 
 
-def learn(part: Part) -> None:
+def learn(part: Part, types: Types) -> None:
     """Teach the types of a part what its documents hold.
 
     Raises:
         Untold: some are none; the whole log tells what becomes of them.
     """
+    part.learn()
     try:
-        part.learn()
+        types.refuse(*part.entity_types)
     except MalformedChange as exc:
         raise Untold("images of rows since cannot be read") from exc
 

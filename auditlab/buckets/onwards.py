@@ -56,7 +56,7 @@ def onwards(nears: Sequence[Near], find: Callable[[str, list[str]], pl.DataFrame
         malformed=None,
     )
     part = part_of(nears, pl.concat(rows), types, pl.concat(links), together)
-    learn(part)  # also from the rows that were kept, of which the types tell already
+    learn(part, types)  # also from the rows that were kept, of which the types tell already
     part.beside = _Beside(types, {near.kept.entity_type: (near.left, near.touched()) for near in nears})
     if not part.sequence.links["certain"].all():
         raise Untold("a change of a key is in doubt")
