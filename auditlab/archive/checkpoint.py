@@ -165,9 +165,9 @@ def with_checkpoint(added: ArchiveSummary, *, sign: str | Path | None, after: in
     Args:
         added: What was added.
         sign: As in :func:`checkpoint`.
-        after: As in :func:`checkpoint`; None writes none.
+        after: As in :func:`checkpoint`; None or 0 writes none.
     """
-    if after is None or not added.rows:
+    if not after or not added.rows:
         return added
     try:
         written = checkpoint(added.folder, sign=sign, due=True, after=after)

@@ -107,8 +107,8 @@ def archive_postgres(
         visible_within: Seconds from a change's time to the moment at which others saw it, at the most.
         sign: The file of a private key (``auditlab seal keygen``) that signs what is added.
         checkpoint_after: Rows of an entity type that come before a checkpoint of it is written behind a pull
-            (``auditlab.checkpoint``), where they are also more than the last one has; None writes none. It reads what
-            came since the last one, and takes up to half of the memory that is free. Where it fails, or is killed,
+            (``auditlab.checkpoint``), where they are also more than the last one has; None or 0 writes none. It reads
+            what came since the last one, and takes up to half of the memory that is free. Where it fails, or is killed,
             the pull is in the archive all the same; the summary says why there is none.
 
     Raises:

@@ -50,7 +50,7 @@ def to_archive(
         mask_fields: Fields whose values are masked, as ``type.field``; the archive says which.
         omit_fields: Fields that are left out of every document, as ``type.field``; the archive says which.
         checkpoint_after: Rows of an entity type from which a checkpoint of it is written behind the archive
-            (``auditlab.checkpoint``); None writes none. Where that fails, the archive is whole all the same.
+            (``auditlab.checkpoint``); None or 0 writes none. Where that fails, the archive is whole all the same.
 
     Raises:
         BadKey: the file holds no such key.

@@ -114,7 +114,7 @@ def archive(
                 sign=sign,
                 mask_fields=mask_fields or (),
                 omit_fields=omit_fields or (),
-                checkpoint_after=checkpoint_after or None,
+                checkpoint_after=checkpoint_after,
             ),
             as_json=as_json,
         )
@@ -136,7 +136,7 @@ def archive(
                 mask_fields=mask_fields or (),
                 omit_fields=omit_fields or (),
                 sign=sign,
-                checkpoint_after=checkpoint_after or None,
+                checkpoint_after=checkpoint_after,
             )
             if not follow:
                 _tell(written, as_json=as_json)
