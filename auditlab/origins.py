@@ -119,8 +119,20 @@ class Origins:
 
         What ``blame.sql`` says, of the versions that hold then: the runs of all others need not be told.
         """
+        return self._standing(holds(at, entity_id))
+
+    def of(self, versions: pl.Series) -> pl.DataFrame:
+        """The same of some versions, at most one an entity: what ``blame_mark.sql`` says.
+
+        Args:
+            versions: UInt32; their rows in the table of versions.
+        """
+        return self._standing(pl.col("number").is_in(versions.implode()))
+
+    def _standing(self, which: pl.Expr) -> pl.DataFrame:
+        """Each field of the versions that meet a predicate, by entity_id and place."""
         rows = self._rows
-        live = rows.lazy().filter(holds(at, entity_id)).select("row", "entity_id").sort("entity_id").collect()["row"]
+        live = rows.lazy().filter(which).select("row", "entity_id").sort("entity_id").collect()["row"]
         parts = side_by_side(lambda place: self._held(place, live), range(len(self._columns)), len(rows))
         told = self._told(parts, _by_entity(live, [part.rows for part in parts], len(rows)))
         return told.select(name for name in FIELD_ORIGINS if name in told.columns)
@@ -221,7 +233,7 @@ def _rows(versions: pl.DataFrame, steps: pl.DataFrame, unordered: pl.Series, tru
     came = pl.col("link").is_not_null() & ~pl.col("ends")
     derived = pl.col("before_derived") | pl.col("after_derived")
     images = steps.select("before", "link", first=first, came=came, derived=derived)
-    rows = versions.hstack(images[version_steps(steps)])
+    rows = versions.hstack(images[version_steps(steps)]).with_row_index("number")
     lines = lineage(steps)
     unbroken = ["entity", "life"]
     if lines is not None:

@@ -71,13 +71,18 @@ def docs_seen(selected: Selected, shape: Shape, seen: TransactionSnapshot) -> pl
 def origins_seen(selected: Selected, shape: Shape, seen: TransactionSnapshot) -> pl.DataFrame:
     """Each field of the type's states that a snapshot saw: ``auditlab.origins.FIELD_ORIGINS``' columns, by entity_id.
 
-    The origin of a field is told by what came before, so that of a version stands in the whole log as it stood then.
+    How long a value was held is not always among them. The origin of a field is told by what came before, so that of a
+    version stands in the whole log as it stood then.
     """
     parts = []
     for part, keep in _parts(selected, shape, seen):
-        versions = part.versions.gather(_last(part, seen)) if len(part.versions) else part.versions
-        tables = {"field_origins": part.field_origins, "seen": versions.filter(keep).select("entity_id", "version")}
-        parts.append(selected.engine.run(queries.text("analysis", "blame_mark"), tables, {}))
+        versions = part.versions.select("entity_id", "version").with_row_index("row")
+        versions = versions[_last(part, seen)].filter(keep) if len(versions) else versions
+        if isinstance(selected.engine, PolarsEngine):
+            parts.append(part.origins.of(versions["row"]))
+        else:
+            tables = {"field_origins": part.field_origins, "seen": versions.drop("row")}
+            parts.append(selected.engine.run(queries.text("analysis", "blame_mark"), tables, {}))
     return pl.concat(parts).sort("entity_id", "place") if len(parts) > 1 else parts[0]
 
 
