@@ -4,17 +4,48 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
+import pyarrow.compute as pc
 
 __all__ = ["Coded", "codes", "repeated"]
 
 OFTEN = 4
 """How often a text must stand in a column, on average, for a dictionary to cost less than it saves."""
 
+SELDOM = 32
+"""How often a text must stand in a column, on average, for a dictionary of texts to be as fast as one of hashes."""
+
 
 def codes(texts: pl.Series) -> pl.Series:
     """A number for each text (UInt32, from 0 without gaps), the same for equal texts; null stays null."""
-    return texts.cast(pl.Categorical(pl.Categories.random())).to_physical()  # the dictionary is this column's own
+    return _codes(texts, texts.approx_n_unique())  # type: ignore[arg-type]  # a count
+
+
+def _codes(texts: pl.Series, few: int) -> pl.Series:
+    """The codes of texts of which about ``few`` are distinct."""
+    numbers = _by_hash(texts.rechunk()) if few * SELDOM > len(texts) else None
+    if numbers is None:  # the dictionary is this column's own
+        return texts.cast(pl.Categorical(pl.Categories.random())).to_physical()
+    return numbers
+
+
+def _by_hash(texts: pl.Series) -> pl.Series | None:
+    """The codes of texts by their hashes, three times faster where many are distinct; None where two share a hash."""
+    hashes = _hashes(texts)
+    if texts.null_count():
+        hashes = hashes.zip_with(texts.is_not_null(), hashes.clear().extend_constant(None, len(texts)))
+    found = pc.dictionary_encode(hashes.to_arrow())
+    numbers = pl.Series(texts.name, found.indices, dtype=pl.UInt32)
+    present = numbers.is_not_null().arg_true().to_numpy()
+    one = np.empty(len(found.dictionary), dtype=np.uint32)  # a place of each text
+    one[numbers.drop_nulls().to_numpy()] = present
+    alike = texts.gather(pl.Series(one)).gather(numbers) == texts
+    return numbers if alike.all() else None
+
+
+def _hashes(texts: pl.Series) -> pl.Series:
+    return texts.hash()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +68,7 @@ def repeated(texts: pl.Series) -> Coded | None:
     few: int = texts.approx_n_unique()  # type: ignore[assignment]  # a count
     if few * OFTEN > len(texts):
         return None
-    numbers = codes(texts).rechunk()
+    numbers = _codes(texts, few).rechunk()
     firsts = numbers.arg_unique()
     of_firsts = numbers.gather(firsts)
     firsts = firsts.filter(of_firsts.is_not_null()).gather(of_firsts.drop_nulls().arg_sort())
