@@ -29,7 +29,8 @@ _LEAVES = _OPERATION.is_in(["INSERT", "UPDATE"])
 
 
 def _no_object(image: pl.Expr) -> pl.Expr:
-    return image.is_not_null() & ~image.str.contains(r"^[ \t\r\n]*\{").fill_null(value=True)
+    odd = pl.when(~image.str.starts_with("{")).then(image)  # hardly any: the search below costs ten times as much
+    return (~odd.str.contains(r"^[ \t\r\n]*\{")).fill_null(value=False)
 
 
 KINDS: dict[str, pl.Expr] = {
@@ -154,7 +155,9 @@ def without_copies(changes: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     Two exports put together, or a feed that delivers at least once, hold such copies: one change, told twice.
     """
     numbered = changes.with_row_index("__row")
-    repeated = numbered.filter(pl.col("id").is_duplicated())
+    ids = changes["id"]
+    alone = ids.is_sorted() and not (ids == ids.shift()).any()  # as nearly always: nothing to look up
+    repeated = numbered.clear() if alone else numbered.filter(ids.is_duplicated())
     copies = repeated.filter(~pl.struct(*CHANGES).is_first_distinct())
     told = copies.select(pl.lit(COPY).alias("kind"), *changes.columns)
     if copies.is_empty():
