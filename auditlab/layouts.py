@@ -95,16 +95,17 @@ def _by_layout(
             break
         own = texts.gather(numbers)
         layout, comma = _layout(own[0], parse)
+        if not _cut(own[:1], layout, comma)[1].all():  # nested: a pass over the others would be in vain
+            aside = pl.concat([aside, numbers[:1]])
+            numbers = numbers[1:]
+            continue
         parts, fits = _cut(own, layout, comma)
         if fits.all():
             found.append((layout, (numbers, parts)))
             numbers = numbers.clear()
-        elif fits.any():
+        else:
             found.append((layout, (numbers.filter(fits), parts.filter(fits))))
             numbers = numbers.filter(~fits)
-        else:
-            aside = pl.concat([aside, numbers[:1]])
-            numbers = numbers[1:]
     return found, pl.concat([aside, numbers])
 
 
