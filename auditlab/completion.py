@@ -16,6 +16,7 @@ import polars as pl
 
 from auditlab.documents import raw_fields
 from auditlab.lineage import lineage
+from auditlab.rows import rows_of
 from auditlab.spans import came
 
 if TYPE_CHECKING:
@@ -279,15 +280,12 @@ def with_images(changes: pl.DataFrame, steps: pl.DataFrame, documents: Documents
         documents: The type's documents.
     """
     facts = changes.select("position", "id", "changed_by", "changed_at", "transaction_id", "row")
-    joined = steps.join(facts, on="position", how="left", maintain_order="left")
+    at = rows_of(steps["position"], facts["position"])
+    joined = steps.hstack(facts.drop("position").select(pl.all().gather(at)))
     rows = joined["row"]
     if joined["before_at"].null_count() < len(joined):
-        places = facts.select(pl.col("position").alias("before_at"), pl.col("row").alias("image"))
-        rows = (
-            joined.join(places, on="before_at", how="left", maintain_order="left")
-            .select(pl.coalesce("image", "row"))
-            .to_series()
-        )
+        image = facts["row"].gather(rows_of(joined["before_at"], facts["position"]))
+        rows = image.zip_with(image.is_not_null(), rows)
     after, derived = documents.after.gather(joined["row"]), documents.derived.gather(joined["row"])
     told = joined.with_columns(
         before=documents.before.gather(rows).rename("before"), after=pl.when(~passed_on()).then(pl.lit(after))

@@ -16,6 +16,7 @@ from auditlab.linked import reordered
 from auditlab.links import ABSENT, Step, canonical_document, link
 from auditlab.lives import lives
 from auditlab.rekeys import LINKS, neighbours, rekeys
+from auditlab.rows import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,8 +60,7 @@ class Sequence:
         if self.met is None:
             return None
         like = self.met[positions].select(pl.when(~pl.col("unlike")).then("previous")).to_series()
-        places = pl.Series([None], dtype=pl.UInt32).new_from_index(0, len(self.met))
-        return places.scatter(positions, pl.int_range(len(positions), dtype=pl.UInt32, eager=True)).gather(like)
+        return rows_of(like, positions)
 
 
 def sequence(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
+from auditlab.spans import running_sum
+
 __all__ = ["PLACES", "places", "version_places"]
 
 PLACES: dict[str, pl.DataType] = {
@@ -32,7 +34,7 @@ def places(steps: pl.DataFrame, versions: pl.DataFrame) -> pl.DataFrame:
     told = steps.select("entity", "entity_id", "position", "transaction_id")
     for part in (made, found):
         told = told.join(part, on=key, how="left", maintain_order="left")
-    return told.with_columns(place=pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("entity")).select(*PLACES)
+    return told.with_columns(place=running_sum(pl.repeat(1, pl.len(), dtype=pl.Int64))).select(*PLACES)
 
 
 def version_places(placed: pl.DataFrame, rows: int) -> pl.Series:

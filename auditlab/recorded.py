@@ -14,6 +14,7 @@ from auditlab.completion import completed, lists_values, silent_lists, told_fiel
 from auditlab.cut import Cut, cut_at
 from auditlab.errors import UnknownEntityType
 from auditlab.placeholders import carry_forward
+from auditlab.rows import rows_of
 from auditlab.schema import CHANGES, LogFacts, check_columns
 from auditlab.shape import Shape
 
@@ -339,10 +340,8 @@ class Recorded:
     def _shaped(self, entity_type: str, sequence: order.Sequence, changes: pl.DataFrame) -> Shape:
         own = changes.filter(pl.col("entity_type") == entity_type)
         documents_ = self._split(entity_type)
-        local = pl.DataFrame({"row": self._rows.filter(pl.col("entity_type") == entity_type)["row"]}).with_row_index(
-            "at"
-        )
-        own = own.join(local, on="row", how="left", maintain_order="left").drop("row").rename({"at": "row"})
+        rows = self._rows.lazy().filter(pl.col("entity_type") == entity_type).select("row").collect()["row"]
+        own = own.with_columns(rows_of(own["row"], rows))
         steps = sequence.steps.filter(pl.col("entity_type") == entity_type)
         return Shape(entity_type, own, steps, documents_, sequence.unordered, self.struck)
 

@@ -18,7 +18,7 @@ from auditlab.lineage import lineage
 from auditlab.origins import Origins
 from auditlab.places import places, version_places
 from auditlab.schema import FIELD_CHANGES, HISTORY, TIME
-from auditlab.spans import SpanIndex, came, spans, untold
+from auditlab.spans import SpanIndex, came, running_sum, spans, untold
 from auditlab.valid_time import valid_times
 
 if TYPE_CHECKING:
@@ -293,7 +293,7 @@ def _versions(steps: pl.DataFrame, columns: tuple[Column, ...], unordered: pl.Se
     )
     return versions.select(
         *(name for name in HISTORY if name not in ("version", "certain")),
-        pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("entity").alias("version"),
+        running_sum(pl.repeat(1, pl.len(), dtype=pl.Int64)).alias("version"),
         (pl.col("certain") & pl.lit(followed)).alias("certain"),
         "position",
         "turn",
@@ -320,7 +320,7 @@ def _field_changes(entity_type: str, steps: pl.DataFrame, columns: tuple[Column,
         pl.col("unseen") & pl.col("before").is_not_null()
     ).cast(pl.Int64)
     told = steps.with_columns(
-        version=made.cum_sum().over("entity"),
+        version=running_sum(made),
         old_doc="before",
         new_doc=pl.when(~pl.col("ends")).then(pl.col("after")),
     ).filter(

@@ -68,6 +68,7 @@ LAYERS = (
     | {
         "records",
         "rekeys",
+        "rows",
         "selection",
         "shape",
         "shortcuts",
