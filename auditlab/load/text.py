@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pv
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 __all__ = ["read_csv", "read_jsonl"]
 
 _BLOCK = 8 << 20
+"""Bytes that are looked at at a time."""
+_PARSED = 8 << 20
+"""Bytes that are parsed at a time; a row must not be longer."""
 _QUOTE = re.compile(b'"')
 _ENDS = b',\r\n"'
 """What stands behind a mark that ends a quoted field, or behind the first of two that are one of its text."""
@@ -173,30 +177,41 @@ def _times(texts: pa.Array, name: str, ids: pa.Array | None) -> pa.Array:
 
 
 def _csv(path: Path) -> Iterator[pa.RecordBatch]:
-    _check_end(path)
+    lines, rows = _check_end(path), 1
     nothing_guessed = pv.ConvertOptions(
         column_types=dict.fromkeys(_header(path), pa.string()),
         strings_can_be_null=True,
         quoted_strings_can_be_null=False,
         null_values=[""],
     )
-    lines = pv.ParseOptions(newlines_in_values=True)
+    parsed = pv.ParseOptions(newlines_in_values=True)
     try:
         with pa.input_stream(str(path), compression="detect") as opened:
-            yield from pv.open_csv(
-                opened, pv.ReadOptions(block_size=_BLOCK), parse_options=lines, convert_options=nothing_guessed
-            )
+            for batch in pv.open_csv(
+                opened, pv.ReadOptions(block_size=_PARSED), parse_options=parsed, convert_options=nothing_guessed
+            ):
+                rows += batch.num_rows
+                yield batch
+        # Lines inside of fields are a document's, or rows between two marks that are missing.
+        fault = _unclosed(path) if lines > rows and _strays(path) else None
     except (pa.ArrowInvalid, OSError) as exc:
         raise SchemaMismatch(f"cannot read {path} as CSV: {exc}") from exc
+    if fault is not None:
+        raise SchemaMismatch(f"cannot read {path} as CSV: {fault}")
 
 
-def _check_end(path: Path) -> None:
-    """Refuse a file with a quoted field that does not end as one, and warn of one whose last line has no end."""
-    last, quotes = b"", 0
+def _check_end(path: Path) -> int:
+    """Refuse a file with a quoted field that does not end as one, and warn of one whose last line has no end.
+
+    Returns:
+        How many lines it has.
+    """
+    last, quotes, lines, returns = b"", 0, 0, 0
     try:
         with pa.input_stream(str(path), compression="detect") as opened:
             while block := opened.read(_BLOCK):
                 last, quotes = block, quotes + block.count(b'"')
+                lines, returns = lines + block.count(b"\n"), returns + block.count(b"\r")
         fault = _unclosed(path) if quotes % 2 else None
     except (pa.ArrowInvalid, OSError) as exc:
         raise SchemaMismatch(f"cannot read {path} as CSV: {exc}") from exc
@@ -204,6 +219,27 @@ def _check_end(path: Path) -> None:
         raise SchemaMismatch(f"cannot read {path} as CSV: {fault}")
     if last and not last.endswith((b"\n", b"\r")):
         warnings.warn(f"{path}: its last line has no line end, and may be cut short", PerhapsCutShort, stacklevel=2)
+    return lines or returns
+
+
+def _strays(path: Path) -> bool:
+    """Whether a quotation mark stands elsewhere than where a field begins or ends, or beside another mark.
+
+    The marks take turns: one that begins a field stands behind a comma or a line end, one that ends it before one.
+    """
+    beside = np.zeros(256, dtype=bool)
+    beside[list(_ENDS)] = True
+    count, left = 0, b"\n"
+    with pa.input_stream(str(path), compression="detect") as opened:
+        while left:
+            block = opened.read(_BLOCK)
+            seen = np.frombuffer(left + (block or b"\n"), dtype=np.uint8)  # the last one's neighbour comes later
+            marks = np.flatnonzero(seen[1:-1] == _ENDS[-1]) + 1
+            ends = (np.arange(len(marks)) + count) % 2
+            if not beside[seen[marks + 2 * ends - 1]].all():
+                return True
+            count, left = count + len(marks), seen[-2:].tobytes() if block else b""
+    return False
 
 
 def _unclosed(path: Path) -> str | None:

@@ -10,6 +10,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from auditlab.errors import BadTime, MalformedChange, PerhapsCutShort, SchemaMismatch
+from auditlab.load import text
 from auditlab.load.arrow import read_parquet
 from auditlab.load.text import read_csv, read_jsonl
 
@@ -169,6 +170,23 @@ def test_a_line_that_names_a_column_twice_is_refused(line: str, tmp_path: Path):
         (['1,a.b,x,INSERT,,2024-06-01 12:00Z,,"{""n"": 1}', '2,a.b,y,INSERT,,2024-06-01 12:00Z,,"{""n"": 2}"'], 2),
         (['1,a.b,x,INSERT,"ann,2024-06-01 12:00Z,,"{""n"": 1}"', "2,a.b,y,INSERT,,2024-06-01 12:00Z,,{}"], 2),
         (["1,a.b,x,INSERT,,2024-06-01 12:00Z,,{}", '2,a.b,y,INSERT,"b"b,2024-06-01 12:00Z,,"{}', '3,"', '4,"x"y"'], 3),
+        (  # two are missing, so that the marks are even
+            [
+                '1,a.b,x,INSERT,,2024-06-01 12:00Z,,"{""n"": 1}',
+                '2,a.b,y,INSERT,,2024-06-01 12:00Z,,"{""n"": 2}"',
+                '3,a.b,z,INSERT,,2024-06-01 12:00Z,,"{""n"": 3}',
+                '4,a.b,w,INSERT,,2024-06-01 12:00Z,,"{""n"": 4}"',
+            ],
+            2,
+        ),
+        (
+            [
+                '1,a.b,x,INSERT,,2024-06-01 12:00Z,,"{""n"": 1}',
+                '2,a.b,y,INSERT,"",2024-06-01 12:00Z,,"{""n"": 2}',
+                "3,a.b,z,INSERT,,2024-06-01 12:00Z,,{}",
+            ],
+            2,
+        ),
     ],
 )
 @pytest.mark.parametrize("block", [8 << 20, 7])
@@ -179,6 +197,19 @@ def test_a_mark_that_is_missing_in_the_middle_swallows_no_rows(
     monkeypatch.setattr("auditlab.load.text._BLOCK", block)
     with pytest.raises(SchemaMismatch, match=f"quoted field that begins in line {where} ends before text"):
         read_csv(path)
+
+
+@pytest.mark.parametrize("block", [8 << 20, 7])
+def test_a_document_over_several_lines_swallows_none(block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    document = '{\n "n": "a, \\"b\\"",\n "m": "c"}'
+    quoted = document.replace('"', '""')
+    rows = [f'{number},a.b,x{number},INSERT,"",2024-06-01 12:00Z,,"{quoted}"' for number in (1, 2)]
+    monkeypatch.setattr("auditlab.load.text._BLOCK", block)
+    scanned: list[bool] = []
+    strays = text._strays  # noqa: SLF001 - it is looked at, and finds nothing
+    monkeypatch.setattr(text, "_strays", lambda path: scanned.append(strays(path)) or scanned[-1])
+    assert read_csv(csv(tmp_path, *rows)).changes["after_snapshot"].to_list() == [document] * 2
+    assert scanned == [False]
 
 
 def test_rows_that_are_no_changes_are_refused_or_set_apart(tmp_path: Path):
