@@ -260,8 +260,8 @@ Since = Annotated[
         "--since",
         metavar="TIME",
         rich_help_panel=_READ,
-        help="Where SOURCE is a DSN: read the states of the last auditlab snapshot by this time and what came after "
-        "it, not the whole log; what was before it is then not known.",
+        help="Where SOURCE is a DSN: read the states of the last auditlab snapshot by this time, or of the one of this "
+        "name, and what came after it, not the whole log; what was before it is then not known.",
     ),
 ]
 Columns = Annotated[

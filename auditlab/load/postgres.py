@@ -81,17 +81,19 @@ def read_postgres(
             a transaction was open, or a commit under way. What was recorded so shortly before a time is not ``certain``
             there, unless marks tell. None is an hour for ``changed_at``, a minute for ``committed_at``; 0 takes the
             times for that moment.
-        since: Begin with the states of the last snapshot of the entities that was taken by this time, and load only
-            what came after it: the log then answers from that snapshot's moment on, exactly as the whole log would, at
-            the cost of the states and what came since. What was before (who last set a field, earlier versions) it
-            does not know, and says so. Goes together with ``entity_types``, not with the other filters.
+        since: Begin with the states of the last snapshot of the entities that was taken by this time, or of the one
+            whose mark has this name, and load only what came after it: the log then answers from that snapshot's moment
+            on, exactly as the whole log would, at the cost of the states and what came since. What was before (who last
+            set a field, earlier versions) it does not know, and says so. Goes together with ``entity_types``, not with
+            the other filters.
 
     Raises:
         ConnectionFailed: no connection, or none any more; nothing is returned.
         NotInstalled, NoSuchTable: there is no such table.
         AccessDenied, IncompleteRead: the role may not read it, or would not see all of it.
         SchemaMismatch: columns are missing, mistyped, or null where they must not be; all of them are named.
-        BadTime: a recorded time is infinite or beyond the years 1 to 9999.
+        BadTime: a recorded time is infinite or beyond the years 1 to 9999; ``since`` is neither a time nor the name of
+            a snapshot, of which the message says what there are.
         MalformedChange: rows that are no changes, by kind.
         UnsafeOrder: the log's ids do not tell an order.
         LogTooLarge: the rows would not fit in memory.

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from auditlab.clock import instant
-from auditlab.errors import AccessDenied, BadOption, IncompleteLog, NoData, NotInstalled
+from auditlab.errors import AccessDenied, BadOption, BadTime, IncompleteLog, NoData, NotInstalled, UnknownMark
 from auditlab.load.retention import dropped_unseen
-from auditlab.marks import MARKS, Mark
+from auditlab.marks import MARKS, Mark, named
 from auditlab.queries import text
 from auditlab.schema import Beginning, Coverage
 
@@ -38,16 +38,17 @@ def nearest(connection: Connection, log: LogTable, moment: Moment | Mark, *, zon
     Args:
         connection: Where; nothing but what its transaction sees counts.
         log: The log.
-        moment: A time, naive ones in ``zone``; or a mark, which is then that of the snapshot, or a later one.
+        moment: A time, naive ones in ``zone``; the name of a snapshot's mark; or a mark, which is then that of the
+            snapshot, or a later one.
         zone: The log's time zone.
 
     Raises:
+        BadTime: it is neither a time nor the name of a snapshot's mark; the message names those there are.
         NoData: none was taken by then; the message says when the first one was.
         NotInstalled: no snapshots are kept beside this log.
         AccessDenied: the role may not read them.
         IncompleteLog: changes that came after it were dropped from the log.
     """
-    at = moment.at if isinstance(moment, Mark) else instant(moment, zone)
     label = connection.label
     place = next(iter(connection.rows(text("load", "snapshots_readable"), (log.schema,))), None)
     if place is None or not place["there"] or log.name != "entity_change_log":
@@ -62,6 +63,7 @@ def nearest(connection: Connection, log: LogTable, moment: Moment | Mark, *, zon
         Beginning(Mark(**{name: row[name] for name in MARKS}), row["last_id"], row["entities"], tuple(row["partial"]))
         for row in connection.rows(text("load", "snapshots"))
     ]
+    at = _moment(moment, taken, zone)
     fit = [one for one in taken if one.mark.at <= at]
     if not fit:
         first = f"The first is as of {taken[0].mark}" if taken else "There is none: auditlab snapshot DSN takes one"
@@ -79,6 +81,22 @@ def nearest(connection: Connection, log: LogTable, moment: Moment | Mark, *, zon
             "that has them: al.scan(dsn, archive)"
         )
     return found
+
+
+def _moment(moment: Moment | Mark, taken: list[Beginning], zone: str) -> datetime:
+    """The time of a moment, which may be the name of the mark of one of the snapshots."""
+    if isinstance(moment, Mark):
+        return moment.at
+    marks = [one.mark for one in taken]
+    try:
+        return instant(moment, zone)
+    except BadTime as exc:
+        if not isinstance(moment, str):
+            raise
+        try:
+            return named(marks, moment).at
+        except UnknownMark as unknown:
+            raise BadTime(f"{exc} Or name the mark of a snapshot of the entities: {unknown}") from unknown
 
 
 def types(connection: Connection) -> set[str]:

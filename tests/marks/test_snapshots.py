@@ -23,6 +23,7 @@ from auditlab.connection import Connection, connect
 from auditlab.errors import (
     AuditlabError,
     BadOption,
+    BadTime,
     DatabaseError,
     IncompleteLog,
     IncompletePopulation,
@@ -322,6 +323,26 @@ def test_what_was_before_is_an_error_that_says_so(captured: str, ask: Callable[[
     with pytest.raises(AuditlabError, match=told):
         ask(log) if told != "since change 3" else log.as_of(id=2)
     assert log.as_of(id=4).height == 1
+
+
+def test_a_snapshot_is_told_by_the_name_of_its_mark_too_and_a_wrong_name_says_which_there_are(captured: str):
+    with connect(captured, autocommit=True) as db:
+        db.execute("CREATE SCHEMA s; CREATE TABLE s.t (id int PRIMARY KEY, v text)")
+        al.track(captured, "s.t")
+        with pytest.raises(
+            BadTime, match=r"cannot read the time 'one'.* no mark 'one' beside this log. There are none"
+        ):
+            loaded(captured, since="one")
+        for number, name in enumerate(("one", "two")):
+            db.execute(f"INSERT INTO s.t VALUES ({number}, 'a')")
+            al.snapshot(captured, name, always=True)
+    for name, rows in (("one", 1), ("two", 2)):
+        log = loaded(captured, since=name)
+        assert log.facts.since is not None
+        assert (log.facts.since.mark.name, log.facts.since.entities) == (name, rows)
+        assert log.as_of().height == 2
+    with pytest.raises(BadTime, match="cannot read the time 'three'.* There are 'one', 'two'"):
+        loaded(captured, since="three")
 
 
 def test_blame_and_why_not_say_what_a_snapshot_does_not_tell(captured: str):
