@@ -88,5 +88,5 @@ def onwards(
 def _of(selected: Selected, part: Recorded | None) -> Selected | None:
     if part is None:
         return None
-    part.spans_its_ids, part.archived = selected.recorded.spans_its_ids, selected.recorded.held_ids
+    part.spans_its_ids, part.larger = selected.recorded.spans_its_ids, selected.in_larger().recorded
     return replace(selected, recorded=part)

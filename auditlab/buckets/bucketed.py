@@ -11,7 +11,7 @@ import polars as pl
 
 from auditlab import malformed
 from auditlab.buckets.dealing import AMPLIFIED, Dealt, deal
-from auditlab.buckets.part import ARRIVAL, ROWS, Key, Part, Whole
+from auditlab.buckets.part import ARRIVAL, ROWS, Bucket, Key, Part, Whole
 from auditlab.buckets.survey import Survey
 from auditlab.errors import LogTooLarge, UnknownChange
 from auditlab.recorded import Recorded
@@ -269,14 +269,14 @@ class Bucketed(Recorded):
 
     def _part(self, number: int, whole: Whole | None, *, alone: bool = False) -> Part:
         dealt = self._dealt
-        part = Part(
+        part = Bucket(
+            self,
             number,
             None if number in dealt.shelf else dealt.of(number),
-            self.facts,
+            facts=self.facts,
             entity_types=self.entity_types,
             types=dealt.types,
             links=dealt.links,
-            log=self,
             silent=dealt.silent,
             whole=whole,
             shelf=dealt.shelf,

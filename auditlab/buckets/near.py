@@ -302,9 +302,6 @@ class _Told:
         starts = ((near.kept.entity_type, near.kept.starts) for near in self._nears)
         return {name: (start[0], (start[1][0], BEHIND - 1)) for name, start in starts if start is not None}
 
-    def parted(self, transaction: int | None) -> NoReturn:
-        raise NotImplementedError(f"where transaction {transaction} parts the log is asked of the whole log")
-
     def unnumbered(self, entity_types: tuple[str, ...]) -> tuple[int, int]:
         own = [near for near in self._nears if near.kept.entity_type in entity_types]
         since = [near.rows["transaction_id"] for near in own]

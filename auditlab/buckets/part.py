@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from auditlab.selection import Beside
     from auditlab.values import Column
 
-__all__ = ["ARRIVAL", "LINKED", "ROWS", "Key", "Part", "Silent", "Whole", "sound"]
+__all__ = ["ARRIVAL", "LINKED", "ROWS", "Bucket", "Key", "Part", "Silent", "Whole", "sound"]
 
 Key = tuple[int, int]
 """What orders the rows of all buckets: an id and an arrival."""
@@ -89,9 +89,6 @@ class Log(Protocol):
 
     def starts(self) -> dict[str, tuple[int, Key]]:
         """``Recorded.whole``, with the place over all buckets for the position."""
-
-    def parted(self, transaction: int | None) -> tuple[Key, bool, pl.Series]:
-        """``Recorded.cut``, with the place over all buckets for the position."""
 
     def unnumbered(self, entity_types: tuple[str, ...]) -> tuple[int, int]:
         """``Recorded.unnumbered``."""
@@ -197,11 +194,6 @@ class Part(Recorded):
     def whole(self) -> dict[str, tuple[int, int]]:
         """See ``Recorded.whole``; the position is that of the last row here that is none behind it, or -1."""
         return {name: (last, self.position_of(key)) for name, (last, key) in self._log.starts().items()}
-
-    def cut(self, transaction: int | None) -> Cut:
-        """See ``Recorded.cut``."""
-        key, early, ongoing = self._log.parted(transaction)
-        return Cut(self.position_of(key), early, ongoing)
 
     def unnumbered(self, entity_types: tuple[str, ...]) -> tuple[int, int]:
         """See ``Recorded.unnumbered``."""
@@ -322,6 +314,33 @@ class Part(Recorded):
 
     def _lists_values(self, entity_type: str, own: pl.DataFrame) -> bool:
         return super()._lists_values(entity_type, own) if self._silent is None else entity_type in self._silent.values
+
+
+class Parting(Log, Protocol):
+    """What a bucket asks of a log that is dealt out."""
+
+    def parted(self, transaction: int | None) -> tuple[Key, bool, pl.Series]:
+        """``Recorded.cut``, with the place over all buckets for the position."""
+
+
+class Bucket(Part):
+    """One bucket of a log that is dealt out.
+
+    Args:
+        log: The log.
+        number: As in :class:`Part`, like the others.
+        rows: See ``number``.
+        others: See ``number``.
+    """
+
+    def __init__(self, log: Parting, number: int, rows: pl.DataFrame | None, **others: Any) -> None:  # noqa: ANN401
+        super().__init__(number, rows, log=log, **others)
+        self._dealt = log
+
+    def cut(self, transaction: int | None) -> Cut:
+        """See ``Recorded.cut``."""
+        key, early, ongoing = self._dealt.parted(transaction)
+        return Cut(self.position_of(key), early, ongoing)
 
 
 def sound(

@@ -83,6 +83,7 @@ def as_of(
     if id is not None:
         _check_id(selected, id)
     if transaction is not None:
+        selected = selected.in_larger()  # where it ends is told by the changes of all types
         _check_transaction(selected, transaction)
     seen = view(selected, mark, snapshot) if mark is not None or snapshot is not None else None
     selected.warn_partial(*selected.entity_types)

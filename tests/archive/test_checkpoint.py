@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pytest
 from archived_log import forge
-from checkpointed import USED, add, assert_same, of_entity, whole
+from checkpointed import USED, add, assert_same, of_entity, pulled, whole
 from polars.testing import assert_frame_equal
 from test_crash import run
 
 import auditlab as al
+from auditlab import shortcuts
 from auditlab.archive.checkpoint import checkpoint
 from auditlab.archive.compact import compact
 from auditlab.archive.manifest import read_chain
 from auditlab.archive.seal import new_key
 from auditlab.errors import ArchiveCorrupt, BadOption, UnknownEntity
+from auditlab.temporal import asof
 from auditlab.testing import make_log
 
 if TYPE_CHECKING:
@@ -146,6 +148,29 @@ def test_a_writer_of_checkpoints_killed_at_any_step_leaves_the_archive_as_it_was
         assert len(al.scan_archive(folder)) == 88
         assert (checkpoint(folder).number is None) == there
     assert 0 < written < steps
+
+
+def test_where_a_transaction_ends_is_told_by_the_whole_log_whatever_is_asked(tmp_path: Path):
+    """What a checkpoint and the changes since tell of some types has not the changes of all of them."""
+    told = [("t", 1), ("t", 2), ("u", 1), ("t", 3), ("t", 4), ("u", 3)]
+    frame = make_log(
+        [
+            ("INSERT", f"e{number}", {"n": number}, {"entity_type": name, "transaction_id": transaction})
+            for number, (name, transaction) in enumerate(told)
+        ]
+    )
+    log = al.from_arrow(frame)
+    early, late = pulled(frame, (0.4,))
+    add(tmp_path / "archive", early, log.facts)
+    checkpoint(tmp_path / "archive")
+    add(tmp_path / "archive", late, log.facts)
+    kept = al.scan_archive(tmp_path / "archive").of("t")
+    near = shortcuts.onwards(kept.selected)
+    assert near is not None
+    for transaction in (1, 2, 3, 4):
+        want = log.of("t").as_of(transaction=transaction)
+        assert_frame_equal(kept.as_of(transaction=transaction).collect(), want)
+        assert_frame_equal(asof.as_of(near, transaction=transaction), want)
 
 
 def test_a_type_whose_log_leaves_something_open_has_nothing_in_it(tmp_path: Path):
