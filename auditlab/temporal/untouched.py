@@ -23,7 +23,7 @@ def there_before(shape: Shape, until: Shape) -> pl.DataFrame:
     Returns:
         Rows of ``versions``, as they were then: nothing had ended them.
     """
-    early = shape.versions.filter((pl.col("origin") == "unknown") & pl.col("valid_from").is_null(), _untouched(until))
+    early = _untouched(shape.versions.filter((pl.col("origin") == "unknown") & pl.col("valid_from").is_null()), until)
     return early.with_columns(pl.lit(None).cast(early.schema[name]).alias(name) for name in ("valid_to", "ended_by"))
 
 
@@ -36,10 +36,13 @@ def untold_until(selected: Selected, shape: Shape, until: Shape) -> pl.Series:
         until: As in :func:`there_before`.
     """
     inside = until.untold.filter(pl.col("position").is_not_null() & pl.col("valid_to").is_null())
-    before = shape.untold.filter(pl.col("position").is_null(), _untouched(until))
+    before = _untouched(shape.untold.filter(pl.col("position").is_null()), until)
     ids = pl.concat([inside["entity_id"], before["entity_id"]]).unique()
     return ids if selected.entity_id is None else ids.filter(ids == selected.entity_id)
 
 
-def _untouched(until: Shape) -> pl.Expr:
-    return ~pl.col("entity_id").is_in(until.places["entity_id"].unique().implode())
+def _untouched(rows: pl.DataFrame, until: Shape) -> pl.DataFrame:
+    """The rows (with ``entity_id``) of entities that none of the changes touched; of most logs there are none."""
+    if rows.is_empty():
+        return rows
+    return rows.filter(~pl.col("entity_id").is_in(until.places["entity_id"].unique().implode()))
