@@ -202,3 +202,15 @@ def test_as_of_any_moment_says_how_many_entities_no_image_tells(engine):
             some_untold = pytest.warns(UndeterminedState, match=f"entities there: {untold} of t")
             with pytest.warns(IncompletePopulation), some_untold:
                 assert log.as_of(**moment)["x"].to_list() == [1, 3][:number]
+
+
+@pytest.mark.parametrize("engine", ["polars", "duckdb"])
+def test_as_of_a_mark_has_what_is_first_changed_later_though_it_missed_a_truncate(engine):
+    """As no server makes it: the rows after a TRUNCATE are seen, and the TRUNCATE is not."""
+    steps = [("UPDATE", "a", {"x": 2}, {"before_snapshot": {"x": 1}}), ("TRUNCATE",), ("INSERT", "b", {"x": 3})]
+    log = al.from_arrow(make_log(steps)).on(engine)
+    mark = al.Mark(log.facts.coverage.end, "1:4:1,2")
+    with pytest.warns(IncompletePopulation):
+        assert log.as_of(mark=mark)["x"].to_list() == [1, 3]
+    with pytest.warns(IncompletePopulation):
+        assert log.blame(mark=mark).select("entity_id", "origin").rows() == [("a", "unknown"), ("b", "observed")]

@@ -104,7 +104,8 @@ def _parts(selected: Selected, shape: Shape, seen: TransactionSnapshot) -> list[
     """The tables to ask, and of which entities each: those whose seen changes are no prefix are put in order anew."""
     own = pl.lit(value=True) if selected.entity_id is None else pl.col("entity_id") == selected.entity_id
     if shape.emptied_unseen(seen):
-        return [(selected.recorded.shape_seen(shape.entity_type, seen), own), (shape, own & pl.lit(value=False))]
+        alone = selected.recorded.shape_seen(shape.entity_type, seen)
+        return [(alone, own), (shape, own & ~pl.col("entity_id").is_in(alone.places["entity_id"].unique().implode()))]
     steps = shape.places
     frame = steps.select("entity", "entity_id").with_columns(vis=seen.seen(steps["transaction_id"]))
     same = pl.col("entity") == pl.col("entity").shift()
