@@ -40,7 +40,8 @@ class Missing:
         has = rows.filter(_LEAVES & pl.col("after_snapshot").is_not_null())
         for name, early in has.select("entity_type", "baseline").unique().iter_rows():
             self._recorded[early].add(name)
-        self._lists = self._lists or bool(rows.select(silent_lists().any()).item())
+        silent = rows.filter(_LEAVES & pl.col("after_snapshot").is_null())  # few: the texts of the others are not read
+        self._lists = self._lists or bool(silent.select(silent_lists().any()).item())
 
     def found(self, dealt: Compartments) -> Silent:
         """What was found, from rows (``part.ROWS``) that are dealt out by entity."""

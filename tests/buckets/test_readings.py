@@ -72,7 +72,7 @@ def renamings(log: al.ChangeLog[Any]) -> Verbs:
 def test_generated_logs_are_read_under_other_names_in_buckets_as_in_memory(place: int):
     turns = count(place)
 
-    @generated(40, few=2)
+    @generated(40, few=1)
     @given(histories(max_steps=24, **list(KINDS.values())[place]).filter(lambda frame: len(frame) >= ENOUGH))
     def run(frame: pl.DataFrame) -> None:
         while len(kept := al.from_arrow(frame, strict=False).changes()) < len(frame):
