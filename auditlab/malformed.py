@@ -29,7 +29,7 @@ _LEAVES = _OPERATION.is_in(["INSERT", "UPDATE"])
 
 
 def _no_object(image: pl.Expr) -> pl.Expr:
-    odd = pl.when(~image.str.starts_with("{")).then(image)  # hardly any: the search below costs ten times as much
+    odd = pl.when(~image.str.starts_with("{")).then(image)  # hardly any: the search below takes longer
     return (~odd.str.contains(r"^[ \t\r\n]*\{")).fill_null(value=False)
 
 

@@ -66,7 +66,7 @@ _LAST = (_STATE.cast(pl.UInt32) + _EARLIER.cast(pl.UInt32)).cum_sum() - 1
 
 
 def running_sum(of: pl.Expr) -> pl.Expr:
-    """Over rows by entity: the sum so far inside each. A window over the entities takes ten times as long."""
+    """Over rows by entity: the sum so far inside each. A window over the entities takes several times as long."""
     total = of.cum_sum()
     return total - pl.when(_OPENS).then(total - of).forward_fill()
 
