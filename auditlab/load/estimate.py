@@ -13,7 +13,7 @@ from auditlab.load.filters import compose
 from auditlab.queries import text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from auditlab.connection import Connection
     from auditlab.load.catalog import LogTable
@@ -23,8 +23,13 @@ __all__ = ["available_memory", "expected_bytes", "expected_rows", "refuse_too_la
 _FIXED = 160
 """Bytes of a change beside its documents: ids, times, texts, and the frame's own bookkeeping."""
 
-_CGROUP = Path("/sys/fs/cgroup")
 _MEMINFO = Path("/proc/meminfo")
+_GROUPS, _GROUP_FILES = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+_GROUP_LIMITS = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
+"""Of control groups of version 2 and 1: the limit, what is used, and what of that is files that are kept for later."""
 
 
 def expected_rows(connection: Connection, queries: Iterable[str]) -> int:
@@ -43,19 +48,35 @@ def expected_bytes(connection: Connection, log: LogTable, rows: int) -> int:
 
 
 def available_memory() -> int | None:
-    """Bytes that this process may still take: of the system, or of its container; None where neither says."""
-    found = []
+    """Bytes that this process may still take: of the system, or of a control group that it is in, as of a container.
+
+    None where neither says.
+    """
+    found = list(_left_in_groups())
     try:
         lines = _MEMINFO.read_text(encoding="ascii").splitlines()
         found += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
     except (OSError, ValueError):
         if "SC_AVPHYS_PAGES" in getattr(os, "sysconf_names", {}):
             found.append(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    with suppress(OSError, ValueError):
-        limit = (_CGROUP / "memory.max").read_text(encoding="ascii").strip()
-        used = (_CGROUP / "memory.current").read_text(encoding="ascii").strip()
-        found.append(int(limit) - int(used))
     return min(found, default=None)
+
+
+def _left_in_groups() -> Iterator[int]:
+    """What the control groups of this process leave it: its own, those around it, and the outermost that it can see."""
+    folders = {_GROUP_FILES, _GROUP_FILES / "memory"}
+    with suppress(OSError, ValueError):
+        for line in _GROUPS.read_text(encoding="utf-8").splitlines():
+            _, kinds, path = line.split(":", 2)
+            inside = Path(path.lstrip("/"))
+            if kinds in ("", "memory"):
+                folders |= {_GROUP_FILES / kinds / group for group in (inside, *inside.parents)}
+    for folder in folders:
+        for limit, used, kept in _GROUP_LIMITS:
+            with suppress(OSError, ValueError):
+                told = dict(line.split() for line in (folder / "memory.stat").read_text(encoding="ascii").splitlines())
+                most, taken = (int((folder / name).read_text(encoding="ascii")) for name in (limit, used))
+                yield max(0, most - taken + int(told.get(kept, 0)))
 
 
 def refuse_too_large(expected: int, *, limit: int | None, rows: int, label: str) -> None:
