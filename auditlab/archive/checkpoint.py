@@ -42,6 +42,8 @@ __all__ = ["AFTER", "Checkpointed", "checkpoint", "problem", "with_checkpoint"]
 AFTER = 100_000
 """Rows of an entity type that come at the least before an export writes a checkpoint of it by itself: of fewer, a
 question reads all in a moment."""
+BESIDE = 300_000_000
+"""Bytes that such a checkpoint takes at the most: who pulls in little memory goes on to."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -170,7 +172,8 @@ def with_checkpoint(added: ArchiveSummary, *, sign: str | Path | None, after: in
     if not after or not added.rows:
         return added
     try:
-        written = checkpoint(added.folder, sign=sign, due=True, after=after)
+        memory = min(BESIDE, memory_bytes(None, free=available_memory()))
+        written = checkpoint(added.folder, sign=sign, memory=memory, due=True, after=after)
     except Exception as exc:  # noqa: BLE001 - be it the disk, the memory or a fault of ours: the changes are kept
         return replace(added, no_checkpoint=str(exc) or type(exc).__name__)
     return added if written.number is None else replace(added, checkpoint=written)
