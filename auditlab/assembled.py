@@ -32,4 +32,6 @@ def written(texts: pl.Series, fields: Mapping[str, pl.Series]) -> pl.Series:
     open_ = texts.is_null().arg_true()
     if open_.is_empty():
         return texts
-    return texts.scatter(open_, assembled({name: raw.gather(open_) for name, raw in fields.items()}, len(open_)))
+    # The name of a series is taken for a pattern where it begins with ^ and ends with $.
+    raws = {name: raw.alias("raw").gather(open_) for name, raw in fields.items()}
+    return texts.scatter(open_, assembled(raws, len(open_)))

@@ -82,7 +82,7 @@ class Selected:
     def in_larger(self) -> Selected:
         """The same selection of the log that this one's is a part of: other types' changes tell of a moment, too."""
         larger = self.recorded.larger
-        return self if larger is None else replace(self, recorded=larger)
+        return self if larger is None else replace(self, recorded=larger, beside=None)
 
     def shapes(self) -> list[Shape]:
         """The derived tables of the selected types."""
