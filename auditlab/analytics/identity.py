@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
+import polars as pl
+
 from auditlab.documents import raw_fields
+from auditlab.keys import entity_uuid
 from auditlab.values import recorded_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
-
-    import polars as pl
 
 __all__ = ["Identity", "identity"]
 
@@ -43,7 +45,7 @@ def identity(
     """How the log knows the rows of a table; else why that cannot be told.
 
     Args:
-        rows: The type's changes in the log's order: entity_id, before_snapshot, after_snapshot and metadata.
+        rows: The type's changes in the log's order: entity_type, entity_id, before_snapshot, after_snapshot, metadata.
         keys: The columns of the table's primary key; empty where it has none.
         columns: All its columns.
         uuids: Those that hold uuids.
@@ -55,7 +57,10 @@ def identity(
     key = _key(images)
     if key is not None:
         return _derived(key, keys)
-    return _by_images(_holding(images), keys, columns)
+    holding = _holding(images)
+    if not holding and keys and _derived_from(images, keys):
+        return Identity(tuple(keys), derived=True)
+    return _by_images(holding, keys, columns)
 
 
 def _by_catalog(
@@ -98,6 +103,20 @@ def _key(images: pl.DataFrame) -> list[str] | None:
         if isinstance(key, dict) and key:
             return list(key)
     return None
+
+
+def _derived_from(images: pl.DataFrame, keys: Sequence[str]) -> bool:
+    """Whether the id of the newest image is derived from these columns: the states in a snapshot name no key."""
+    image = pl.coalesce("after_snapshot", "before_snapshot")
+    newest = images.filter(image.is_not_null()).select("entity_type", "entity_id", image).tail(1)
+    for entity_type, entity_id, text in newest.iter_rows():
+        try:
+            fields = raw_fields(text)
+            key = {name: json.loads(fields[name], parse_float=Decimal) for name in keys}
+            return str(entity_uuid(entity_type, key)) == entity_id
+        except (ValueError, KeyError):
+            continue
+    return False
 
 
 def _holding(images: pl.DataFrame) -> set[str]:

@@ -10,7 +10,13 @@ import pytest
 from auditlab.analytics.identity import Identity, identity
 from auditlab.keys import entity_uuid
 
-SCHEMA = {"entity_id": pl.String, "before_snapshot": pl.String, "after_snapshot": pl.String, "metadata": pl.String}
+SCHEMA = {
+    "entity_type": pl.String,
+    "entity_id": pl.String,
+    "before_snapshot": pl.String,
+    "after_snapshot": pl.String,
+    "metadata": pl.String,
+}
 
 
 def told(rows: list[tuple], keys: tuple[str, ...] = ("id",), columns: str = "id other", *, tracked: bool = False):
@@ -19,10 +25,10 @@ def told(rows: list[tuple], keys: tuple[str, ...] = ("id",), columns: str = "id 
 
 
 def row(entity_id: str, key: object = None, **fields: object) -> tuple:
-    return (entity_id, None, json.dumps(fields), None if key is None else json.dumps({"key": key}))
+    return ("t", entity_id, None, json.dumps(fields), None if key is None else json.dumps({"key": key}))
 
 
-DERIVED = str(entity_uuid("t", 1))
+DERIVED, PAIR = str(entity_uuid("t", 1)), str(entity_uuid("t", {"a": 1, "b": "x"}))
 
 
 @pytest.mark.parametrize(
@@ -37,6 +43,8 @@ DERIVED = str(entity_uuid("t", 1))
         ([row(DERIVED, {"id": 1}, id=1)], ("id",), "id", Identity(("id",), derived=True)),
         ([row(DERIVED, {"no": 1}, no=1)], ("id",), "id", Identity(("id",), derived=True)),
         ([row(DERIVED, {"b": 1, "a": 2}, a=1)], ("a", "b"), "a b", Identity(("a", "b"), derived=True)),
+        ([row(DERIVED, id=1, v=None)], ("id",), "id v", Identity(("id",), derived=True)),
+        ([row(PAIR, a=1, b="x")], ("b", "a"), "a b", Identity(("b", "a"), derived=True)),
         ([row("7", {"app": "own"}, id=7)], ("id",), "id", Identity(("id",), derived=False)),
     ],
 )

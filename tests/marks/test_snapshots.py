@@ -225,6 +225,13 @@ def test_under_writers_at_work_every_snapshot_is_what_a_reader_saw(shapes: str):
     assert sum(lost(shapes)) > 0, "reading on by id or by time must lose changes, or the run shows nothing"
 
 
+def test_a_log_that_begins_with_a_snapshot_is_held_against_tables_that_nothing_touched_since(shapes: str):
+    begun = loaded(shapes, since=al.snapshot(shapes, always=True).mark)
+    found = al.reconcile(begun, shapes)
+    assert found.findings.is_empty()
+    assert found.tables.filter(pl.col("entity_type") == "s.pair")["equal"].to_list() == [5]
+
+
 @pytest.fixture
 def old(captured: str, tmp_path: Path) -> Iterator[tuple[str, Path, Connection]]:
     """A log with ten new orders in each of three old months, its archive, and a connection."""
