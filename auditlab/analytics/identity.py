@@ -113,9 +113,10 @@ def _derived_from(images: pl.DataFrame, keys: Sequence[str]) -> bool:
         try:
             fields = raw_fields(text)
             key = {name: json.loads(fields[name], parse_float=Decimal) for name in keys}
-            return str(entity_uuid(entity_type, key)) == entity_id
+            derived = entity_uuid(entity_type, key)
         except (ValueError, KeyError):
-            continue
+            return False
+        return bool(str(derived) == entity_id)
     return False
 
 
