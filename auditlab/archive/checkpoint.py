@@ -42,8 +42,8 @@ __all__ = ["AFTER", "Checkpointed", "checkpoint", "problem", "with_checkpoint"]
 AFTER = 100_000
 """Rows of an entity type that come at the least before an export writes a checkpoint of it by itself: of fewer, a
 question reads all in a moment."""
-BESIDE = 300_000_000
-"""Bytes that such a checkpoint takes at the most: who pulls in little memory goes on to."""
+BESIDE = 1_000_000_000
+"""Bytes that such a checkpoint takes at the most, where half of what is free is more."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)

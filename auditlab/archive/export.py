@@ -108,8 +108,8 @@ def archive_postgres(
         sign: The file of a private key (``auditlab seal keygen``) that signs what is added.
         checkpoint_after: Rows of an entity type that come before a checkpoint of it is written behind a pull
             (``auditlab.checkpoint``), where they are also more than the last one has; None or 0 writes none. It reads
-            what came since the last one, and takes about 300 MB at the most. Where it fails, or is killed,
-            the pull is in the archive all the same; the summary says why there is none.
+            what came since the last one, and takes half of the memory that is free, 1 GB at the most. Where it fails,
+            or is killed, the pull is in the archive all the same; the summary says why there is none.
 
     Raises:
         BadKey: the file holds no such key.
