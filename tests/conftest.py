@@ -24,6 +24,13 @@ FAST = ("autovacuum=off", "fsync=off", "synchronous_commit=off", "full_page_writ
 _numbers = count(1)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Processes that share the tests share the cores, too: threads that wait for one another take a fifth more."""
+    workers = getattr(config.option, "numprocesses", None)
+    if workers:
+        os.environ.setdefault("POLARS_MAX_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
     """A PostgreSQL server: the one that is given, a container, the embedded one; where there is none, the reason."""

@@ -34,6 +34,11 @@ def generated(many: int, *, few: int) -> settings:
     )
 
 
+def some_of(verbs: Verbs, turn: int, *, one_in: int) -> Verbs:
+    """All verbs in a soak; else one in so many of them, others each turn."""
+    return verbs if SOAK else dict(list(verbs.items())[turn % one_in :: one_in])
+
+
 def answer(log: ChangeLog[Any], verb: Verb) -> tuple[Any, list[str]]:
     """What a verb answers, collected, and its warnings; the words of its error."""
     with warnings.catch_warnings(record=True) as caught:

@@ -317,7 +317,7 @@ def test_both_engines_agree_with_the_oracle_on(verb: Callable[[pl.DataFrame], No
 
 
 def examples_of(kind: str) -> int:
-    return 3 if "missing" in KINDS[kind] else 6
+    return 2 if "missing" in KINDS[kind] else 4
 
 
 def test_the_histories_are_as_many_as_promised():

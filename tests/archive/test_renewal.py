@@ -68,7 +68,7 @@ def assert_alike(folder: Path, other: Path) -> None:
 def test_a_checkpoint_that_goes_on_is_the_one_that_the_whole_log_gives(
     place: int, tmp_path_factory: pytest.TempPathFactory
 ):
-    @generated(60, few=2)
+    @generated(60, few=1)
     @given(
         histories(max_steps=24, **list(KINDS.values())[place]).filter(lambda frame: len(frame) > 8),
         st.lists(st.floats(0, 1), min_size=1, max_size=3),

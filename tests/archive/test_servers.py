@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 TABLE = "CREATE SCHEMA s; CREATE TABLE s.t (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, v int)"
 IDS = "SELECT id FROM audit.entity_change_log ORDER BY id"
-ASYNCHRONOUS = ("synchronous_commit=off", "wal_writer_delay=10s", "fsync=off", "shared_buffers=16MB")
+ASYNCHRONOUS = ("synchronous_commit=off", "wal_writer_delay=2s", "fsync=off", "shared_buffers=16MB")
 ROUNDS = 10 if os.environ.get("AUDITLAB_SOAK") else 2
 
 
