@@ -37,6 +37,10 @@ Told = tuple[str, First, tuple[str, ...]]
 """A field's name, where it appears first, and its witnesses."""
 
 
+_ANYWHERE: First = (0, 0, 0, 0)
+"""Of a field whose order is told otherwise."""
+
+
 @dataclass(slots=True)
 class _Field:
     first: First
@@ -78,17 +82,20 @@ class Types:
             if name in self._faults:
                 refuse(pl.concat(self._faults[name].values()).sort("side", "id", maintain_order=True))
 
-    def learn(self, entity_type: str, split: Split, firsts: Mapping[str, First]) -> list[Column]:
+    def learn(self, entity_type: str, split: Split, firsts: Mapping[str, First] | None = None) -> list[Column]:
         """Take in the documents of a part of a type's changes; their fields, as far as the types are known then.
 
         Args:
             entity_type: Its name.
             split: The documents, split and completed.
-            firsts: Where each field appears first, those too that none of the completed documents has any more.
+            firsts: Where each field appears first, those too that none of the completed documents has any more; None
+                where ``arrange`` tells their order.
         """
         known = self._fields.setdefault(entity_type, {})
         kinds = self._kinds.get(entity_type, {})
-        for name, first in firsts.items():
+        for name in split.fields if firsts is None else ():
+            known.setdefault(name, _Field(_ANYWHERE))
+        for name, first in (firsts or {}).items():
             own = known.setdefault(name, _Field(first))
             own.first = min(own.first, first)
         learned = [
@@ -101,6 +108,18 @@ class Types:
                 f"(e.g. {list(known)[-3:]}). Are the keys values? Move that map one level down before loading.",
             )
         return learned
+
+    def learn_field(self, entity_type: str, name: str, raw: pl.Series) -> Column:
+        """Take in a field of some documents, from its raw JSON text by document; as far as its type is known then."""
+        own = self._fields.setdefault(entity_type, {}).setdefault(name, _Field(_ANYWHERE))
+        return _learned(own, name, raw, None, self._kinds.get(entity_type, {}).get(name))
+
+    def arrange(self, entity_type: str, names: Iterable[str]) -> None:
+        """Put a type's fields in an order."""
+        known = self._fields[entity_type]
+        for place, name in enumerate(names):
+            if name in known:
+                known[name].first = (*_ANYWHERE[:-1], place)
 
     def fields(self, entity_type: str) -> dict[str, Signature]:
         """A type's fields in the order of the whole log, each with what tells its type."""

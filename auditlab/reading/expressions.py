@@ -7,27 +7,31 @@ So each expression is evaluated twice, the second time in wider types and over t
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from auditlab.buckets.types import Types
 from auditlab.encoding import encoded_series
 from auditlab.errors import BadOption
 from auditlab.reading.steps import StepFault
 from auditlab.values import DECIMAL_DIGITS, LONE_SURROGATE, column
 
 if TYPE_CHECKING:
-    from auditlab.reading.steps import Fields
+    from auditlab.reading.steps import Fields, Told
+    from auditlab.values import Column
 
-__all__ = ["ExpressionStep", "Expressions", "expression_step"]
+__all__ = ["ExpressionStep", "Expressions", "expression_step", "row_by_row"]
 
 Expressions = Sequence[pl.Expr] | Mapping[str, pl.Expr | None]
 """Expressions named after the fields that they set; or field -> its expression, None where it goes."""
 
 EMPTY: tuple[pl.DataType, ...] = (pl.Null(), pl.String(), pl.Int64(), pl.Boolean())
 """The types in which a field without any value is tried: what it holds elsewhere, these documents do not tell."""
+LOOK_UP = ("is_in", "replace", "replace_strict")
+"""Operations that look a row's value up among all values of other columns."""
 FINER = 6
 """Digits after the point that the second evaluation has more."""
 SURROGATE = r"\\u[dD][89a-fA-F]"
@@ -72,14 +76,26 @@ def _output(part: pl.Expr, where: str) -> str:
 
 
 def _check_alone(part: pl.Expr, where: str) -> None:
-    try:
-        alone = part.meta.is_row_separable()
-    except pl.exceptions.PolarsError:
-        alone = False
-    if not alone:
+    if not row_by_row(part):
         raise BadOption(
             f"an expression of {where} cannot be shown to look at one document at a time: {part}. Use a plain function."
         )
+
+
+def row_by_row(part: pl.Expr) -> bool:
+    """Whether an expression, with all that it is made of, is known to give for a row what that row alone tells.
+
+    Polars says so of an operation, whatever its inputs are, and so of ``a < a.max()``; and of those, too, that look a
+    value up in a whole column (``LOOK_UP``).
+    """
+    try:
+        inputs = part.meta.pop()[::-1]
+        looks_up = any(str(part).startswith(f"{inputs[0]}.{name}(") for name in LOOK_UP) if inputs else False
+        if looks_up and any(other.meta.root_names() for other in inputs[1:]):
+            return False
+        return part.meta.is_row_separable() and all(map(row_by_row, inputs))
+    except pl.exceptions.PolarsError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +105,20 @@ class ExpressionStep:
     to: str
     parts: Mapping[str, pl.Expr | None]
 
-    def take(self, fields: Fields, absent: Fields, height: int) -> Fields:
+    def told(self) -> Inputs:
+        """The fields that the expressions are made of."""
+        return Inputs({root for part in self.parts.values() if part is not None for root in part.meta.root_names()})
+
+    def take(self, fields: Fields, absent: Fields, height: int, told: Told | None = None) -> Fields:
         """The fields that the expressions make, and those that they leave alone."""
         given = fields | absent
         roots = {name: part.meta.root_names() for name, part in self.parts.items() if part is not None}
+        of = told.of if isinstance(told, Inputs) else _Input.of
         unknown = sorted({root for found in roots.values() for root in found} - given.keys())
         if unknown:
             have = ", ".join(map(repr, given)) or "none"
             raise StepFault(f"is about {', '.join(map(repr, unknown))}: no document has such a field. There is {have}.")
-        inputs = {root: _Input.of(root, given[root]) for found in roots.values() for root in found}
+        inputs = {root: of(root, given[root]) for found in roots.values() for root in found}
         made = {name: raw for name, raw in fields.items() if name not in self.parts}
         for name, part in self.parts.items():
             if part is None:
@@ -118,32 +139,84 @@ class _Input:
         values: Int64, Decimal, Boolean or String.
         present: Boolean: whether the document has the field.
         exact: Whether a string of the column is always a JSON string: else it may be JSON text of something else.
+        digits: How many digits before the point its numbers have at the most.
     """
 
     values: pl.Series
     present: pl.Series
     exact: bool
+    digits: int
 
     @classmethod
     def of(cls, name: str, raw: pl.Series) -> _Input:
         found = column(name, raw)
+        return cls.typed(found, raw, halved=found.strings and _halved(raw), digits=_digits(found))
+
+    @classmethod
+    def typed(cls, found: Column, raw: pl.Series, *, halved: bool, digits: int) -> _Input:
         values = found.typed if found.kind in ("int", "decimal", "bool") else found.text
         values = values.cast(pl.Null) if found.kind == "empty" else values
         exact = found.kind not in ("json", "mixed") and not found.note
-        escaped = raw.filter(raw.str.contains(SURROGATE)).unique() if exact else raw.clear()
-        halved = any(LONE_SURROGATE.search(json.loads(text, strict=False)) for text in escaped)
-        return cls(values.alias(name), raw.is_not_null(), exact and not halved)
+        return cls(values.alias(found.name), raw.is_not_null(), exact and not halved, digits)
+
+    @property
+    def full(self) -> bool:
+        """Whether its decimals leave no room for the digits by which rounding is found."""
+        dtype = self.values.dtype
+        return isinstance(dtype, pl.Decimal) and self.digits + dtype.scale + FINER > DECIMAL_DIGITS
 
     def wider(self, *, decimals: bool) -> pl.Series:
         """The same values in a type with room for more; Polars rounds and wraps to a type's limits silently."""
         dtype = self.values.dtype
         if isinstance(dtype, pl.Decimal):
-            whole = self.values.cast(pl.String).str.strip_chars_start("-").str.split(".").list.first()
-            room = DECIMAL_DIGITS - int(whole.str.len_bytes().max() or 0)  # type: ignore[arg-type]  # whole numbers
-            return self.values.cast(pl.Decimal(DECIMAL_DIGITS, max(min(dtype.scale + FINER, room), dtype.scale)))
+            return self.values.cast(pl.Decimal(DECIMAL_DIGITS, dtype.scale + FINER))
         if dtype.is_integer():
             return self.values.cast(pl.Decimal(DECIMAL_DIGITS, FINER) if decimals else pl.Int128)
         return self.values
+
+
+class Inputs:
+    """Fields as expressions see them where they take documents part by part: of the type that all parts tell.
+
+    Args:
+        names: The fields.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = frozenset(names)
+        self._types = Types({})
+        self._halved: set[str] = set()
+        self._digits: dict[str, int] = {}
+
+    def learn(self, fields: Fields) -> None:
+        """Take in a part of the documents."""
+        for name in self._names & fields.keys():
+            raw = fields[name]
+            found = self._types.learn_field("", name, raw)
+            self._digits[name] = max(self._digits.get(name, 0), _digits(found))
+            if _halved(raw):
+                self._halved.add(name)
+
+    def of(self, name: str, raw: pl.Series) -> _Input:
+        """A field of a part."""
+        if name not in self._digits:
+            return _Input.of(name, raw)
+        found = self._types.column("", name, raw)
+        return _Input.typed(found, raw, halved=name in self._halved, digits=self._digits[name])
+
+
+def _halved(raw: pl.Series) -> bool:
+    """Whether any text of a field holds half a character alone."""
+    escaped = raw.filter(raw.str.starts_with('"') & raw.str.contains(SURROGATE)).unique()
+    return any(LONE_SURROGATE.search(json.loads(text, strict=False)) for text in escaped)
+
+
+def _digits(found: Column) -> int:
+    """How many digits before the point the numbers of a field have at the most."""
+    if found.kind not in ("int", "decimal"):
+        return 0
+    whole = found.typed.cast(pl.String).str.strip_chars_start("-").str.split(".").list.first()
+    return int(whole.str.len_bytes().max() or 0)  # type: ignore[arg-type]  # whole numbers
 
 
 def _evaluated(name: str, part: pl.Expr, inputs: Sequence[_Input], height: int) -> pl.Series:
@@ -155,6 +228,12 @@ def _evaluated(name: str, part: pl.Expr, inputs: Sequence[_Input], height: int) 
         raise StepFault(
             f"makes text for {name!r} of {odd}, which holds other values than strings: it cannot be told whether "
             "that is a string or JSON. Use a plain function."
+        )
+    if any(each.full for each in inputs):
+        full = ", ".join(repr(each.values.name) for each in inputs if each.full)
+        raise StepFault(
+            f"makes {found.dtype} for {name!r} of {full}, whose numbers leave less than {FINER} digits of a decimal "
+            "column free: it cannot be told whether that is exact. Use a plain function."
         )
     wide = [each.wider(decimals=isinstance(found.dtype, pl.Decimal)) for each in inputs]
     half = height // 2

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from auditlab.buckets.bucketed import Bucketed
 from auditlab.buckets.shelf import Shelf
 from auditlab.buckets.spill import Folder
 from auditlab.buckets.types import Types
-from auditlab.errors import ReadingError
-from auditlab.reading.readings import Read, read_through
+from auditlab.reading.readings import Read, Stopped, read_through
 from auditlab.schema import CHANGES
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from auditlab.buckets.dealing import Dealt
     from auditlab.buckets.part import Part, Whole
     from auditlab.buckets.spill import Stored
+    from auditlab.buckets.types import First
     from auditlab.documents import Documents
     from auditlab.reading.readings import InParts, Reading
     from auditlab.recorded import Recorded
@@ -32,13 +33,13 @@ def read(recorded: Recorded, reading: Reading) -> Recorded:
     """A log read through one reading more.
 
     Raises:
-        LogTooLarge: it is larger than memory, and the reading must see all of its documents at once.
+        LogTooLarge: it is larger than memory, and the reading must see all of its changes at once.
     """
     if not isinstance(recorded, Bucketed):
         return Read.of(recorded, reading)
     original, through = (recorded.original, recorded.through) if isinstance(recorded, ReadBuckets) else (recorded, ())
     if any(reading.in_parts(name, tuple) is None for name in reading.entity_types):
-        original.refuse("upcast() brings all documents of a type to one version together, and")
+        original.refuse("upcast() by a version that the expression may tell of several changes together")
     return ReadBuckets(original, (*through, reading))
 
 
@@ -132,17 +133,23 @@ class _TypeRead:
         self._types = Types({entity_type: kinds})
         self._shelf, self._folder = Shelf(), Folder()
         self._texts: dict[int, Stored] = {}
-        faults = []
-        for part in log.parts():
-            try:
+        self._firsts: dict[str, First] = {}
+        while not self._seen(log.parts()):
+            pass
+
+    def _seen(self, parts: Iterable[Part]) -> bool:
+        """Read all parts once; whether they are read through all readings by now."""
+        for part in parts:
+            with suppress(Stopped):
                 self._learn(part)
-            except ReadingError as exc:
-                faults.append(exc)
+        names = sorted(self._firsts, key=self._firsts.__getitem__)
         for reading in self._through:
-            reading.check()
-        if faults:
-            more = "" if len(faults) == 1 else f" {len(faults) - 1} other parts of the log have such changes, too."
-            raise type(faults[0])(f"{faults[0]}{more}") from faults[0]
+            told = reading.ordered(names)
+            if told is None:
+                return False
+            names = told
+        self._types.arrange(self._type, names)
+        return True
 
     def documents(self, part: Part) -> Documents:
         """Those of a bucket."""
@@ -155,10 +162,11 @@ class _TypeRead:
 
     def _learn(self, part: Part) -> None:
         parts, own, steps, firsts = part.documents_of(self._type)
-        for reading in self._through:
-            firsts = reading.firsts(firsts)
+        for name, first in firsts.items():
+            self._firsts[name] = min(self._firsts.get(name, first), first)
+        own = own.with_columns(part.arrivals.gather(own["row"]))
         images = read_through(self._through, self._type, parts, own, steps, self._declared)
         made = images.split()
-        learned = self._types.learn(self._type, made, firsts)
+        learned = self._types.learn(self._type, made)
         self._shelf.keep_documents(part.number, self._type, made, images.derived, learned, first=0)
         self._texts[part.number] = self._folder.append(str(part.number), made.texts.to_frame())

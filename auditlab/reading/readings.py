@@ -16,6 +16,7 @@ import polars as pl
 
 from auditlab import documents
 from auditlab.assembled import written
+from auditlab.buckets.part import ARRIVAL
 from auditlab.completion import completed
 from auditlab.documents import Split
 from auditlab.recorded import Recorded
@@ -25,16 +26,53 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from auditlab import order
-    from auditlab.buckets.types import First
     from auditlab.documents import Documents
     from auditlab.schema import LogFacts
     from auditlab.shape import Shape
 
-__all__ = ["DOC", "Images", "InParts", "Read", "Reading", "equal_values", "read_through", "staged"]
+__all__ = [
+    "DOC",
+    "Images",
+    "InParts",
+    "Read",
+    "Reading",
+    "Stopped",
+    "Where",
+    "equal_values",
+    "read_through",
+    "staged",
+]
 
 DOC = f"\x00doc {uuid4().hex}"
 """The name of a helper column beside fields; a field may be called anything, but not what nobody can know."""
 EXAMPLES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Some changes.
+
+    Args:
+        count: How many they are.
+        first: The first of their ids.
+    """
+
+    count: int
+    first: tuple[int, ...]
+
+    def __add__(self, other: Where) -> Where:
+        """These changes and those of another part of the log."""
+        return Where(self.count + other.count, tuple(sorted(self.first + other.first)[:EXAMPLES]))
+
+    def __str__(self) -> str:
+        """The changes counted, with the first ids."""
+        more = ", ..." if self.count > len(self.first) else ""
+        counted = "1 change" if self.count == 1 else f"{self.count:,} changes"
+        return f"{counted} (id {', '.join(map(str, self.first))}{more})"
+
+
+class Stopped(Exception):
+    """A part of a log that cannot be read further before all of its parts were seen; what it tells was taken in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +113,28 @@ class Images:
         held = {name: raw for name, raw in fields.items() if raw.null_count() < len(raw)}
         return replace(self, fields=held, texts=texts, kinds=self.kinds if kinds is None else kinds)
 
-    def where(self, docs: pl.Series) -> str:
-        """The changes that have one of these documents (Boolean by document), counted, with the first ids."""
+    def places(self) -> pl.Series:
+        """UInt32 by document: where it appears first, among all after images by row, then before images, then told."""
+        numbers = pl.concat([side.alias("doc") for side in (self.after, self.before, self.told)])
+        firsts = numbers.arg_unique()
+        firsts = firsts.filter(numbers.gather(firsts).is_not_null())
+        nowhere = pl.Series([len(numbers)], dtype=pl.UInt32).new_from_index(0, len(self.texts))
+        return nowhere.scatter(numbers.gather(firsts), firsts)
+
+    def place(self, found: int) -> tuple[int, int, int]:
+        """One of ``places``, to be compared with those of other parts: which images, the id and the arrival."""
+        late, row = divmod(found, len(self.changes))
+        ids, arrivals = (self.changes[name] for name in ("id", ARRIVAL if ARRIVAL in self.changes.columns else "row"))
+        return late, ids[row], arrivals[row]
+
+    def where(self, docs: pl.Series) -> Where:
+        """The changes that have one of these documents (Boolean by document)."""
         numbers = docs.arg_true().cast(pl.UInt32).implode()
         sides = (self.before, self.after, self.told)
         held = pl.select(pl.any_horizontal(pl.lit(side.is_in(numbers)) for side in sides)).to_series()
         held = held.fill_null(value=False)
         ids = self.changes["id"].filter(held).unique().sort()
-        more = ", ..." if len(ids) > EXAMPLES else ""
-        counted = "1 change" if len(ids) == 1 else f"{len(ids):,} changes"
-        return f"{counted} (id {', '.join(map(str, ids[:EXAMPLES]))}{more})"
+        return Where(len(ids), tuple(ids[:EXAMPLES]))
 
     def documents(self) -> Documents:
         """The documents with their types; those that a reading made have a text put together from their fields."""
@@ -143,16 +193,19 @@ class Reading(Reader, Protocol):
 
 
 class InParts(Reader, Protocol):
-    """One way to read the documents of one entity type, part by part; the same object reads all parts."""
+    """One way to read the documents of one entity type, part by part; the same object reads all parts.
 
-    def firsts(self, found: dict[str, First]) -> dict[str, First]:
-        """Where each field of a part appears first, after this reading; ``found``: before it."""
+    ``read`` raises ``Stopped`` for a part that cannot be read before the others were seen, or at all.
+    """
 
     def kinds(self, declared: Mapping[str, str]) -> Mapping[str, str]:
         """The catalog's kinds after this reading."""
 
-    def check(self) -> None:
-        """Raise what all parts together show to be wrong; each was read."""
+    def ordered(self, names: Sequence[str]) -> list[str] | None:
+        """The type's fields in their order after this reading, where each part was read up to it; ``names``: before it.
+
+        None where parts stopped and must be read again. Raises what the parts together show to be wrong.
+        """
 
 
 class Read(Recorded):

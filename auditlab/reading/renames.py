@@ -12,13 +12,12 @@ import polars as pl
 
 from auditlab.errors import BadOption, ReadingError, UnknownChange, UnknownEntityType, UnknownField
 from auditlab.reading.in_buckets import read
-from auditlab.reading.readings import equal_values, staged
+from auditlab.reading.readings import Stopped, equal_values, staged
 from auditlab.selection import whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from auditlab.buckets.types import First
     from auditlab.reading.readings import Images
     from auditlab.selection import Selected
 
@@ -96,7 +95,7 @@ class Renames:
         nothing = pl.Series([None], dtype=pl.String)
         for name in order:
             own = images.fields.get(name, pl.repeat(None, len(within), dtype=pl.String, eager=True))
-            told = [source for source in sources[name] if source != name]
+            told = [source for source in names if source != name and source in sources[name]]  # not by appearance
             if name not in names and not told:
                 fields[name] = own
                 continue
@@ -179,8 +178,9 @@ class RenamedInParts:
 
     def __init__(self, renames: Renames, entity_type: str, changes: Callable[[], Iterable[pl.DataFrame]]) -> None:
         self._renames, self._type, self._changes = renames, entity_type, changes
+        self._given: set[str] = set()
         self._held: set[str] = set()
-        self._firsts: dict[str, First] = {}
+        self._faults: list[ReadingError] = []
 
     @cached_property
     def _first(self) -> int | None:
@@ -192,29 +192,34 @@ class RenamedInParts:
 
         Raises:
             UnknownChange: the type has no change of the transaction.
-            ReadingError: documents have a field under several of its names, with different values.
+            Stopped: documents have a field under several of its names, with different values.
         """
         images, within = self._renames.within(images, self._first)
+        self._given.update(images.fields)
         self._held.update(self._renames.held(images, within))
-        return self._renames.applied(images, within)
-
-    def firsts(self, found: dict[str, First]) -> dict[str, First]:
-        """Where each field of a part appears first, under both its names: the new one before the old."""
-        names = self._renames.names[self._type]
-        made: dict[str, First] = {}
-        for name, first in sorted(found.items(), key=lambda item: item[1]):
-            self._firsts[name] = min(self._firsts.get(name, first), first)
-            for turn, own in enumerate((names.get(name, name), name)):
-                made.setdefault(own, (*first[:-1], 2 * first[-1] + turn))
-        return made
+        try:
+            return self._renames.applied(images, within)
+        except ReadingError as exc:
+            self._faults.append(exc)
+            raise Stopped from exc
 
     def kinds(self, declared: Mapping[str, str]) -> dict[str, str]:
         """See ``Renames.kinds``."""
         return self._renames.kinds(self._type, declared)
 
-    def check(self) -> None:
-        """Refuse old names that no part has within the limit."""
-        self._renames.check(self._type, sorted(self._held, key=lambda name: self._firsts[name]))
+    def ordered(self, names: Sequence[str]) -> list[str]:
+        """See ``InParts``: each field under both its names, the new one before the old.
+
+        Raises:
+            UnknownField: no part has an old name within the limit.
+            ReadingError: see ``Renames.read``.
+        """
+        self._renames.check(self._type, [name for name in names if name in self._held])
+        if self._faults:
+            more = f" {len(self._faults) - 1} other parts of the log have such changes, too."
+            raise ReadingError(f"{self._faults[0]}{more if len(self._faults) > 1 else ''}") from self._faults[0]
+        new = self._renames.names[self._type]
+        return list(dict.fromkeys(own for name in names if name in self._given for own in (new.get(name, name), name)))
 
 
 def renamed(

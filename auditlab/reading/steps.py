@@ -14,7 +14,7 @@ from auditlab.encoding import decoded, encoded
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["Document", "Fields", "FunctionStep", "Step", "StepFault"]
+__all__ = ["Document", "Fields", "FunctionStep", "Step", "StepFault", "Told"]
 
 Document = dict[str, Any]
 """A document as a function sees it."""
@@ -40,6 +40,13 @@ class StepFault(Exception):
         self.cause = cause
 
 
+class Told(Protocol):
+    """What all documents of a version tell a step that takes them part by part."""
+
+    def learn(self, fields: Fields) -> None:
+        """Take in a part."""
+
+
 class Step(Protocol):
     """A step to the version ``to``."""
 
@@ -47,13 +54,17 @@ class Step(Protocol):
     def to(self) -> str:
         """The version that it makes."""
 
-    def take(self, fields: Fields, absent: Fields, height: int) -> Fields:
+    def told(self) -> Told | None:
+        """What is to take in all documents before any part of them is taken; None where each is taken by itself."""
+
+    def take(self, fields: Fields, absent: Fields, height: int, told: Told | None = None) -> Fields:
         """The fields of the next version.
 
         Args:
             fields: The documents' fields.
             absent: Fields that the entity type has, but none of these documents.
             height: How many documents there are.
+            told: Of a part of the documents: what all of them told.
 
         Raises:
             StepFault: it cannot take them.
@@ -67,7 +78,16 @@ class FunctionStep:
     to: str
     function: Callable[[Document], Document]
 
-    def take(self, fields: Fields, absent: Fields, height: int) -> Fields:  # noqa: ARG002 - a missing field is missing
+    def told(self) -> None:
+        """Nothing: each document is taken by itself."""
+
+    def take(
+        self,
+        fields: Fields,
+        absent: Fields,  # noqa: ARG002 - a missing field is missing
+        height: int,
+        told: Told | None = None,  # noqa: ARG002 - nothing
+    ) -> Fields:
         """The fields that the function makes."""
         raws = {name: raw.to_list() for name, raw in fields.items()}
         made: dict[str, list[str | None]] = {}
@@ -86,9 +106,8 @@ class FunctionStep:
                     made[name] = [None] * height
                 made[name][place] = raw
         if faults:
-            more = f" and failed for {len(faults) - 1:,} other documents" if len(faults) > 1 else ""
             _, words, cause = faults[0]
-            raise StepFault(f"{words}{more}.", [place for place, _, _ in faults], cause)
+            raise StepFault(f"{words}.", [place for place, _, _ in faults], cause)
         return {name: pl.Series(name, cells, dtype=pl.String) for name, cells in made.items()}
 
     def _taken(self, text: str, raws: Mapping[str, str | None]) -> dict[str, str] | str:

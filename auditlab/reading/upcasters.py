@@ -40,6 +40,10 @@ class Upcasters:
       text. A null is JSON null, and a missing field where all the fields that it was made from are missing.
       Expressions look at one document at a time; floats, and arithmetic that Polars would round, are refused.
 
+    Fields come in the order in which the first documents have them: those of a version behind those that were brought
+    to it, from several versions as those were registered. A log that is larger than memory is read once more for each
+    step that follows on another.
+
     Args:
         version: Where a document's version stands: ``metadata.<key>`` of the change, ``field.<name>`` of the document,
             or a Polars expression over the canonical columns.
@@ -193,6 +197,7 @@ def upcast(selected: Selected, upcasters: Upcasters) -> Selected:
     Raises:
         UnknownEntityType: upcasters are registered for a type that the log does not have.
         BadOption: nothing is registered, or it is not clear which version is the current one.
+        LogTooLarge: the log is asked bucket by bucket, and the expression for the version may look at several changes.
 
     The first question about a type raises ``UpcastError`` where documents have no version, one from which no steps lead
     to the current one, or where a step fails; the message counts and names the changes.

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from auditlab.documents import raw_fields
-from auditlab.errors import BadOption, UpcastError
+from auditlab.errors import BadOption
+from auditlab.reading.expressions import row_by_row
+from auditlab.reading.faults import Fault
 from auditlab.reading.readings import staged
 from auditlab.schema import CHANGES
 from auditlab.values import canonical
@@ -15,7 +17,16 @@ from auditlab.values import canonical
 if TYPE_CHECKING:
     from auditlab.reading.readings import Images
 
-__all__ = ["Source", "Version", "checked_source", "source_words", "version_text", "versions"]
+__all__ = [
+    "STAGES",
+    "Source",
+    "Version",
+    "checked_source",
+    "looks_at_one",
+    "source_words",
+    "version_text",
+    "versions",
+]
 
 Version = int | str
 """The name of a version; 2 and "2" are the same."""
@@ -23,6 +34,8 @@ Version = int | str
 Source = str | pl.Expr
 """Where a version stands: ``metadata.<key>``, ``field.<name>``, or an expression over the canonical columns."""
 
+STAGES = 2
+"""How many stages of faults there are here: no version, and what is none."""
 METADATA, FIELD = "metadata.", "field."
 _ODD = "\x00"
 """What stands before the text of a value that is no version."""
@@ -63,6 +76,11 @@ def source_words(source: Source) -> str:
     return source if isinstance(source, str) else str(source)
 
 
+def looks_at_one(source: Source) -> bool:
+    """Whether a document's version hangs on no other change than those that wrote and left it."""
+    return isinstance(source, str) or row_by_row(source)
+
+
 def versions(images: Images, source: Source, default: str | None) -> tuple[Images, pl.Series]:
     """The images with no document of two versions, and each document's version (String).
 
@@ -75,7 +93,7 @@ def versions(images: Images, source: Source, default: str | None) -> tuple[Image
         default: The version of documents that say none.
 
     Raises:
-        UpcastError: documents without a version and no default, or with something that is none, counted.
+        Fault: documents without a version and no default, or with something that is none, counted.
         BadOption: an expression that gives no versions.
     """
     if isinstance(source, str) and source.startswith(FIELD):
@@ -126,23 +144,28 @@ def _of_rows(images: Images, source: pl.Expr) -> pl.Series:
     found = frame.to_series()
     if not (found.dtype.is_integer() or found.dtype in (pl.String, pl.Null)):
         raise BadOption(f"the expression for the version gives {found.dtype}; a version is a whole number or a text.")
-    if len(found) != len(images.changes):
-        found = found.extend_constant(found[0], len(images.changes) - 1) if len(found) == 1 else found
-    if len(found) != len(images.changes):
+    height = len(images.changes)
+    if len(found) == 1 and not (looks_at_one(source) and source.meta.root_names()):
+        found = found.new_from_index(0, height)
+    if len(found) != height:
         raise BadOption("the expression for the version gives not one version a change.")
     return found.cast(pl.String)
 
 
 def _check(images: Images, found: pl.Series, source: str) -> None:
     if found.null_count():
-        raise UpcastError(
-            f"{images.where(found.is_null())} of {images.entity_type} have images without a version in {source}. "
+        where = images.where(found.is_null())
+        words = (
+            f"of {images.entity_type} have images without a version in {source}. "
             "Say by Upcasters(default=...) which version those are."
         )
+        raise Fault(0, {"": where}, lambda where: f"{where['']} {words}")
     odd = found.str.starts_with(_ODD)
     if odd.any():
-        value = found.filter(odd)[0].removeprefix(_ODD)
-        raise UpcastError(
-            f"{images.where(odd)} of {images.entity_type} have images with {value:.60} for a version in {source}; a "
+        told = pl.DataFrame([images.places().alias("place"), found.alias("value")]).filter(odd)
+        place, value = told.sort("place").row(0)
+        words = (
+            f"of {images.entity_type} have images with {value.removeprefix(_ODD):.60} for a version in {source}; a "
             "version is a whole number or a text."
         )
+        raise Fault(1, {"": images.where(odd)}, lambda where: f"{where['']} {words}", place=images.place(place))

@@ -220,6 +220,14 @@ def test_a_version_without_a_path_is_named_with_its_changes():
         log_of([("INSERT", "a", {}, {"metadata": {"schema_version": {"a": 1}}})]).upcast(upcasters).as_of()
 
 
+def test_fields_of_versions_side_by_side_come_as_those_were_registered():
+    steps = [("INSERT", str(n), {"n": n}, {"metadata": {"schema_version": f"v{n % 6}"}}) for n in range(12)]
+    upcasters = al.Upcasters(current="v5")
+    for version in (3, 0, 4, 1, 2):
+        upcasters.register("t", f"v{version}", lambda document, own=version: {f"of {own}": 1} | document, to="v5")
+    assert log_of(steps).upcast(upcasters).fields()["field"].to_list() == ["of 3", "n", "of 0", "of 4", "of 1", "of 2"]
+
+
 def test_types_without_upcasters_are_read_as_recorded():
     steps = [("INSERT", "a", {"name": "A"}, V[1]), ("INSERT", "z", {"k": 1}, {"entity_type": "u"})]
     log = log_of(steps).upcast(upcasters_of(split_name))
@@ -230,7 +238,7 @@ def test_types_without_upcasters_are_read_as_recorded():
 @pytest.mark.parametrize(
     ("step", "words"),
     [
-        (lambda document: document["gone"], r"raised KeyError\('gone'\) and failed for 1 other documents"),
+        (lambda document: document["gone"], r"raised KeyError\('gone'\)\. It stands in the way of 2 changes"),
         (lambda document: None, "returned NoneType, not a dict"),  # noqa: ARG005 - a step takes a document
         (lambda document: document | {1: 2}, "returned the key 1, which is no text"),
         (lambda document: document | {"f": 0.1}, r"returned for 'f' what is no JSON: the float 0\.1 is not exact"),
