@@ -9,7 +9,7 @@ from auditlab.errors import UpcastError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from auditlab.reading.readings import Where
+    from auditlab.reading.images import Where
 
 __all__ = ["Fault"]
 

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, cast
 import polars as pl
 
 from auditlab.errors import BadOption, ReadingError, UnknownChange, UnknownEntityType, UnknownField
+from auditlab.reading.images import equal_values, staged
 from auditlab.reading.in_buckets import read
-from auditlab.reading.readings import Stopped, equal_values, staged
+from auditlab.reading.readings import Stopped
 from auditlab.selection import whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from auditlab.reading.readings import Images
+    from auditlab.reading.images import Images
     from auditlab.selection import Selected
 
 __all__ = ["Names", "RenamedInParts", "Renames", "renamed"]

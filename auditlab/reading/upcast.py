@@ -10,7 +10,7 @@ import polars as pl
 
 from auditlab.documents import MOST_FIELDS
 from auditlab.reading.faults import Fault
-from auditlab.reading.readings import DOC
+from auditlab.reading.images import DOC
 from auditlab.reading.steps import StepFault
 from auditlab.reading.upcast_in_parts import UpcastInParts, too_many
 from auditlab.reading.versions import STAGES, looks_at_one, source_words, versions
@@ -18,7 +18,7 @@ from auditlab.reading.versions import STAGES, looks_at_one, source_words, versio
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from auditlab.reading.readings import Images, Where
+    from auditlab.reading.images import Images, Where
     from auditlab.reading.steps import Fields, Step
     from auditlab.reading.versions import Source
 

@@ -9,12 +9,13 @@ import polars as pl
 from auditlab.documents import MOST_FIELDS
 from auditlab.errors import UpcastError
 from auditlab.reading.faults import Fault
-from auditlab.reading.readings import DOC, Stopped
+from auditlab.reading.images import DOC
+from auditlab.reading.readings import Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from auditlab.reading.readings import Images
+    from auditlab.reading.images import Images
     from auditlab.reading.steps import Fields, Told
     from auditlab.reading.upcast import Upcast
 

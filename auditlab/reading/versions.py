@@ -10,12 +10,12 @@ from auditlab.documents import raw_fields
 from auditlab.errors import BadOption
 from auditlab.reading.expressions import row_by_row
 from auditlab.reading.faults import Fault
-from auditlab.reading.readings import staged
+from auditlab.reading.images import staged
 from auditlab.schema import CHANGES
 from auditlab.values import canonical
 
 if TYPE_CHECKING:
-    from auditlab.reading.readings import Images
+    from auditlab.reading.images import Images
 
 __all__ = [
     "STAGES",
