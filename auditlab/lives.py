@@ -6,6 +6,7 @@ import polars as pl
 
 from auditlab.rekeys import partition
 from auditlab.schema import TIME
+from auditlab.spans import running_sum
 
 __all__ = ["STEPS", "lives", "running_maximum"]
 
@@ -55,11 +56,8 @@ def lives(rows: pl.DataFrame, by_id: pl.DataFrame, links: pl.DataFrame) -> pl.Da
     opens = pl.col("first") | (pl.col("operation") == "INSERT") | pl.col("came") | pl.col("ends").shift()
     steps = steps.with_columns(opens=opens)
     unseen = pl.col("opens") & pl.col("operation").is_in(["UPDATE", "DELETE"]) & ~pl.col("came")
-    # A window over the entities takes ten times as long as the count over all rows less that before the entity.
-    opened = pl.col("opens").cast(pl.Int64).cum_sum()
-    before = pl.when("first").then(opened - 1).forward_fill()
     steps = steps.with_columns(
-        life=opened - before,
+        life=running_sum(pl.col("opens").cast(pl.Int64)),
         unseen=unseen,
         since_ever=unseen & pl.col("first") & (pl.col("epoch") == 0),
     )
