@@ -24,6 +24,8 @@ def is_rowwise(predicate: pl.Expr) -> bool:
     >>> import polars as pl
     >>> is_rowwise(pl.col("id") > 5), is_rowwise(pl.col("id") == pl.col("id").max())
     (True, False)
+    >>> is_rowwise(pl.col("id").is_in([1, 2])), is_rowwise(pl.col("entity_id").is_in(pl.col("changed_by")))
+    (True, False)
     """
     try:
         with warnings.catch_warnings():
@@ -41,13 +43,19 @@ def _is_known(node: Any) -> bool:  # noqa: ANN401 - a node of a tree of JSON
     if kind not in _NODES:
         return False
     if kind in ("Column", "Literal"):
-        return True
+        return kind == "Column" or "Series" not in parts  # that has a value for each row of the whole log
     if kind == "Function":
-        return all(map(_is_known, parts["input"])) and _is_known_function(parts["function"])
+        return _is_known_function(parts["function"]) and _are_known(parts["input"], _name(parts["function"]))
     if kind == "Alias":
         return _is_known(parts[0])
     names = {"BinaryExpr": ("left", "right"), "Cast": ("expr",), "Ternary": ("predicate", "truthy", "falsy")}[kind]
     return all(_is_known(parts[name]) for name in names)
+
+
+def _are_known(inputs: list[Any], function: str) -> bool:
+    if function == "IsIn":  # it looks values up in all of the second
+        return _is_known(inputs[0]) and all("Literal" in other for other in inputs[1:])
+    return all(map(_is_known, inputs))
 
 
 def _is_known_function(function: Any) -> bool:  # noqa: ANN401 - the same
@@ -55,8 +63,13 @@ def _is_known_function(function: Any) -> bool:  # noqa: ANN401 - the same
         return function in _FUNCTIONS
     if not isinstance(function, dict) or len(function) != 1:
         return False
-    ((group, which),) = function.items()
-    name = which if isinstance(which, str) else next(iter(which), "")
+    group, name = next(iter(function)), _name(function)
     if group == "Boolean":
         return name in _BOOLEANS
     return group in _WHOLE_GROUPS and name not in _NOT_STRINGS
+
+
+def _name(function: Any) -> str:  # noqa: ANN401 - the same
+    """A function's name in its group; nothing where it has no group."""
+    which = next(iter(function.values()), "") if isinstance(function, dict) else ""
+    return which if isinstance(which, str) else next(iter(which), "")

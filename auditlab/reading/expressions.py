@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from auditlab.reading.steps import Fields, Told
     from auditlab.values import Column
 
-__all__ = ["ExpressionStep", "Expressions", "expression_step", "row_by_row"]
+__all__ = ["ExpressionStep", "Expressions", "expression_step"]
 
 Expressions = Sequence[pl.Expr] | Mapping[str, pl.Expr | None]
 """Expressions named after the fields that they set; or field -> its expression, None where it goes."""
@@ -76,13 +76,13 @@ def _output(part: pl.Expr, where: str) -> str:
 
 
 def _check_alone(part: pl.Expr, where: str) -> None:
-    if not row_by_row(part):
+    if not _looks_at_one(part):
         raise BadOption(
             f"an expression of {where} cannot be shown to look at one document at a time: {part}. Use a plain function."
         )
 
 
-def row_by_row(part: pl.Expr) -> bool:
+def _looks_at_one(part: pl.Expr) -> bool:
     """Whether an expression, with all that it is made of, is known to give for a row what that row alone tells.
 
     Polars says so of an operation, whatever its inputs are, and so of ``a < a.max()``; and of those, too, that look a
@@ -93,7 +93,7 @@ def row_by_row(part: pl.Expr) -> bool:
         looks_up = any(str(part).startswith(f"{inputs[0]}.{name}(") for name in LOOK_UP) if inputs else False
         if looks_up and any(other.meta.root_names() for other in inputs[1:]):
             return False
-        return part.meta.is_row_separable() and all(map(row_by_row, inputs))
+        return part.meta.is_row_separable() and all(map(_looks_at_one, inputs))
     except pl.exceptions.PolarsError:
         return False
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from auditlab.buckets.rowwise import is_rowwise
 from auditlab.documents import raw_fields
 from auditlab.errors import BadOption
-from auditlab.reading.expressions import row_by_row
 from auditlab.reading.faults import Fault
 from auditlab.reading.images import staged
 from auditlab.schema import CHANGES
@@ -78,7 +78,7 @@ def source_words(source: Source) -> str:
 
 def looks_at_one(source: Source) -> bool:
     """Whether a document's version hangs on no other change than those that wrote and left it."""
-    return isinstance(source, str) or row_by_row(source)
+    return isinstance(source, str) or is_rowwise(source)
 
 
 def versions(images: Images, source: Source, default: str | None) -> tuple[Images, pl.Series]:
