@@ -263,21 +263,27 @@ def _run(name: str, part: pl.Expr, values: Sequence[pl.Series], height: int) -> 
     """An expression's column over the documents; fields without any value take a type that it can do with."""
     frame = pl.DataFrame({each.name: each for each in values} or {"": pl.repeat(None, height, eager=True)})
     empty = [each.name for each in values if each.dtype == pl.Null]
-    failed: pl.exceptions.PolarsError | None = None
-    for dtype in EMPTY if empty else EMPTY[:1]:
-        try:
-            found = frame.cast(dict.fromkeys(empty, dtype)).select(part.alias("made")).to_series()
-            break
-        except pl.exceptions.PolarsError as exc:
-            failed = failed or exc
-    else:
+    frames = [frame.cast(dict.fromkeys(empty, dtype)) for dtype in (EMPTY if empty else EMPTY[:1])]
+    fitting = next((one for one in frames if _fits(one, part)), frames[0])
+    try:
+        found = fitting.select(part.alias("made")).to_series()
+    except pl.exceptions.PolarsError as exc:
         have = ", ".join(f"{each.name!r} ({each.dtype})" for each in values) or "nothing"
-        raise StepFault(f"failed for {name!r}, made of {have}: {failed}.", cause=failed) from failed
+        raise StepFault(f"failed for {name!r}, made of {have}: {exc}.", cause=exc) from exc
     if len(found) == 1 and height != 1:
         found = found.new_from_index(0, height)
     if len(found) != height:
         raise StepFault(f"makes {len(found):,} values for {name!r} of {height:,} documents.")
     return found
+
+
+def _fits(frame: pl.DataFrame, part: pl.Expr) -> bool:
+    """Whether an expression takes columns of these types, whatever they hold: so all parts of a log tell the same."""
+    try:
+        frame.clear().select(part)
+    except pl.exceptions.PolarsError:
+        return False
+    return True
 
 
 def _texts(name: str, values: pl.Series) -> pl.Series:
