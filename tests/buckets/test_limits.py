@@ -26,8 +26,11 @@ def test_what_needs_all_changes_at_once_says_how_much_memory_it_takes():
     log = dealt_out(al.from_arrow(make_log([("INSERT", f"e{n}", {"n": n}) for n in range(20)])), 3)
     with pytest.raises(LogTooLarge, match=r"needs all 20 changes in memory at once, about .* GB, and may take"):
         log.reconcile("postgresql://nobody@nowhere/none")
-    with pytest.raises(BadOption, match="looks at one change at a time"):
-        log.where(pl.col("id") == pl.col("id").max()).changes()
+    looking_around = [pl.col("id") == pl.col("id").max(), pl.col("entity_id").is_in(pl.col("entity_type"))]
+    for predicate in (*looking_around, pl.col("id") == pl.lit(pl.Series(range(20)))):
+        with pytest.raises(BadOption, match="looks at one change at a time"):
+            log.where(predicate).changes()
+    assert log.where(pl.col("id").is_in([3, 40]), operation="INSERT").changes().collect().height == 1
     assert log.where(pl.col("id") > 5, pl.col("entity_id").str.contains("1")).changes().collect().height == 10
 
 
