@@ -1,8 +1,8 @@
 """git's log, blame, diff and checkout for the rows of a database, in a notebook.
 
 A change log goes in (:func:`read_postgres`, :func:`scan_archive`, :func:`read_parquet`, :func:`read_csv`,
-:func:`read_jsonl`, :func:`from_arrow`); a :class:`ChangeLog` comes out, whose verbs answer exactly, or raise an error
-that says why they cannot.
+:func:`read_jsonl`, :func:`read_debezium`, :func:`from_arrow`); a :class:`ChangeLog` comes out, whose verbs answer
+exactly, or raise an error that says why they cannot.
 :func:`scan` takes a live log and its archive as one, :func:`reconcile` holds a log against the live tables.
 :func:`install` and :func:`track` make a PostgreSQL database keep such a log; :func:`archive_postgres` and
 :func:`verify` keep it as Parquet; :func:`head` is what to keep elsewhere, :func:`compact` merges small files,
@@ -31,7 +31,16 @@ from auditlab.keys import entity_uuid
 from auditlab.marks import Mark, read_marks
 from auditlab.reading.upcasters import Upcasters
 from auditlab.schema import EntityChange
-from auditlab.sources import from_arrow, read_csv, read_jsonl, read_parquet, read_postgres, scan, scan_archive
+from auditlab.sources import (
+    from_arrow,
+    read_csv,
+    read_debezium,
+    read_jsonl,
+    read_parquet,
+    read_postgres,
+    scan,
+    scan_archive,
+)
 
 __all__ = [
     "ChangeLog",
@@ -55,6 +64,7 @@ __all__ = [
     "prove",
     "prune",
     "read_csv",
+    "read_debezium",
     "read_jsonl",
     "read_marks",
     "read_parquet",

@@ -14,7 +14,7 @@ from auditlab.buckets.dealing import AMPLIFIED
 from auditlab.buckets.room import LEAST, memory_bytes
 from auditlab.changelog import ChangeLog
 from auditlab.engines import DuckDBEngine
-from auditlab.load import arrow, postgres, text
+from auditlab.load import arrow, debezium, postgres, text
 from auditlab.load.catalog import DEFAULT_TABLE
 from auditlab.load.estimate import available_memory
 from auditlab.recorded import Recorded
@@ -31,7 +31,16 @@ if TYPE_CHECKING:
     from auditlab.load.source import Loaded
     from auditlab.schema import LogFacts
 
-__all__ = ["from_arrow", "read_csv", "read_jsonl", "read_parquet", "read_postgres", "scan", "scan_archive"]
+__all__ = [
+    "from_arrow",
+    "read_csv",
+    "read_debezium",
+    "read_jsonl",
+    "read_parquet",
+    "read_postgres",
+    "scan",
+    "scan_archive",
+]
 
 P = ParamSpec("P")
 
@@ -52,6 +61,7 @@ def _opens(load: Callable[P, Loaded]) -> Callable[P, ChangeLog[pl.DataFrame]]:
 
 from_arrow = _opens(arrow.from_arrow)
 read_csv = _opens(text.read_csv)
+read_debezium = _opens(debezium.read_debezium)
 read_jsonl = _opens(text.read_jsonl)
 read_parquet = _opens(arrow.read_parquet)
 read_postgres = _opens(postgres.read_postgres)

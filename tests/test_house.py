@@ -123,6 +123,7 @@ PUBLIC = {
     "prove",
     "prune",
     "read_csv",
+    "read_debezium",
     "read_jsonl",
     "read_marks",
     "read_parquet",

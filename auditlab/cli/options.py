@@ -73,7 +73,7 @@ Source = Annotated[
     typer.Argument(
         metavar="SOURCE",
         help="The log: a DSN (postgresql://... or 'host=... dbname=...'), "
-        "a file (Parquet, CSV or JSON Lines), or an archive folder.",
+        "a file (Parquet, CSV, JSON Lines or Debezium's events), or an archive folder.",
         show_default=False,
     ),
 ]
@@ -271,7 +271,7 @@ Columns = Annotated[
         metavar="OURS=THEIRS",
         rich_help_panel=_READ,
         help="A column of a log with other names, e.g. changed_by=actor; before_snapshot= for one that it has not. "
-        "Repeatable.",
+        "Of Debezium's events the key, where the messages have none: entity_id=id. Repeatable.",
     ),
 ]
 Coverage = Annotated[

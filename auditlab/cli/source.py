@@ -12,6 +12,7 @@ import auditlab as al
 from auditlab.archive.files import is_url
 from auditlab.connection import redact
 from auditlab.errors import BadOption
+from auditlab.load.debezium import is_debezium
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,12 +79,31 @@ def open_log(
         return al.scan_archive(source, entity_types=wanted, strict=strict, memory=memory).on(engine)
     if path.is_file():
         read = next((reader for endings, reader in _READERS.items() if path.name.lower().endswith(endings)), None)
-        log = (read or al.read_parquet)(path, columns=names, zone=zone, coverage=coverage, strict=strict).on(engine)
+        if read is al.read_jsonl and is_debezium(path):
+            log = al.read_debezium(path, key=_key(names), coverage=coverage, strict=strict).on(engine)
+        else:
+            log = (read or al.read_parquet)(path, columns=names, zone=zone, coverage=coverage, strict=strict).on(engine)
         return log.of(*types) if types else log
     raise BadOption(
         f"no source {redact(source)!r}. Give a DSN (postgresql://...), a file (Parquet, .csv, .jsonl), or an "
         "archive folder."
     )
+
+
+def _key(names: dict[str, str | None] | None) -> list[str] | None:
+    """The columns of the key of Debezium's events, where ``--column entity_id=a,b`` names them.
+
+    Raises:
+        BadOption: another column is named.
+    """
+    others = [name for name in names or () if name != "entity_id"]
+    if others:
+        raise BadOption(
+            f"--column names {', '.join(map(repr, others))}; of Debezium's events it takes the key alone, if the "
+            "messages do not have it: --column entity_id=id, or entity_id=a,b."
+        )
+    columns = (names or {}).get("entity_id")
+    return columns.split(",") if columns else None
 
 
 def entity_key(text: str) -> Any:  # noqa: ANN401 - a key is a text or a mapping

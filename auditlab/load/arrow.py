@@ -48,7 +48,7 @@ def from_arrow(
     """The log that ``data`` holds, in the canonical columns.
 
     Args:
-        data: ArrowStreamthing with an Arrow stream (``__arrow_c_stream__``). Other columns than a log's are left out.
+        data: Anything with an Arrow stream (``__arrow_c_stream__``). Other columns than a log's are left out.
         columns: Canonical name to the name there, for columns that are called otherwise; None for an image that the log
             never recorded: ``{"before_snapshot": None}``.
         partitions: Leaf to partitioned table, for a log whose trigger wrote down the leaves' names: their changes then
@@ -168,5 +168,5 @@ def _instead(data: object) -> str:
     if hasattr(data, "collect"):
         return "Collect it first."
     if isinstance(data, str | Path):
-        return "read_parquet, read_csv and read_jsonl read files."
+        return "read_parquet, read_csv, read_jsonl and read_debezium read files."
     return "Make a frame of it first, e.g. polars.DataFrame(...)."

@@ -321,6 +321,10 @@ def _objects(opened: BufferedReader, names: frozenset[str], path: Path) -> Itera
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
                 raise SchemaMismatch(f"{path}, line {number}: is no JSON object: {exc}") from exc
             if not row:
+                if told.keys() >= {"op", "source"} or told.keys() == {"schema", "payload"}:
+                    raise SchemaMismatch(
+                        f"{path}, line {number}: is an event of Debezium's: read_debezium reads those."
+                    )
                 raise SchemaMismatch(
                     f"{path}, line {number}: has none of {', '.join(sorted(names))}. It has "
                     f"{', '.join(islice(told, _SHOWN)) or 'nothing'}: columns with other names are given by "

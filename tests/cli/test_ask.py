@@ -47,6 +47,19 @@ def test_as_of_now_at_a_time_after_a_change_and_after_a_transaction(typed: Typed
     assert totals("--at", "2024-01-01T00:00:03", "-e", TWO) == {TWO: "7.00"}
 
 
+def test_a_file_of_debezium_s_events_is_known_by_its_first(typed: Typed, tmp_path: Path):
+    source = {"connector": "mysql", "db": "shop", "table": "orders", "ts_ms": 1_709_287_200_000}
+    path = tmp_path / "events.jsonl"
+    path.write_text(json.dumps({"op": "c", "before": None, "after": {"a": 1, "b": 2.50}, "source": source}) + "\n")
+    words = ("as-of", path, "-t", "shop.orders", "-f", "jsonl")
+    for key, entity in (("a", "1"), ("a,b", str(al.entity_uuid("shop.orders", {"a": 1, "b": 2.5})))):
+        assert lines(typed(*words, "--column", f"entity_id={key}")) == [
+            {"entity_id": entity, "certain": True, "a": "1", "b": "2.5"}
+        ]
+    assert "does not tell the key of shop.orders" in typed(*words).stderr
+    assert "it takes the key alone" in typed(*words, "--column", "changed_by=a").stderr
+
+
 def test_a_field_under_the_name_that_it_was_renamed_to(typed: Typed, log_file: Path, engine: str):
     words = (log_file, "-t", "orders.orders", "-e", ONE, "--engine", engine, "-f", "jsonl")
     renamed = ("--rename", "status=state", "--rename", "total=state=ments")
