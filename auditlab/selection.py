@@ -190,6 +190,13 @@ class Selected:
         if not coverage.start <= at <= coverage.end:
             span = f"{coverage.start.isoformat(sep=' ')} to {coverage.end.isoformat(sep=' ')}"
             more = "Where a file or a frame is known to be complete for longer, load it with coverage=(start, end)"
+            if self.recorded.facts.system is not None:
+                more = "What was before the log began, or after it was read, it does not tell"
+                if self.recorded.facts.clock == "committed_at" and at < coverage.start:
+                    more = (
+                        "Its times are those of commits. Where changes were put into it later than they were made, "
+                        "load it from its database with clock='changed_at'"
+                    )
             raise NoData(f"the log covers {span}; asked for {at.isoformat(sep=' ')}. {coverage.why or more}.")
         begun = self.recorded.begun
         late = [name for name in entity_types or self.entity_types if name in begun and at < begun[name]]

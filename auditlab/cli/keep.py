@@ -85,6 +85,7 @@ def archive(
     ] = AFTER,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON a run, for machines.")] = False,
     zone: opt.Zone = None,
+    clock: opt.ByClock = None,
     table: opt.LogTable = "audit.entity_change_log",
     columns: opt.Columns = None,
 ) -> None:
@@ -107,7 +108,7 @@ def archive(
     if not is_dsn(source):
         if once or follow:
             raise BadOption("--once and --follow are for a database; a file or an archive is written as it is.")
-        log = open_log(source, types=types, zone=zone or "UTC", table=table, columns=columns)
+        log = open_log(source, types=types, zone=zone or "UTC", clock=clock, table=table, columns=columns)
         _tell(
             log.to_archive(
                 folder,
@@ -129,6 +130,7 @@ def archive(
                 once=once,
                 columns=mapping(columns),
                 zone=zone or "UTC",
+                clock=clock,
                 connections=connections,
                 overlap=overlap,
                 sweep=sweep,

@@ -20,6 +20,8 @@ __all__ = [
     "At",
     "BetweenMarks",
     "By",
+    "ByClock",
+    "Clock",
     "Columns",
     "Correlation",
     "Coverage",
@@ -66,6 +68,13 @@ class Engine(StrEnum):
 
     POLARS = "polars"
     DUCKDB = "duckdb"
+
+
+class Clock(StrEnum):
+    """Which times date a log."""
+
+    CHANGED_AT = "changed_at"
+    COMMITTED_AT = "committed_at"
 
 
 Source = Annotated[
@@ -226,6 +235,16 @@ Zone = Annotated[
         metavar="ZONE",
         rich_help_panel=_READ,
         help="The time zone of times without an offset, in the log and given here, e.g. Europe/Berlin. Else the log's.",
+    ),
+]
+ByClock = Annotated[
+    Clock | None,
+    typer.Option(
+        "--clock",
+        rich_help_panel=_READ,
+        help="Where SOURCE is a DSN: which times date the log, e.g. changed_at for changes that were put into it later "
+        "than they were made. Without it: those of the commits, where the server kept them of every change.",
+        show_default=False,
     ),
 ]
 EngineOption = Annotated[

@@ -43,6 +43,7 @@ class Question:
         coverage: From when to when a file is known to be complete.
         columns: ``ours=theirs`` for a log with other column names.
         renames: ``old=new`` for fields that were renamed.
+        clock: Which times date a database's log.
         archive: The folder that has the older part of a database's log.
         since: Of a database's log, the time from which on it is asked for; a snapshot of its entities stands for the
             rest.
@@ -60,6 +61,7 @@ class Question:
     coverage: tuple[str, str] | None
     columns: tuple[str, ...]
     renames: tuple[str, ...]
+    clock: str | None
     archive: str | None
     since: str | None
     output: Output
@@ -77,6 +79,7 @@ class Question:
             columns=self.columns,
             coverage=self.coverage,
             strict=strict,
+            clock=self.clock,
             archive=self.archive,
             since=self.since,
         )
@@ -124,6 +127,7 @@ def _shared(
     coverage: opt.Coverage = None,
     columns: opt.Columns = None,
     renames: opt.Renames = None,
+    clock: opt.ByClock = None,
     archive: opt.KeptIn = None,
     since: opt.Since = None,
     form: opt.Form = None,
@@ -136,7 +140,7 @@ def _shared(
     output = Output(chosen(form, file), file, raw=raw, wide=wide, limit=limit)
     if file is not None and file.exists() and Path(source).exists() and file.samefile(source):
         raise BadOption(f"{file} is the source itself; an answer does not overwrite it. Name another file: -o FILE.")
-    read = (table, coverage, tuple(columns or ()), tuple(renames or ()), archive, since)
+    read = (table, coverage, tuple(columns or ()), tuple(renames or ()), clock, archive, since)
     return Question(source, tuple(types or ()), entity, zone, engine, memory, *read, output, sql)
 
 

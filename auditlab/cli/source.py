@@ -26,6 +26,7 @@ _READERS = {
 }
 """What reads a file of these endings; all others are Parquet."""
 
+_PARQUET = (".parquet", ".pq")
 _PAIRS = re.compile(r"\s*\w+\s*=")
 
 
@@ -45,6 +46,7 @@ def open_log(
     coverage: tuple[str, str] | None = None,
     strict: bool = True,
     memory: str | None = None,
+    clock: str | None = None,
     archive: str | None = None,
     since: str | None = None,
 ) -> al.ChangeLog[Any]:
@@ -59,18 +61,20 @@ def open_log(
     path = Path(source)
     if coverage is not None and (is_dsn(source) or is_url(source) or path.is_dir()):
         raise BadOption("--coverage is for files; a database and an archive say themselves what they cover.")
+    if clock is not None and not is_dsn(source):
+        raise BadOption("--clock is for a SOURCE that is a DSN; a file and an archive have the clock that they have.")
     if since is not None and (archive is not None or not is_dsn(source)):
         raise BadOption("--since is for a SOURCE that is a DSN, without --archive: a snapshot of its entities.")
     if is_dsn(source) and archive is not None:
         wanted = list(types) if types else None
-        options = {"table": table, "columns": names, "strict": strict, "memory": memory}
+        options = {"table": table, "columns": names, "strict": strict, "memory": memory, "clock": clock}
         return al.scan(source, archive, entity_types=wanted, **options).on(engine)  # type: ignore[arg-type]
     if archive is not None:
         raise BadOption("--archive is for a SOURCE that is a DSN: the archive of that database's log.")
     if is_dsn(source):
         wanted = list(types) if types else None
         return al.read_postgres(
-            source, table=table, entity_types=wanted, columns=names, zone=zone, strict=strict, since=since
+            source, table=table, entity_types=wanted, columns=names, zone=zone, clock=clock, strict=strict, since=since
         ).on(engine)
     if is_url(source) or path.is_dir():
         if names:
@@ -78,16 +82,37 @@ def open_log(
         wanted = list(types) if types else None
         return al.scan_archive(source, entity_types=wanted, strict=strict, memory=memory).on(engine)
     if path.is_file():
-        read = next((reader for endings, reader in _READERS.items() if path.name.lower().endswith(endings)), None)
-        if read is al.read_jsonl and is_debezium(path):
-            log = al.read_debezium(path, key=_key(names), coverage=coverage, strict=strict).on(engine)
-        else:
-            log = (read or al.read_parquet)(path, columns=names, zone=zone, coverage=coverage, strict=strict).on(engine)
+        log = _of_file(path, names, zone=zone, coverage=coverage, strict=strict).on(engine)
         return log.of(*types) if types else log
     raise BadOption(
         f"no source {redact(source)!r}. Give a DSN (postgresql://...), a file (Parquet, .csv, .jsonl), or an "
         "archive folder."
     )
+
+
+def _of_file(
+    path: Path,
+    names: dict[str, str | None] | None,
+    *,
+    zone: str,
+    coverage: tuple[str, str] | None,
+    strict: bool,
+) -> al.ChangeLog[Any]:
+    """The log that a file holds: what reads it is told by the ending of its name, or by how it begins."""
+    read = next((reader for endings, reader in _READERS.items() if path.name.lower().endswith(endings)), None)
+    if read is al.read_jsonl and is_debezium(path):
+        return al.read_debezium(path, key=_key(names), coverage=coverage, strict=strict)
+    if read is None and path.suffix.lower() not in _PARQUET and not _begins_as_parquet(path):
+        raise BadOption(
+            f"{path} is no Parquet file, and its name does not say what else it is. Rename it so that it ends in .csv "
+            "or .jsonl, or in these with .gz or .zst behind."
+        )
+    return (read or al.read_parquet)(path, columns=names, zone=zone, coverage=coverage, strict=strict)
+
+
+def _begins_as_parquet(path: Path) -> bool:
+    with path.open("rb") as opened:
+        return opened.read(4) == b"PAR1"
 
 
 def _key(names: dict[str, str | None] | None) -> list[str] | None:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
 import auditlab as al
+from auditlab.cli import app
 from auditlab.connection import connect
 from auditlab.demo.server import start_server
 from auditlab.errors import BadOption, IncompleteLog, MarkMismatch, UncertainTime
@@ -91,6 +93,18 @@ def test_an_archive_with_nothing_new_behind_it_keeps_its_clock(dsn: str, db: Con
         assert (facts.clock, facts.visible_within) == ("committed_at", 60)
         assert al.scan(dsn, tmp_path / "a", progress=False, clock="changed_at").facts.clock == "changed_at"
         db.execute("UPDATE s.t SET n = 2")
+
+
+def test_changes_that_were_put_in_later_than_they_were_made_are_dated_by_changed_at(dsn: str, db: Connection):
+    db.execute(
+        "INSERT INTO audit.entity_change_log (entity_type, entity_id, operation, changed_at, after_snapshot,"
+        f" transaction_id) VALUES ('s.t', '{KEY}', 'INSERT', '2024-05-05Z', '{{}}',"
+        " pg_current_xact_id()::text::bigint)"
+    )
+    asked = ["as-of", dsn, "-t", "s.t", "--at", "2024-05-06", "-f", "jsonl"]
+    refused = CliRunner().invoke(app, asked)
+    assert (refused.exit_code, "load it from its database with --clock changed_at" in refused.stderr) == (2, True)
+    assert KEY in CliRunner().invoke(app, [*asked, "--clock", "changed_at"]).stdout
 
 
 def test_the_clock_can_be_chosen_and_start_and_end_go_by_changed_at(dsn: str, db: Connection):
