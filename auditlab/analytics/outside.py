@@ -79,7 +79,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "half-logged key change": LOG_KINDS["half-logged key change"],
     "population incomplete": (
         "warning",
-        "A row is older than its type's log, which was begun without the rows that were there: it cannot be judged.",
+        "A row is older than its type's log, which begins without it or was pruned: it cannot be judged.",
     ),
     "uncertain order": (
         "warning",

@@ -91,9 +91,8 @@ class Pruning:
         gone = [one for one in self.partitions if one.fate != STAYS]
         size = sum(one.bytes for one in gone)
         done = DROPPED if any(one.fate == DROPPED for one in gone) else WOULD_GO
-        head = (
-            f"{self.log}, before {self.before:%Y-%m-%d %H:%M} UTC: {len(gone)} partitions {done}, {size / 1e6:,.1f} MB"
-        )
+        partitions = "1 partition" if len(gone) == 1 else f"{len(gone)} partitions"
+        head = f"{self.log}, before {self.before:%Y-%m-%d %H:%M} UTC: {partitions} {done}, {size / 1e6:,.1f} MB"
         return "\n".join([head, *(f"  {one}" for one in self.partitions)])
 
     __repr__ = __str__

@@ -31,6 +31,7 @@ def reconcile(
         str | None,
         typer.Option(
             "--log",
+            "--archive",
             metavar="SOURCE",
             help="A log that was kept: an archive folder or a Parquet file. Without it: the database's own log.",
         ),

@@ -14,6 +14,10 @@ SPOKEN: dict[str, str] = {
     r"columns=\{'canonical name': 'name there'\}": "--column OURS=THEIRS",
     r"columns=\{'before_snapshot': None\}": "--column before_snapshot=",
     r"^columns= ": "--column ",
+    r"with the archive that has them: al\.scan\(dsn, archive\)": "with the archive that has them: --archive FOLDER",
+    r"ask it together with its archive, al\.scan\(dsn, archive\)": "ask it together with its archive, --archive FOLDER",
+    r"load it without since=": "ask without --since",
+    r"with clock='changed_at'": "with --clock changed_at",
     r"Give None for": "Give NAME= for",
     r"\(at=, id=\)": "(--at, --id)",
     r"Give a Mark, which has its time, or load the log from its database without end=\.": "Give a mark of the log's "

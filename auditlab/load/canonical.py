@@ -173,12 +173,14 @@ def _fault(name: str, dtype: pa.DataType) -> str:
         fits = whole or (pa.types.is_decimal(stored) and stored.scale == 0)
         return "" if fits else f"is {dtype}, want a whole number"
     if pa.types.is_timestamp(wanted):
-        return "" if pa.types.is_timestamp(stored) else f"is {dtype}, want a timestamp"
+        cast = " (in Polars: .str.to_datetime())" if _is_text(stored) else ""
+        return "" if pa.types.is_timestamp(stored) else f"is {dtype}, want a timestamp{cast}"
     if _is_text(stored):
         return ""
     if name in _IDENTITIES and (is_uuid(dtype) or pa.types.is_integer(stored)):
         return ""
-    return f"is {dtype}, want {'JSON text' if name in _DOCUMENTS else 'text'}"
+    written = " (in Polars: .struct.json_encode())" if pa.types.is_struct(stored) else ""
+    return f"is {dtype}, want {'JSON text' + written if name in _DOCUMENTS else 'text'}"
 
 
 def _plain(column: pa.Array) -> pa.Array:

@@ -116,7 +116,9 @@ def covered(coverage: Coverage, gone: Dropped, *, begin: datetime | None, first:
         begin: The first instant that was asked for.
         first: The earliest time of a row that was read.
     """
-    told = f"{gone.partitions} partitions, up to {gone.until:%Y-%m-%d %H:%M} UTC, were dropped from it (auditlab prune)"
+    went = "1 partition" if gone.partitions == 1 else f"{gone.partitions} partitions"
+    was = "was" if gone.partitions == 1 else "were"
+    told = f"{went}, up to {gone.until:%Y-%m-%d %H:%M} UTC, {was} dropped from it (auditlab prune)"
     together = "Ask it together with the archive that has them: al.scan(dsn, archive)"
     start = gone.until + timedelta(seconds=LONGEST_TRANSACTION)
     if begin is not None:

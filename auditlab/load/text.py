@@ -168,8 +168,9 @@ def _times(texts: pa.Array, name: str, ids: pa.Array | None) -> pa.Array:
         except pa.ArrowInvalid:
             row = "" if ids is None else f"row id {ids[place].as_py()}: "
             alone = not local and told[place].as_py() is False
+            number = " A number does not tell its unit (seconds, ms, us): make a time of it." if text.isdigit() else ""
             raise BadTime(
-                f"{row}{name} = {text!r} is no time that can be read. Write ISO 8601, such as "
+                f"{row}{name} = {text!r} is no time that can be read.{number} Write ISO 8601, such as "
                 f"2024-06-01T12:00:00.123456+02:00, of the years 1 to 9999."
                 f"{' Other times here tell their offset, so this one must, too.' if alone else ''}"
             ) from fault
@@ -280,8 +281,20 @@ def _swallowed(line: int) -> str:
     )
 
 
+def _commas(path: Path, header: bytes) -> None:
+    """Refuse a header whose names another mark than a comma parts."""
+    mark = next((mark for mark in ";\t|" if mark.encode() in header), None)
+    if mark is not None and b"," not in header:
+        raise SchemaMismatch(
+            f"cannot read {path} as CSV: {mark!r} stands between the names of its header, where only a comma is "
+            "read. Write it again with commas."
+        )
+
+
 def _header(path: Path) -> list[str]:
     try:
+        with pa.input_stream(str(path), compression="detect") as opened:
+            _commas(path, BufferedReader(opened).readline(_BLOCK))
         with pa.input_stream(str(path), compression="detect") as opened:
             names: list[str] = pv.open_csv(opened, parse_options=pv.ParseOptions(newlines_in_values=True)).schema.names
     except (pa.ArrowInvalid, OSError) as exc:

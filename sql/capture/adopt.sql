@@ -29,7 +29,8 @@ BEGIN
     );
     IF faults <> '' THEN
         RAISE EXCEPTION 'audit.entity_change_log is not the published log and cannot be adopted: %', faults
-            USING ERRCODE = 'AL003';
+            USING ERRCODE = 'AL003', HINT = 'It is read, archived and pruned as it is, without auditlab init. To record by '
+                'auditlab from now on, stop its trigger, rename the table or its schema, and run auditlab init again.';
     END IF;
 
     FOR found IN

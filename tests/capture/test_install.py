@@ -126,6 +126,15 @@ def test_a_failed_install_leaves_nothing(database: str):
     assert [row["name"] for row in left] == ["entity_change_log"]
 
 
+def test_a_log_that_cannot_be_adopted_is_told_what_to_do_with(database: str):
+    with connect(database) as connection:
+        connection.execute(
+            "CREATE SCHEMA audit; CREATE TABLE audit.entity_change_log (id bigint) PARTITION BY LIST (id)"
+        )
+    with pytest.raises(DatabaseError, match=r"it is no plain table[^$]*read, archived and pruned as it is"):
+        install(database)
+
+
 def test_a_published_log_is_adopted_in_place(published: str, replay_of: Callable[[str, str], tuple[int, int]]):
     with connect(published, autocommit=True) as connection:
         connection.execute("INSERT INTO orders.orders (total) SELECT i FROM generate_series(1, 20) AS i")

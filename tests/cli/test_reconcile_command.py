@@ -86,6 +86,7 @@ def test_a_log_that_was_kept(typed: Typed, shop: str, tmp_path: Path):
         connection.execute("INSERT INTO shop.users VALUES (gen_random_uuid(), 'later')")
         for kept in ("archive", "log.parquet"):
             assert typed("reconcile", shop, "--log", tmp_path / kept).exit_code == 0
+            assert typed("reconcile", shop, "--archive", tmp_path / kept).exit_code == 0
         connection.execute("ALTER TABLE audit.entity_change_log DISABLE TRIGGER ALL")
         connection.execute("DELETE FROM audit.entity_change_log WHERE entity_id = md5('o3')::uuid")
     done = typed("reconcile", shop, "--log", tmp_path / "archive", "-t", "shop.orders", "-t", "shop.users")

@@ -158,8 +158,8 @@ def test_all_missing_and_mistyped_columns_are_named_at_once():
         "entity_id: missing",
         "before_snapshot: missing",
         "operation: is bool, want text",
-        "changed_at: is string, want a timestamp",
-        "after_snapshot: is struct<a: int64>, want JSON text",
+        "changed_at: is string, want a timestamp (in Polars: .str.to_datetime())",
+        "after_snapshot: is struct<a: int64>, want JSON text (in Polars: .struct.json_encode())",
     ):
         assert told in str(caught.value)
 

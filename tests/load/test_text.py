@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -118,6 +119,17 @@ def test_a_time_without_offset_among_others_is_refused(tmp_path: Path):
     lines = ('1,a.b,x,INSERT,,2024-06-01 12:00:00+00,,"{}"', '2,a.b,y,INSERT,,2024-06-01 12:00:00,,"{}"')
     with pytest.raises(BadTime, match="row id 2: .* Other times here tell their offset"):
         read_csv(csv(tmp_path, *lines))
+
+
+def test_a_number_in_the_place_of_a_time_is_told_from_a_slip(tmp_path: Path):
+    with pytest.raises(BadTime, match="row id 1: changed_at = '1740823380005' .* does not tell its unit"):
+        read_csv(csv(tmp_path, '1,a.b,x,INSERT,,1740823380005,,"{}"'))
+
+
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+def test_a_header_without_a_comma_names_the_mark_that_it_has(mark: str, tmp_path: Path):
+    with pytest.raises(SchemaMismatch, match=re.escape(f"{mark!r} stands between the names of its header")):
+        read_csv(csv(tmp_path, mark.join(["1", "a.b", "x", "INSERT"]), head=HEAD.replace(",", mark)))
 
 
 def test_what_is_missing_or_no_number_is_told(tmp_path: Path):
