@@ -73,10 +73,12 @@ class Verification:
 
     def __str__(self) -> str:
         lines = [str(fault) for fault in self.faults]
-        read = f"{self.files:,} of {self.of_files:,} data files" if self.share else f"{self.files:,} data files"
-        looked = f"{read}, {self.rows:,} rows, {self.bytes / 1e6:,.1f} MB"
+        number = self.of_files if self.share else self.files
+        files = f"{number:,} data file{'s' * (number != 1)}"
+        read = f"{self.files:,} of {files}" if self.share else files
+        looked = f"{read}, {self.rows:,} row{'s' * (self.rows != 1)}, {self.bytes / 1e6:,.1f} MB"
         if self.faults:
-            lines.append(f"{self.folder}: {len(self.faults)} faults, in {looked}")
+            lines.append(f"{self.folder}: {len(self.faults)} fault{'s' * (len(self.faults) != 1)}, in {looked}")
         else:
             lines.append(f"{self.folder}: whole, every file is what the manifest says ({looked})")
         if self.share:

@@ -70,7 +70,8 @@ class ArchiveSummary:
 
     def __str__(self) -> str:
         text = (
-            f"{self.rows:,} changes of {len(self.by_type)} entity type{'s' * (len(self.by_type) != 1)} in "
+            f"{self.rows:,} change{'s' * (self.rows != 1)} of "
+            f"{len(self.by_type)} entity type{'s' * (len(self.by_type) != 1)} in "
             f"{self.files} file{'s' * (self.files != 1)}, "
             f"{self.bytes / 1e6:,.1f} MB, in {self.folder}"
         )

@@ -67,8 +67,15 @@ def install(dsn: str) -> Installation:
         if version is not None and version >= VERSION:
             return Installation(version, "current")
         foreign = version is None and _exists(connection, "audit.entity_change_log")
-        for name in ADOPTING if foreign else FILES:
-            connection.execute(text("capture", name))
+        try:
+            for name in ADOPTING if foreign else FILES:
+                connection.execute(text("capture", name))
+        except AccessDenied as exc:
+            raise AccessDenied(
+                f"{exc}. Install as a superuser, or as a role with CREATEROLE and CREATE on the database. Where another "
+                "role made auditlab's own in this cluster, it also needs GRANT auditlab_owner, auditlab_writer TO it "
+                "WITH ADMIN OPTION."
+            ) from exc
     action = "adopted" if foreign else "installed" if version is None else "upgraded"
     return Installation(VERSION, action)
 

@@ -12,7 +12,7 @@ import polars as pl
 
 import auditlab as al
 from auditlab.cli import options as opt
-from auditlab.cli.output import Output, chosen, say
+from auditlab.cli.output import Output, chosen, say, warn
 from auditlab.cli.source import entity_key, name_pairs, open_log
 from auditlab.clock import instant
 from auditlab.errors import BadOption
@@ -26,6 +26,8 @@ __all__ = ["Question", "asks", "asks_as_recorded", "asks_without"]
 
 P = ParamSpec("P")
 UTC = "UTC"
+STATES = ("as_of", "blame")
+"""Verbs whose answer about one entity is empty where that was not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,10 @@ class Question:
         if self.sql:
             self.show_sql(verb)
         else:
-            self.output.write(ask(self.log()), title=title)
+            found = ask(self.log()).lazy().collect()
+            self.output.write(found, title=title)
+            if found.is_empty() and self.entity is not None and verb in STATES:
+                warn("auditlab: no row of this entity. auditlab why-not, with its --type and --entity, says why.")
 
 
 def _shared(

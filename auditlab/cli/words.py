@@ -14,6 +14,7 @@ SPOKEN: dict[str, str] = {
     r"columns=\{'canonical name': 'name there'\}": "--column OURS=THEIRS",
     r"columns=\{'before_snapshot': None\}": "--column before_snapshot=",
     r"^columns= ": "--column ",
+    r"or name its column: key='id'": "or name its column: --column entity_id=id",
     r"with the archive that has them: al\.scan\(dsn, archive\)": "with the archive that has them: --archive FOLDER",
     r"ask it together with its archive, al\.scan\(dsn, archive\)": "ask it together with its archive, --archive FOLDER",
     r"load it without since=": "ask without --since",

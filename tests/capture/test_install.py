@@ -10,7 +10,7 @@ import pytest
 from auditlab.capture import check, create_partitions, install, track
 from auditlab.capture.install import FILES, VERSION, Installation
 from auditlab.connection import connect
-from auditlab.errors import DatabaseError, NotInstalled
+from auditlab.errors import AccessDenied, DatabaseError, NotInstalled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,6 +105,18 @@ def test_no_superuser_is_needed(server: Server, database: str):
     finally:
         with connect(database, autocommit=True) as admin:
             admin.execute(f"REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+def test_a_role_that_may_not_install_is_told_who_may(server: Server, database: str):
+    name, role = database.rpartition("=")[2], f"auditlab_test_nobody_{os.getpid()}"
+    with connect(database, autocommit=True) as admin:
+        admin.execute(f"CREATE ROLE {role} LOGIN")
+    try:
+        with pytest.raises(AccessDenied, match=r"CREATEROLE and CREATE on the database. .* WITH ADMIN OPTION"):
+            install(server.dsn_of(name, role))
+    finally:
+        with connect(database, autocommit=True) as admin:
+            admin.execute(f"DROP ROLE {role}")
 
 
 def test_without_an_installation_it_says_what_to_run(database: str):

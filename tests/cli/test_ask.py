@@ -57,6 +57,7 @@ def test_a_file_of_debezium_s_events_is_known_by_its_first(typed: Typed, tmp_pat
             {"entity_id": entity, "certain": True, "a": "1", "b": "2.5"}
         ]
     assert "does not tell the key of shop.orders" in typed(*words).stderr
+    assert "or name its column: --column entity_id=id" in typed(*words).stderr
     assert "it takes the key alone" in typed(*words, "--column", "changed_by=a").stderr
 
 
@@ -126,6 +127,15 @@ def test_blame_names_who_set_each_field(typed: Typed, log_file: Path, engine: st
     assert (then["set_by"], then["old"], then["old_present"]) == (ALICE, None, False)
 
 
+@pytest.mark.parametrize("verb", ["as-of", "blame"])
+def test_an_entity_that_is_absent_is_followed_by_who_tells_why(typed: Typed, log_file: Path, verb: str):
+    asked = (verb, log_file, "-t", "orders.orders", "-f", "jsonl", "-e")
+    assert "why-not" not in typed(*asked, ONE).stderr
+    gone = typed(*asked, TWO)
+    assert (gone.exit_code, gone.stdout) == (0, "")
+    assert "no row of this entity. auditlab why-not" in gone.stderr
+
+
 def test_timeline_is_in_order(typed: Typed, log_file: Path):
     times = [
         row["changed_at"] for row in lines(typed("timeline", log_file, "-e", ONE, "-t", "orders.orders", "-f", "jsonl"))
@@ -140,7 +150,12 @@ def test_what_is_written_is_what_the_api_answers(typed: Typed, log_file: Path, t
 
 
 def test_an_archive_is_a_source_too(typed: Typed, log_file: Path, tmp_path: Path):
-    assert typed("archive", log_file, tmp_path / "kept").exit_code == 0
+    assert "6 changes of 2 entity types in " in typed("archive", log_file, tmp_path / "kept").stdout
+    make_log([("INSERT", "a", {"x": 1})]).write_parquet(tmp_path / "one.parquet")
+    assert (
+        "1 change of 1 entity type in 1 file, " in typed("archive", tmp_path / "one.parquet", tmp_path / "one").stdout
+    )
+    assert "(1 data file, 1 row, " in typed("verify", tmp_path / "one").stdout
     for verb in ("as-of", "history", "diffs"):
         words = ("-t", "orders.orders", "-f", "jsonl")
         assert lines(typed(verb, tmp_path / "kept", *words)) == lines(typed(verb, log_file, *words))
