@@ -72,9 +72,9 @@ def install(dsn: str) -> Installation:
                 connection.execute(text("capture", name))
         except AccessDenied as exc:
             raise AccessDenied(
-                f"{exc}. Install as a superuser, or as a role with CREATEROLE and CREATE on the database. Where another "
-                "role made auditlab's own in this cluster, it also needs GRANT auditlab_owner, auditlab_writer TO it "
-                "WITH ADMIN OPTION."
+                f"{exc}. Install as a superuser, or as a role with CREATEROLE and CREATE on the database. Where "
+                "another role made auditlab's own in this cluster, it also needs them WITH ADMIN OPTION: "
+                "GRANT auditlab_owner, auditlab_writer TO it WITH ADMIN OPTION."
             ) from exc
     action = "adopted" if foreign else "installed" if version is None else "upgraded"
     return Installation(VERSION, action)
