@@ -158,7 +158,7 @@ def week(title: str, cells: Iterable[Cell]) -> Picture:
     found = list(cells)
     if not found:
         return _nothing(title)
-    most = max(cell.number for cell in found)
+    least, most = (pick(cell.number for cell in found) for pick in (min, max))
     left, size, tall = 32, (WIDTH - 32) / 24, 24
     drawn = [text(name, 0, 16 + row * tall, 30) for row, name in enumerate(_DAYS)]
     drawn += [
@@ -167,7 +167,7 @@ def week(title: str, cells: Iterable[Cell]) -> Picture:
     ]
     drawn += [line(left, row * tall, WIDTH, row * tall) for row in range(8)]
     for cell in found:
-        shade = _shade(cell.number, most)
+        shade = _shade(cell.number, least, most)
         x, y = left + cell.hour * size, (cell.weekday - 1) * tall
         box = rect(x + 0.5, y + 0.5, size - 1, tall - 1, fill=BLUE, fill_opacity=_SHADES[shade], class_="al-hit")
         number = text(_in_cell(cell.number), x + size / 2, y + 15, size + 5, anchor="middle", size=TINY)
@@ -228,12 +228,15 @@ def _rounded(number: int, *, tenths: bool) -> str:
     return f"{(number * 2 + size) // (size * 2):,}{unit}"
 
 
-def _shade(number: int, most: int) -> int:
-    """The place of a number among the shades, by its logarithm, so that one busy hour does not blank the others."""
-    if most <= 1:
-        return 1
+def _shade(number: int, least: int, most: int) -> int:
+    """The place of a number among the shades, by its logarithm, so that one busy hour does not blank the others.
+
+    The palest is that of the least hour with a change, so that hours of much the same work are told apart, too.
+    """
     last = len(_SHADES) - 1
-    return min(last, int(last * log10(number) / log10(most) + 1e-9))
+    if least == most:
+        return 1 if most == 1 else last
+    return min(last, int(last * log10(number / least) / log10(most / least) + 1e-9))
 
 
 def _mark(name: str, words: str, *drawn: Node, row: int, column: float) -> Node:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -181,3 +182,14 @@ def test_where_widgets_do_not_run_it_is_a_picture_and_a_table(shown, monkeypatch
     assert set(bundle) == {"text/plain", "text/html"}
     assert bundle["text/html"].count("<svg") == 1
     assert "What it says</th>" in bundle["text/html"]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "told"),
+    [((1,), 1), ((2000,), 1), ((20, 30, 40, 50), 4), ((1, 10, 100, 1000), 4), ((7, 7), 1), ((1, 2), 2)],
+)
+def test_hours_of_much_the_same_work_have_shades_of_their_own(numbers: tuple[int, ...], told: int):
+    drawn = sheet(
+        [week("w", [Cell(1, hour, number, f"m{hour}", "") for hour, number in enumerate(numbers)])], title="w"
+    )
+    assert len(set(re.findall(r'fill-opacity="([0-9.]+)" class="al-hit"', drawn))) == told
