@@ -191,7 +191,8 @@ def _covered(selected: Selected, mark: Mark | None, seen: TransactionSnapshot) -
                 "does the log say in which snapshot it was read whole. Give a Mark, which has its time, or load the "
                 "log from its database without end=."
             )
-        if not selected.recorded.saw_any(seen):
+        recorded = selected.recorded
+        if not (recorded.saw_any(seen) or (recorded.larger is not None and recorded.larger.saw_any(seen))):
             raise NoData("the snapshot saw no change of this log: the log begins later.")
         return
     if mark.at < start or (cut and mark.at > end):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -108,6 +109,26 @@ def test_a_type_answers_as_of_changes_of_others_in_buckets_too(tmp_path: Path, m
     for number in (1, 2, 3, 5, 7, 8):
         kept = al.scan_archive(tmp_path / "kept", memory=memory)
         assert_frame_equal(kept.of("b").as_of(id=number).collect(), log.of("b").as_of(id=number))
+
+
+@pytest.mark.parametrize("memory", [None, "8 kB"])
+def test_a_snapshot_from_before_a_types_first_change_sees_none_of_it_in_an_archive_too(tmp_path: Path, memory):
+    steps = [("INSERT", f"e{number}", {"n": number}, {"entity_type": "aabb"[number]}) for number in range(4)]
+    read = al.from_arrow(make_log(steps))
+    facts = replace(read.facts, snapshot="5:5:")
+    recorded = Recorded(read.changes(), facts)
+    log = al.ChangeLog(Selected(recorded, recorded.entity_types))
+    log.to_archive(tmp_path / "kept")
+    for checkpointed in (False, True):
+        if checkpointed:
+            al.checkpoint(tmp_path / "kept")
+        kept = al.scan_archive(tmp_path / "kept", memory=memory).of("b")
+        answer = kept.as_of(snapshot="3:3:").collect()
+        assert answer.is_empty()
+        assert_frame_equal(answer, log.of("b").as_of(snapshot="3:3:"))
+        assert_frame_equal(kept.blame(snapshot="4:4:").collect(), log.of("b").blame(snapshot="4:4:"))
+        with pytest.raises(NoData, match="the snapshot saw no change of this log"):
+            al.scan_archive(tmp_path / "kept", memory=memory).of("b").as_of(snapshot="1:1:")
 
 
 @pytest.mark.parametrize("memory", [None, "20 kB"])
