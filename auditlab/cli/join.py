@@ -175,11 +175,14 @@ def aggregate(
     nodes = _nodes(items, keys or ())
     wanted = replace(question, types=tuple(dict.fromkeys((parent, *(node[0] for node in nodes.values() if node[0])))))
     wanted = replace(wanted, entity=None)
-    entity = None if question.entity is None else entity_key(question.entity)
+
+    def entity(log: al.ChangeLog[Any]) -> Any:  # noqa: ANN401 - a key is a text or a mapping
+        return None if question.entity is None else entity_key(question.entity, log.of(parent))
+
     wanted.answer(
         "aggregate",
         lambda log: log.aggregate(
-            parent, items=_tree(nodes, ()), at=wanted.moment(log, at), entity=entity, key=nodes[()][2] or None
+            parent, items=_tree(nodes, ()), at=wanted.moment(log, at), entity=entity(log), key=nodes[()][2] or None
         ),
         title=f"{parent} as of {at or 'now'}",
     )
@@ -247,4 +250,4 @@ def why_not(
       auditlab why-not SOURCE -t orders.orders -e 42 --at 2024-06-01T12:00+02:00
     """
     log = question.log()
-    say(log.why_not(entity_key(entity), question.moment(log, at)))
+    say(log.why_not(entity_key(entity, log), question.moment(log, at)))

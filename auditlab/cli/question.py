@@ -93,7 +93,7 @@ class Question:
             return log
         if len(log.entity_types) != 1:
             raise BadOption(f"--entity needs one --type. The log has {', '.join(map(repr, log.entity_types))}.")
-        return log.entity(entity_key(self.entity))
+        return log.entity(entity_key(self.entity, log))
 
     @overload
     def moment(self, log: al.ChangeLog[Any], text: str) -> datetime: ...

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import auditlab as al
+from auditlab import selectors
 from auditlab.archive.files import is_url
 from auditlab.connection import redact
 from auditlab.errors import BadOption
@@ -131,9 +132,12 @@ def _key(names: dict[str, str | None] | None) -> list[str] | None:
     return columns.split(",") if columns else None
 
 
-def entity_key(text: str) -> Any:  # noqa: ANN401 - a key is a text or a mapping
-    """The entity that ``--entity`` names: a JSON object is a key of several columns, else the text itself."""
-    if not text.lstrip().startswith("{"):
+def entity_key(text: str, log: al.ChangeLog[Any] | None = None) -> Any:  # noqa: ANN401 - a key is a text or a mapping
+    """The entity that ``--entity`` names: a JSON object is a key of several columns, else the text itself.
+
+    So it is where the log has an entity with that very text as its id.
+    """
+    if not text.lstrip().startswith("{") or (log is not None and selectors.known(log.selected, log.entity_types, text)):
         return text
     try:
         return json.loads(text, parse_float=Decimal)

@@ -34,6 +34,7 @@ SPOKEN: dict[str, str] = {
     r"strict=False loads the rest and sets these aside\.": "auditlab evidence shows them.",
     r"say by entity=, at= \(and known=\)": "say by --entity, --at (and --known)",
     r"pit_join\(\) by two clocks takes both: known=": "pit-join by two clocks takes both, --known and --valid: --known",
+    r"know, and valid=, the field": "know, and --valid, the field",
     r"(as_of|blame)\(\) takes one of at, ": r"\1 takes one of --at, ",
     r"compare\(\) goes from the earlier": "compare goes from the earlier",
     r"between\(\) goes from the earlier to the later": "--from is the earlier, --to the later",

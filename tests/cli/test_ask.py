@@ -61,6 +61,18 @@ def test_a_file_of_debezium_s_events_is_known_by_its_first(typed: Typed, tmp_pat
     assert "it takes the key alone" in typed(*words, "--column", "changed_by=a").stderr
 
 
+def test_an_id_that_reads_as_a_json_object_is_named_by_its_text(typed: Typed, tmp_path: Path, engine: str):
+    one, two = '{"a": 1, "b": "x"}', "{a"
+    steps = [("INSERT", one, {"n": 1}), ("INSERT", two, {"n": 2}), ("INSERT", "i", {"of": one}, {"entity_type": "i"})]
+    al.from_arrow(make_log(steps)).to_archive(tmp_path / "kept")
+    words = (tmp_path / "kept", "-t", "t", "--engine", engine, "-f", "jsonl")
+    assert [lines(typed("as-of", *words, "-e", key))[0]["n"] for key in (one, two)] == ["1", "2"]
+    assert [row["entity_id"] for row in lines(typed("aggregate", *words, "-e", one, "--items", "i:of"))] == [one]
+    assert "is there" in typed("why-not", *words[:3], "-e", one).stdout
+    assert "cannot read the key '{b'" in typed("as-of", *words, "-e", "{b").stderr
+    assert "no entity {'a': 2} among 't'" in typed("as-of", *words, "-e", '{"a": 2}').stderr
+
+
 def test_a_field_under_the_name_that_it_was_renamed_to(typed: Typed, log_file: Path, engine: str):
     words = (log_file, "-t", "orders.orders", "-e", ONE, "--engine", engine, "-f", "jsonl")
     renamed = ("--rename", "status=state", "--rename", "total=state=ments")

@@ -44,6 +44,10 @@ def test_errors_and_warnings_name_the_command_s_options(typed: Typed, log_file: 
             "as-of takes one of --at, --id, --transaction, --mark and",
         ),
         (("compare", *words, "--from", "2024-01-01T00:00:03Z", "--to", "2024-01-01T00:00:01Z"), "compare goes from"),
+        (
+            ("pit-join", log_file, log_file, "-t", "orders.orders", "--at", "changed_at", "--known", "changed_at"),
+            "--valid",
+        ),
         (("diffs", *words, "--from", "2024-01-02", "--to", "2024-01-01"), "--from is the earlier, --to the later"),
     ):
         done = typed(*asked)
