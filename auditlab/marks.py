@@ -217,8 +217,11 @@ def named(marks: Iterable[Mark], name: str) -> Mark:
     if len(found) == 1:
         return found[0]
     if found:
-        times = "; ".join(str(mark.at) for mark in found[:_LISTED])
-        raise UnknownMark(f"{len(found)} marks are called {name!r} ({times}). Give the one that you mean as a Mark.")
+        seen = "; ".join(f"{mark.snapshot} at {mark.at:%Y-%m-%d %H:%M:%S.%f %Z}" for mark in found[-_LISTED:])
+        raise UnknownMark(
+            f"{len(found)} marks are called {name!r}: {seen}. Give the one that you mean as a Mark, or the snapshot "
+            "that it saw (snapshot=)."
+        )
     names = list(dict.fromkeys(mark.name for mark in every if mark.name))
     listed = ", ".join(map(repr, names[-_LISTED:])) + (" and more" if len(names) > _LISTED else "")
     have = (

@@ -30,7 +30,8 @@ def mark(
     dsn: opt.Dsn,
     *,
     name: Annotated[
-        str | None, typer.Option("--name", metavar="NAME", help="What to call it, for as-of --mark NAME.")
+        str | None,
+        typer.Option("--name", metavar="NAME", help="What to call it, for as-of --mark NAME: another name each time."),
     ] = None,
     file: Annotated[
         Path | None,

@@ -14,6 +14,9 @@ SPOKEN: dict[str, str] = {
     r"columns=\{'canonical name': 'name there'\}": "--column OURS=THEIRS",
     r"columns=\{'before_snapshot': None\}": "--column before_snapshot=",
     r"^columns= ": "--column ",
+    r"Give the one that you mean as a Mark, or the snapshot that it saw \(snapshot=\)": "Give the snapshot that the "
+    "one that you mean saw (as-of and blame --snapshot)",
+    r"Without since= the whole log": "Without --since the whole log",
     r"or name its column: key='id'": "or name its column: --column entity_id=id",
     r"with the archive that has them: al\.scan\(dsn, archive\)": "with the archive that has them: --archive FOLDER",
     r"ask it together with its archive, al\.scan\(dsn, archive\)": "ask it together with its archive, --archive FOLDER",
