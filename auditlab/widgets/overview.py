@@ -156,7 +156,8 @@ class _Drawing:
             part = rows.filter(pl.col("changed_by").is_in(others)).group_by("period").agg(pl.sum("changes"))
             part = part.sort("period").with_columns(transactions=pl.lit(None, dtype=pl.Int64))
             words, pick = f"{len(others):,} others", Pick().other_users([name for name in own if name]).done()
-            found.append(Lane(words, GREY, list(self._spans(title, part, "user", OTHERS, pick, words))))
+            spans = list(self._spans(title, part, "user", OTHERS, pick, words))
+            found.append(Lane(words, GREY, spans, several=True))
         return tuple(own), lanes(title, found, self.zone)
 
     def _spans(

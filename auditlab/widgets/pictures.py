@@ -46,11 +46,12 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """One row of marks over time, of one colour."""
+    """One row of marks over time, of one colour; ``several`` where it is the sum of more than one user, say."""
 
     label: str
     colour: str
     spans: Sequence[Span]
+    several: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +88,15 @@ class Picture:
 
 
 def lanes(title: str, rows: Sequence[Lane], zone: str) -> Picture:
-    """Numbers over time, a lane each; all lanes have one scale. At the right stands each lane's sum."""
+    """Numbers over time, a lane each; all lanes have one scale. At the right stands each lane's sum.
+
+    A sum of several would flatten the lanes of single ones: it is cut where these end, and its label says so.
+    """
     spans = [span for row in rows for span in row.spans]
     if not spans:
         return _nothing(title)
     start, end = min(span.start for span in spans), max(span.end for span in spans)
-    most = max(span.number for span in spans)
+    most = max(span.number for row in rows if not row.several for span in row.spans)
     left, right, length = _LABEL, WIDTH - _COUNT, (end - start).total_seconds()
 
     def x(when: datetime) -> float:
@@ -101,12 +105,13 @@ def lanes(title: str, rows: Sequence[Lane], zone: str) -> Picture:
     drawn: list[Node] = []
     for place, row in enumerate(rows):
         foot = (place + 1) * (_ROW + _GAP)
-        drawn.append(text(row.label, left - 8, foot - 8, _LABEL - 10, anchor="end"))
+        cut = ", cut" if any(span.number > most for span in row.spans) else ""
+        drawn.append(text(f"{row.label}{cut}", left - 8, foot - 8, _LABEL - 10, anchor="end"))
         drawn.append(text(short(sum(span.number for span in row.spans)), WIDTH, foot - 8, _COUNT, anchor="end"))
         drawn.append(line(left, foot, right, foot))
         for span in row.spans:
             wide = max(x(span.end) - x(span.start) - 0.8, 1.2)
-            tall = max(_ROW * span.number / most, 2)
+            tall = max(_ROW * min(span.number / most, 1), 2)
             bar = rect(x(span.start), foot - tall, wide, tall, fill=row.colour)
             hit = rect(x(span.start), foot - _ROW, wide, _ROW, fill="transparent", class_="al-hit")
             drawn.append(_mark(span.mark, span.words, bar, hit, row=place, column=x(span.start)))

@@ -193,3 +193,21 @@ def test_hours_of_much_the_same_work_have_shades_of_their_own(numbers: tuple[int
         [week("w", [Cell(1, hour, number, f"m{hour}", "") for hour, number in enumerate(numbers)])], title="w"
     )
     assert len(set(re.findall(r'fill-opacity="([0-9.]+)" class="al-hit"', drawn))) == told
+
+
+def test_a_lane_of_several_others_is_cut_where_those_of_single_ones_end():
+    def lane(name: str, number: int, **options: bool) -> Lane:
+        return Lane(
+            name,
+            BLUE,
+            [Span(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 2, tzinfo=UTC), number, name, "")],
+            **options,
+        )
+
+    drawn = sheet([lanes("t", [lane("ann", 5), lane("bob", 10), lane("9 others", 80, several=True)], "UTC")], title="t")
+    heights = [float(tall) for tall in re.findall(r'height="([0-9.]+)" fill="#', drawn)]
+    assert heights[1] == heights[2] == 2 * heights[0]
+    assert ">9 others, cut</text>" in drawn
+    assert ">80</text>" in drawn
+    few = sheet([lanes("t", [lane("ann", 5), lane("2 others", 4, several=True)], "UTC")], title="t")
+    assert ">2 others</text>" in few
