@@ -68,6 +68,7 @@ def as_of(
             question.moment(log, at), id=change, transaction=transaction, mark=mark, snapshot=snapshot
         ),
         title=f"As of {when}",
+        whole=transaction is not None,  # its changes of other types tell where it ends
     )
 
 

@@ -69,11 +69,16 @@ class Question:
     output: Output
     sql: bool
 
-    def log(self, *, strict: bool = True) -> al.ChangeLog[Any]:
-        """The log, narrowed to the entity types and the entity; not ``strict``: rows that are no changes set apart."""
+    def log(self, *, strict: bool = True, whole: bool = False) -> al.ChangeLog[Any]:
+        """The log, narrowed to the entity types and the entity.
+
+        Args:
+            strict: Whether rows that are no changes are an error; else they are set apart.
+            whole: Whether the other types' changes are read, too, as where they tell of the moment that is asked for.
+        """
         log = open_log(
             self.source,
-            types=self.types,
+            types=None if whole else self.types,
             zone=self.zone or UTC,
             engine=self.engine,
             memory=self.memory,
@@ -85,6 +90,8 @@ class Question:
             archive=self.archive,
             since=self.since,
         )
+        if whole and self.types:
+            log = log.of(*self.types)
         if names := name_pairs("--rename", self.renames, "OLD=NEW, e.g. --rename name=title"):
             if len(log.entity_types) != 1:
                 raise BadOption(f"--rename needs one --type. The log has {', '.join(map(repr, log.entity_types))}.")
@@ -108,13 +115,18 @@ class Question:
         say(al.from_arrow(pl.DataFrame(schema=CHANGES)).sql(verb).rstrip())
 
     def answer(
-        self, verb: str, ask: Callable[[al.ChangeLog[Any]], pl.DataFrame | pl.LazyFrame], *, title: str = ""
+        self,
+        verb: str,
+        ask: Callable[[al.ChangeLog[Any]], pl.DataFrame | pl.LazyFrame],
+        *,
+        title: str = "",
+        whole: bool = False,
     ) -> None:
         """Write what ``ask`` finds in the log, or show the query of ``verb`` where that was asked for."""
         if self.sql:
             self.show_sql(verb)
         else:
-            found = ask(self.log()).lazy().collect()
+            found = ask(self.log(whole=whole)).lazy().collect()
             self.output.write(found, title=title)
             if found.is_empty() and self.entity is not None and verb in STATES:
                 warn("auditlab: no row of this entity. auditlab why-not, with its --type and --entity, says why.")

@@ -50,7 +50,8 @@ def as_of(
         id: The state made by the changes with ids up to this one. Rows that were there before the log began, and that
             only a later change tells of, are as its before image shows them.
         transaction: The state after this transaction's last change in the log's order, the same; entities that were
-            also touched by a transaction still open there are not ``certain``.
+            also touched by a transaction still open there are not ``certain``. Changes of all types count, those that
+            are not selected, too; of a log that was loaded with some types only, those that it has.
         mark: A mark, or the name of one beside the log: exactly the changes that were committed then.
         snapshot: The same by the text of a transaction snapshot (``pg_current_snapshot()``).
 

@@ -73,6 +73,23 @@ def test_an_id_that_reads_as_a_json_object_is_named_by_its_text(typed: Typed, tm
     assert "no entity {'a': 2} among 't'" in typed("as-of", *words, "-e", '{"a": 2}').stderr
 
 
+def test_changes_of_other_types_tell_where_a_transaction_ends(typed: Typed, tmp_path: Path, engine: str):
+    told = [("a", 7), ("b", 8), ("a", 9), ("a", 8), ("b", 10)]
+    steps = [
+        ("INSERT", f"e{number}", {"n": number}, {"entity_type": name, "transaction_id": transaction})
+        for number, (name, transaction) in enumerate(told)
+    ]
+    log = al.from_arrow(make_log(steps))
+    log.to_archive(tmp_path / "kept")
+    for name in ("a", "b"):
+        for transaction in (7, 8, 9, 10):
+            words = ("-t", name, "--transaction", transaction, "--engine", engine, "-o", tmp_path / "out.parquet")
+            assert typed("as-of", tmp_path / "kept", *words).exit_code == 0
+            assert_frame_equal(pl.read_parquet(tmp_path / "out.parquet"), log.of(name).as_of(transaction=transaction))
+    assert log.of("a").as_of(transaction=8)["entity_id"].to_list() == ["e0", "e2", "e3"]
+    assert log.of("b").as_of(transaction=9)["entity_id"].to_list() == ["e1"]
+
+
 def test_a_field_under_the_name_that_it_was_renamed_to(typed: Typed, log_file: Path, engine: str):
     words = (log_file, "-t", "orders.orders", "-e", ONE, "--engine", engine, "-f", "jsonl")
     renamed = ("--rename", "status=state", "--rename", "total=state=ments")
