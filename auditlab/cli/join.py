@@ -15,6 +15,7 @@ from auditlab.cli.ask import PANEL
 from auditlab.cli.output import say
 from auditlab.cli.question import Question, asks, asks_without
 from auditlab.cli.source import entity_key
+from auditlab.cli.words import in_commands
 from auditlab.errors import BadOption
 from auditlab.temporal.spine import spine_frame, spine_times
 
@@ -250,4 +251,4 @@ def why_not(
       auditlab why-not SOURCE -t orders.orders -e 42 --at 2024-06-01T12:00+02:00
     """
     log = question.log()
-    say(log.why_not(entity_key(entity, log), question.moment(log, at)))
+    say(in_commands(log.why_not(entity_key(entity, log), question.moment(log, at))))

@@ -133,7 +133,8 @@ def _width(columns: list[_Column]) -> int:
 
 
 def _cells(column: pl.Series, width: int | None) -> tuple[str, ...]:
-    cells = (NULL if value is None else printable(_readable(value)) for value in column)
+    values = column.to_list()  # a nested list is one, too; a Series gives a Series
+    cells = (NULL if value is None else printable(_readable(value)) for value in values)
     return tuple(cells) if width is None else _clipped(cells, WIDEST)
 
 

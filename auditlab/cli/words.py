@@ -38,6 +38,11 @@ SPOKEN: dict[str, str] = {
     r"say by entity=, at= \(and known=\)": "say by --entity, --at (and --known)",
     r"pit_join\(\) by two clocks takes both: known=": "pit-join by two clocks takes both, --known and --valid: --known",
     r"know, and valid=, the field": "know, and --valid, the field",
+    r"valid= takes a field": "--valid takes a field",
+    r"say by key= which": "say by --key which",
+    r"^tolerance= takes": "--tolerance takes",
+    r"^memory=(.*) is no size\. Give bytes, or e\.g\. memory=\"1GB\"\.": r"--memory \1 is no size. Give bytes, or e.g. "
+    "--memory 1GB.",
     r"(as_of|blame)\(\) takes one of at, ": r"\1 takes one of --at, ",
     r"compare\(\) goes from the earlier": "compare goes from the earlier",
     r"between\(\) goes from the earlier to the later": "--from is the earlier, --to the later",

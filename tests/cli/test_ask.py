@@ -247,7 +247,7 @@ def test_diffs_and_compare_by_path_without_what_is_ignored_or_near(typed: Typed,
         assert [(row["field"], row["path"], row["old"], row["new"]) for row in found] == want
     for words, message in (
         (("--ignore", "rat"), "no field 'rat', which ignore= names"),
-        (("--tolerance", "much"), "tolerance= takes a number"),
+        (("--tolerance", "much"), "--tolerance takes a number"),
         (("--list-key", "doc"), "--list-key takes FIELD=KEY"),
     ):
         failed = typed("diffs", log_file, *words)

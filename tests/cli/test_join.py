@@ -35,6 +35,17 @@ def spine(tmp_path: Path) -> Path:
     return path
 
 
+def test_a_table_shows_children_exactly(typed: Typed, log_file: Path):
+    done = typed("aggregate", log_file, "-t", "orders.orders", "--items", "orders.order_items:order_id")
+    quantity = f'"order_id": "{ONE}", "quantity": {2**63 + 1}}}]'
+    assert f'[{{"entity_id": "1", "certain": true, "id": 1, {quantity}' in done.stdout
+
+
+def test_why_not_outside_of_the_log_names_the_commands_options(typed: Typed, log_file: Path):
+    done = typed("why-not", log_file, "-t", "orders.orders", "-e", ONE, "--at", "1990-01-01")
+    assert "read it with --coverage START END" in done.stdout
+
+
 @pytest.mark.parametrize("engine", ["polars", "duckdb"])
 def test_pit_join_of_a_csv_file(typed: Typed, log_file: Path, spine: Path, tmp_path: Path, engine: str):
     target = tmp_path / "joined.parquet"

@@ -45,4 +45,4 @@ def test_the_answer_is_the_same_under_a_limit(typed: Callable[..., Result], arch
 def test_a_memory_that_is_no_size_is_refused(typed: Callable[..., Result], archive: Path):
     refused = typed("as-of", archive, "--memory", "some")
     assert refused.exit_code == 2
-    assert "memory='some' is no size" in refused.output
+    assert "--memory 'some' is no size. Give bytes, or e.g. --memory 1GB." in refused.output

@@ -48,6 +48,24 @@ def test_errors_and_warnings_name_the_command_s_options(typed: Typed, log_file: 
             ("pit-join", log_file, log_file, "-t", "orders.orders", "--at", "changed_at", "--known", "changed_at"),
             "--valid",
         ),
+        (
+            (
+                "pit-join",
+                log_file,
+                log_file,
+                "-t",
+                "orders.orders",
+                "--at",
+                "changed_at",
+                "--known",
+                "changed_at",
+                "--valid",
+                "no",
+            ),
+            "--valid takes a field",
+        ),
+        (("diffs", *words, "--tolerance", "much"), "--tolerance takes a number"),
+        (("aggregate", *words, "--items", "orders.order_items:id,order_id"), "say by --key which 2 fields"),
         (("diffs", *words, "--from", "2024-01-02", "--to", "2024-01-01"), "--from is the earlier, --to the later"),
     ):
         done = typed(*asked)
