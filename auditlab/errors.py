@@ -314,19 +314,18 @@ class EntitiesInDoubt(UserWarning):
 
     Args:
         before: The words before the counts.
-        counts: How many entities, by type.
+        counts: How many entities, by type; told by the names of the types, whichever came first.
         after: The words behind them.
     """
 
     def __init__(self, before: str, counts: dict[str, int], after: str) -> None:
-        self.before, self.counts, self.after = before, counts, after
-        listed = ", ".join(f"{count:,} of {name}" for name, count in counts.items())
+        self.before, self.counts, self.after = before, dict(sorted(counts.items())), after
+        listed = ", ".join(f"{count:,} of {name}" for name, count in self.counts.items())
         super().__init__(f"{before}: {listed}. {after}")
 
     def and_also(self, other: EntitiesInDoubt) -> EntitiesInDoubt:
         """The same of other entities, too."""
-        names = sorted({*self.counts, *other.counts})
-        both = {name: self.counts.get(name, 0) + other.counts.get(name, 0) for name in names}
+        both = {name: self.counts.get(name, 0) + other.counts.get(name, 0) for name in {*self.counts, *other.counts}}
         return type(self)(self.before, both, self.after)
 
 

@@ -10,7 +10,7 @@ from dealt import dealt_out
 from same_answers import SOAK, assert_same
 
 import auditlab as al
-from auditlab.errors import LogTooLarge
+from auditlab.errors import LogTooLarge, UncertainTime
 from auditlab.testing import make_log
 from auditlab.testing.families import KINDS, family
 
@@ -45,6 +45,22 @@ def kept(steps: list[tuple[Any, ...]], verbs: Verbs) -> None:
     for engine in ("polars", "duckdb"):
         log = al.from_arrow(make_log(steps)).on(engine)
         assert_same(log, dealt_out(log, 4), verbs)
+
+
+def test_a_warning_counts_types_in_one_order_whichever_bucket_tells_first():
+    parent, child = ({"entity_type": name} for name in ("p", "c"))
+    steps: list[tuple[Any, ...]] = []
+    for no in range(6):
+        steps += [("INSERT", f"p{no}", {"id": no}, parent), ("INSERT", f"c{no}", {"p": no}, child)]
+    steps += [("DELETE", f"p{no}", parent) for no in range(6)] + [("DELETE", f"c{no}", child) for no in range(5)]
+
+    def doubted(log: al.ChangeLog[Any]) -> Any:  # noqa: ANN401 - a frame, or one that is lazy
+        asked = log.with_marks([], visible_within=600)
+        return asked.aggregate("p", items=("c", "p"), at=log.facts.coverage.end)
+
+    kept(steps, {"aggregate": doubted})
+    with pytest.warns(UncertainTime, match="may have been there: 5 of c, 6 of p"):
+        doubted(al.from_arrow(make_log(steps)))
 
 
 def test_children_that_refer_to_the_entity_id_or_to_the_key_behind_it_meet_their_parent():
