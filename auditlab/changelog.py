@@ -15,6 +15,7 @@ from auditlab.archive.checkpoint import AFTER
 from auditlab.buckets.answers import asked
 from auditlab.buckets.bucketed import Bucketed
 from auditlab.description import description
+from auditlab.documented import documented
 from auditlab.engines import engine as engine_named
 from auditlab.load import reconcile as reconcile_
 from auditlab.reading import renames
@@ -43,6 +44,7 @@ __all__ = ["ChangeLog", "pit_join", "reconcile"]
 F = TypeVar("F", pl.DataFrame, pl.LazyFrame)
 
 
+@documented
 class ChangeLog(Verbs[F], Viewing):
     """A change log, or a selection of one; immutable.
 

@@ -15,6 +15,7 @@ from auditlab.analytics import evidence as evidence_
 from auditlab.analytics import summary as summary_
 from auditlab.buckets.answers import Order, answered, joined, of_its_bucket
 from auditlab.buckets.bucketed import Bucketed
+from auditlab.documented import documented
 from auditlab.errors import BadOption, UnknownEntity
 from auditlab.lazy import lazy
 from auditlab.load import reconcile as reconcile_
@@ -65,6 +66,7 @@ QUERIES = {
 """The queries behind each verb."""
 
 
+@documented
 class Verbs(Generic[F]):
     """What can be asked of a selection of a log; answers are frames.
 

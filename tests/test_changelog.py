@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from datetime import timedelta
 from decimal import Decimal
 
@@ -243,3 +245,21 @@ def test_an_image_that_is_no_json_is_refused_by_name_also_where_a_key_seems_chan
     assert "2 changes" in repr(log)
     with pytest.raises(MalformedChange, match="not JSON: 1"):
         log.as_of()
+
+
+def test_help_says_of_every_question_what_it_takes_and_gives():
+    named = re.compile(r"^    (\w+): ", re.MULTILINE)
+    for name, method in inspect.getmembers(al.ChangeLog, inspect.isfunction):
+        if name.startswith("_"):
+            continue
+        told = inspect.getdoc(method) or ""
+        assert not told.startswith(":func:"), name
+        args = told.partition("Args:\n")[2].partition("\n\n")[0]
+        takes = set(inspect.signature(method).parameters) - {"self"}
+        assert set(named.findall(args)) in (takes, set()), name
+    for name in ("as_of", "history", "diffs", "compare", "blame", "pit_join", "aggregate"):
+        told = inspect.getdoc(getattr(al.ChangeLog, name)) or ""
+        assert "Returns:" in told, name
+        assert "Raises:" in told, name
+    assert "    entity: Its id, the value of" in (inspect.getdoc(al.ChangeLog.history) or "")
+    assert "selected: " not in (inspect.getdoc(al.ChangeLog.blame) or "")

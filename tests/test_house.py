@@ -83,7 +83,7 @@ LAYERS = (
     {"temporal"},
     {"analytics"},
     {"archive", "capture", "connection", "load"},
-    {"changelog", "selectors", "sources", "verbs", "viewing"},
+    {"changelog", "documented", "selectors", "sources", "verbs", "viewing"},
     {"", "__main__", "charts", "cli", "demo", "doctor", "report", "testing", "widgets"},
 )
 """The rooms of the package, lower first; each imports from its own layer and below. "" is auditlab itself."""
