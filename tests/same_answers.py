@@ -10,6 +10,7 @@ import polars as pl
 from hypothesis import HealthCheck, Phase, settings
 from polars.testing import assert_frame_equal
 
+import auditlab as al
 from auditlab.changelog import ChangeLog
 from auditlab.errors import AuditlabError
 
@@ -32,6 +33,13 @@ def generated(many: int, *, few: int) -> settings:
         phases=(Phase.explicit, Phase.generate),
         suppress_health_check=list(HealthCheck),
     )
+
+
+def of_changes(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows that tell what they left, as a load that is not strict keeps them."""
+    while len(kept := al.from_arrow(frame, strict=False).changes()) < len(frame):
+        frame = kept
+    return frame
 
 
 def some_of(verbs: Verbs, turn: int, *, one_in: int) -> Verbs:

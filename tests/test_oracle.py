@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from oracle_frames import assert_blame, text_fields, told
 from polars.testing import assert_frame_equal
+from same_answers import of_changes
 
 import auditlab as al
 from auditlab.errors import NoData
@@ -302,13 +303,6 @@ VERBS = {
     agree_on_fields: 30,
 }
 """The verbs, and how many histories each is asked about: what is slow to ask is asked less often."""
-
-
-def of_changes(frame: pl.DataFrame) -> pl.DataFrame:
-    """The rows that tell what they left, as a load that is not strict keeps them."""
-    while len(kept := al.from_arrow(frame, strict=False).changes()) < len(frame):
-        frame = kept
-    return frame
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.__name__.removeprefix("agree_on_"))

@@ -11,7 +11,8 @@ import pytest
 import test_oracle
 from hypothesis import given
 from hypothesis import strategies as st
-from test_oracle import ENGINES, KINDS, VERBS, of_changes, profile
+from same_answers import of_changes
+from test_oracle import ENGINES, KINDS, VERBS, profile
 
 import auditlab as al
 from auditlab.errors import ReadingError, UnknownField, UpcastError

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from dealt import ENOUGH, asked_of, dealt_out
 from hypothesis import given
-from same_answers import assert_same, generated, some_of
+from same_answers import assert_same, generated, of_changes, some_of
 
 import auditlab as al
 from auditlab.testing import histories, make_log
@@ -27,8 +27,7 @@ def test_images_that_are_missing_are_completed_in_buckets_as_in_memory(missing: 
     @generated(40, few=1)
     @given(histories(missing=missing, max_steps=24, **more).filter(lambda frame: len(frame) >= ENOUGH))
     def run(frame: pl.DataFrame) -> None:
-        while len(kept := al.from_arrow(frame, strict=False).changes()) < len(frame):
-            frame = kept
+        frame = of_changes(frame)
         turn = next(turns)
         whole = al.from_arrow(frame).on(("polars", "duckdb")[turn % 2])
         assert_same(whole, dealt_out(whole, 3), some_of(asked_of(whole), turn, one_in=10))

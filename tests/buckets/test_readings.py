@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from dealt import ENOUGH, asked_of, dealt_out
 from hypothesis import given
-from same_answers import SOAK, assert_same, generated
+from same_answers import SOAK, assert_same, generated, of_changes
 
 import auditlab as al
 from auditlab.errors import LogTooLarge, ReadingError, UpcastError
@@ -82,8 +82,7 @@ def test_generated_logs_are_read_under_other_names_in_buckets_as_in_memory(place
     @generated(40, few=1)
     @given(histories(max_steps=24, **list(KINDS.values())[place]).filter(lambda frame: len(frame) >= ENOUGH))
     def run(frame: pl.DataFrame) -> None:
-        while len(kept := al.from_arrow(frame, strict=False).changes()) < len(frame):
-            frame = kept
+        frame = of_changes(frame)
         turn = next(turns)
         whole = al.from_arrow(frame).on(("polars", "duckdb")[turn % 2])
         verbs = list(asked_of(whole).items())
@@ -186,8 +185,7 @@ def test_generated_logs_are_upcast_in_buckets_as_in_memory(place: int):
     @generated(40, few=1)
     @given(histories(max_steps=24, **list(KINDS.values())[place]).filter(lambda frame: len(frame) >= ENOUGH))
     def run(frame: pl.DataFrame) -> None:
-        while len(kept := al.from_arrow(frame, strict=False).changes()) < len(frame):
-            frame = kept
+        frame = of_changes(frame)
         turn = next(turns)
         whole = al.from_arrow(frame).on(("polars", "duckdb")[turn % 2])
         verbs = list(asked_of(whole).items())
