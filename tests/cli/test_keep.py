@@ -49,7 +49,7 @@ def test_each_run_tells_a_machine_what_it_added_and_what_waits(captured: str, db
     assert (first["rows"], first["by_type"], first["rows_waiting"], first["held_by"]) == (2, {"s.t": 2}, 0, None)
     assert (second["rows"], second["total_rows"], second["rows_waiting"]) == (0, 2, 1)
     assert second["held_by"].startswith("pid ")
-    assert "2 changes of 1 entity types" in auditlab("archive", captured, folder)
+    assert "2 changes of 1 entity type in 1 file" in auditlab("archive", captured, folder)
     assert auditlab("archive", captured, folder).startswith("nothing new for ")
 
 
