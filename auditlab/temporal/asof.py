@@ -15,7 +15,7 @@ from auditlab.selection import whole_number
 from auditlab.spans import holds
 from auditlab.temporal import doubt
 from auditlab.temporal.marked import live_seen, untold_seen, view
-from auditlab.temporal.undetermined import warn_left_out, warn_untold
+from auditlab.temporal.undetermined import untold_at, warn_left_out
 from auditlab.temporal.untouched import there_before, untold_until
 
 if TYPE_CHECKING:
@@ -90,15 +90,19 @@ def as_of(
     selected.warn_partial(*selected.entity_types)
     if when is not None:
         doubt.warn_absent(selected, when, *selected.entity_types)
-    frames = []
-    for shape in selected.shapes():
-        rows = _of_type(selected, shape, when, seen, id=id, transaction=transaction)
-        texts = len(selected.entity_types) > 1
+    shapes, texts = selected.shapes(), len(selected.entity_types) != 1
+    found, untold = [], {}
+    for shape in shapes:
+        rows, untold[shape.entity_type] = _of_type(selected, shape, when, seen, id=id, transaction=transaction)
         wanted = ["state"] if texts else [f"f{place}" for place in range(len(shape.columns))]
-        rows = _with_settled(selected, shape.entity_type, rows.select(*META, *wanted), texts=texts)
-        if not texts:
-            return shape.public(rows, META)
-        frames.append(rows.select(pl.lit(shape.entity_type).alias("entity_type"), *META, "state"))
+        found.append(_with_settled(selected, shape.entity_type, rows.select(*META, *wanted), texts=texts))
+    warn_left_out(untold)
+    if not texts:
+        return shapes[0].public(found[0], META)
+    frames = [
+        rows.select(pl.lit(shape.entity_type).alias("entity_type"), *META, "state")
+        for shape, rows in zip(shapes, found, strict=True)
+    ]
     empty = pl.DataFrame(
         schema={"entity_type": pl.String, "entity_id": pl.String, "certain": pl.Boolean, "state": pl.String}
     )
@@ -125,19 +129,15 @@ def _of_type(
     *,
     id: int | None,  # noqa: A002 - the column's own name
     transaction: int | None,
-) -> pl.DataFrame:
-    """The live rows of one type, by entity_id, with ``state`` and the typed fields; a warning counts those untold."""
+) -> tuple[pl.DataFrame, int]:
+    """The live rows of one type, by entity_id, with ``state`` and the typed fields; and how many are left untold."""
     if seen is not None:
-        rows, untold = live_seen(selected, shape, seen), untold_seen(selected, shape, seen)
-    elif id is not None or transaction is not None:
+        return live_seen(selected, shape, seen), len(untold_seen(selected, shape, seen))
+    if id is not None or transaction is not None:
         until = selected.recorded.shape_until(shape.entity_type, id=id, transaction=transaction)
         rows = live(selected, until, None, there_before(shape, until))
-        untold = untold_until(selected, shape, until)
-    else:
-        warn_untold(selected, [shape], (when,), stacklevel=5)
-        return live(selected, shape, when)
-    warn_left_out({shape.entity_type: len(untold)} if len(untold) else {})
-    return rows
+        return rows, len(untold_until(selected, shape, until))
+    return live(selected, shape, when), untold_at(selected, shape, (when,))
 
 
 def live(selected: Selected, shape: Shape, at: datetime | None, early: pl.DataFrame | None = None) -> pl.DataFrame:

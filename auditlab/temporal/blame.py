@@ -85,8 +85,7 @@ def blame(
     selected.warn_partial(*selected.entity_types)
     if seen is not None:
         shapes = {shape.entity_type: shape for shape in selected.shapes()}
-        untold = {name: len(untold_seen(selected, shape, seen)) for name, shape in shapes.items()}
-        warn_left_out({name: count for name, count in untold.items() if count}, stacklevel=4)
+        warn_left_out({name: len(untold_seen(selected, shape, seen)) for name, shape in shapes.items()})
         return _told({name: origins_seen(selected, shape, seen) for name, shape in shapes.items()})
     warn_untold(selected, selected.shapes(), (when,))
     if when is not None:

@@ -135,7 +135,7 @@ def _between_marks(
     untold: dict[str, int] = {}
     for shape in selected.shapes():
         left_out = pl.concat([marked.untold_seen(selected, shape, one) for one in seen]).unique()
-        untold |= {shape.entity_type: len(left_out)} if len(left_out) else {}
+        untold[shape.entity_type] = len(left_out)
         sides = [marked.docs_seen(selected, shape, one) for one in seen]
         at_start, at_end = (
             _cells(shape, side.filter(~pl.col("entity_id").is_in(left_out.implode()))) for side in sides
@@ -144,7 +144,7 @@ def _between_marks(
         rows = selected.engine.run(queries.text("analysis", "compare_marks"), tables, {})
         rows = shown.of(rows, shape).with_columns(pl.lit(shape.entity_type).alias("entity_type"))
         frames.append(rows.select(list(columns)))
-    warn_left_out(untold)
+    warn_left_out(untold, stacklevel=5)
     return pl.concat(frames)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from auditlab.selection import Selected
     from auditlab.shape import Shape
 
-__all__ = ["warn_left_out", "warn_untold"]
+__all__ = ["untold_at", "warn_left_out", "warn_untold"]
 
 
 def warn_untold(
@@ -34,18 +34,21 @@ def warn_untold(
         moments: The instants that it is about; None is the end of the log.
         stacklevel: As ``warnings.warn`` takes it.
     """
-    told: dict[str, int] = {}
-    for shape in shapes:
-        rows = shape.untold
-        if selected.entity_id is not None:
-            rows = rows.filter(pl.col("entity_id") == selected.entity_id)
-        count = rows.filter(pl.any_horizontal(map(_holds, moments)))["entity_id"].n_unique()
-        told |= {shape.entity_type: count} if count else {}
+    told = {shape.entity_type: untold_at(selected, shape, moments) for shape in shapes}
     warn_left_out(told, stacklevel=stacklevel + 1)
 
 
-def warn_left_out(told: dict[str, int], *, stacklevel: int = 5) -> None:
+def untold_at(selected: Selected, shape: Shape, moments: Sequence[datetime | None]) -> int:
+    """How many entities of a type the log does not tell at one of the moments."""
+    rows = shape.untold
+    if selected.entity_id is not None:
+        rows = rows.filter(pl.col("entity_id") == selected.entity_id)
+    return rows.filter(pl.any_horizontal(map(_holds, moments)))["entity_id"].n_unique()
+
+
+def warn_left_out(told: dict[str, int], *, stacklevel: int = 4) -> None:
     """Warn that an answer leaves out so many entities of each type; nothing where there are none."""
+    told = {name: count for name, count in told.items() if count}
     if told:
         message = UndeterminedState(
             "the log does not tell the state of some entities there",
