@@ -58,7 +58,8 @@ def renamings(log: al.ChangeLog[Any]) -> Verbs:
     ids, transactions = (
         log.selected.recorded.changes[name].drop_nulls().unique().sort() for name in ("id", "transaction_id")
     )
-    middle, transaction = int(ids[len(ids) // 2]), int(transactions[len(transactions) // 2])
+    middle = int(ids[len(ids) // 2])
+    transaction = int(transactions[len(transactions) // 2]) if len(transactions) else 1
     new = {name: {own[0]: "another name"} for name, own in names.items()}
     joined = {name: {own[0]: own[-1]} for name, own in names.items()}
     swapped = {name: {own[0]: own[-1], own[-1]: own[0]} for name, own in names.items()}
