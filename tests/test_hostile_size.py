@@ -5,10 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from peak import PEAK
+
 GIGABYTE = 1 << 30
 
-ASKED = """
-import resource
+ASKED = (
+    PEAK
+    + """
 import auditlab as al
 from auditlab import errors
 from auditlab.testing import make_log
@@ -28,8 +31,9 @@ for document in (
     except errors.AuditlabError as exc:
         print(type(exc).__name__)
     assert asked('{"n": 2}')["n"].to_list() == [2, 1], "it lives on"
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+print(peak() * 1024)
 """
+)
 
 
 def test_depth_10_000_and_50_000_keys_are_named_errors_and_100_mb_a_value_within_two_gigabytes():

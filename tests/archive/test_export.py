@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from peak import PEAK
 from polars.testing import assert_frame_equal
 
 from auditlab.archive.export import archive_postgres
@@ -32,13 +33,16 @@ SELECT 's.t' || n % 3, md5(n::text)::uuid, 'INSERT', timestamptz '2024-01-01Z' +
 FROM generate_series(1, {rows}) AS n
 """
 
-MEASURED = """
-import resource, sys
+MEASURED = (
+    PEAK
+    + """
+import sys
 from auditlab.archive.export import archive_postgres
-base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+base = peak()
 archive_postgres(sys.argv[1], sys.argv[2])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base)
+print(peak() - base)
 """
+)
 KILOBYTES_PER_MEGABYTE = 1024
 
 

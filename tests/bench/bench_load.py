@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from big_log import ROWS, fill, psql
 from figures import below, faster, record, within
+from peak import PEAK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,13 +29,16 @@ KILOBYTE = 1024
 MOST_MEGABYTES = 500
 """What an archive of a million changes of 1 KB may take."""
 
-MEASURED = """
-import resource, sys, time
+MEASURED = (
+    PEAK
+    + """
+import sys, time
 {imports}
 begin = time.perf_counter()
 {work}
-print(time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(time.perf_counter() - begin, peak() / 1024)
 """
+)
 LOAD = MEASURED.format(
     imports="import auditlab as al",
     work="log = al.read_postgres(sys.argv[1], connections=CONNECTIONS); assert len(log) == int(sys.argv[2])",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from big_log import ROWS, psql
 from figures import record
+from peak import PEAK
 
 from auditlab.capture import install, track
 from auditlab.connection import connect
@@ -33,13 +34,16 @@ FILL = """
 INSERT INTO big SELECT {}, 'state ' || n % 7, n * 1.10, '2024-01-01 12:00+00', left(repeat(md5(n::text), 9), 256)
 FROM generate_series(1, {}) AS n
 """
-MEASURED = """
-import resource, sys, time
+MEASURED = (
+    PEAK
+    + """
+import sys, time
 import auditlab as al
 begin = time.perf_counter()
 {work}
-print(time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(time.perf_counter() - begin, peak() / 1024)
 """
+)
 LOAD = MEASURED.format(work="log = al.read_postgres(sys.argv[1], progress=False)")
 WHOLE = MEASURED.format(
     work="found = al.reconcile(None, sys.argv[1], progress=False)\n"
