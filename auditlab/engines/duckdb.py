@@ -81,8 +81,12 @@ class ParquetFiles:
 
 @lru_cache(maxsize=8)
 def _reader(folder: str) -> duckdb.DuckDBPyConnection:
-    """An empty database that sees the files of one folder, and neither variables nor anything else."""
+    """An empty database that sees the files of one folder, and neither variables nor anything else.
+
+    What the files say of themselves it keeps: each is looked into again and again.
+    """
     connection = duckdb.connect(":memory:", config={"python_enable_replacements": False})
+    connection.execute("SET GLOBAL parquet_metadata_cache = true")
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
     connection.execute("SET GLOBAL allowed_directories = $folders", {"folders": [folder]})
     connection.execute("SET GLOBAL enable_external_access = false")
