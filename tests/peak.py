@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["PEAK"]
+__all__ = ["AT_ONCE", "PEAK"]
 
 PEAK = '''
 import resource, pathlib
@@ -15,3 +15,6 @@ def peak():
     return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
 '''
 """What such a program begins with; ``ru_maxrss`` alone begins with the peak of the process that started it."""
+
+AT_ONCE = {"_RJEM_MALLOC_CONF": "dirty_decay_ms:0,muzzy_decay_ms:0", "MIMALLOC_PURGE_DELAY": "0"}
+"""The environment in which Polars and Arrow give memory back once it is free, and not only when another needs it."""
