@@ -18,14 +18,14 @@ INPUTS := pyproject.toml $(CONSTRAINTS)
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak lint bench bench-readme format clean
+.PHONY: help demo test soak lint bench bench-table format clean
 
 help:
 	@echo "make demo    start an embedded PostgreSQL, audit a workload on it, and show the answers (under a minute)"
 	@echo "make test    lint, format check, types and the whole test suite"
 	@echo "make soak    the promises of the log and its archive with their full numbers of kills, flips and writers"
 	@echo "make bench   measure beside rivals and print the table (of 1M changes; BENCH_CHANGES=10000000 for another size)"
-	@echo "make bench-readme  put what the last make bench measured into README.md"
+	@echo "make bench-table  put what the last make bench measured into CONTRIBUTING.md"
 	@echo "make format  let ruff format and mend what it can"
 	@echo "make clean   remove the virtual environment, builds and caches"
 	@echo
@@ -52,9 +52,9 @@ bench: $(VENV)/.installed-bench
 	  $(BIN)/python -m pytest -m bench -s $(PYTEST_ARGS) $(BENCHES); \
 	status=$$?; $(BIN)/python tests/bench/figures_table.py "$(BENCH_RESULTS)" && exit $$status
 
-# What the last `make bench` measured, into the README.
-bench-readme: $(VENV)/.installed-bench
-	$(BIN)/python tests/bench/figures_table.py "$(BENCH_RESULTS)" --readme README.md --plot notebooks/pictures/bench.svg
+# What the last `make bench` measured, where developers read it; the README has the main figures.
+bench-table: $(VENV)/.installed-bench
+	$(BIN)/python tests/bench/figures_table.py "$(BENCH_RESULTS)" --into CONTRIBUTING.md --plot notebooks/pictures/bench.svg
 
 format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .

@@ -1,4 +1,4 @@
-"""What a benchmark found: told on the terminal, and kept as a line of JSON, of which the README's table is made.
+"""What a benchmark found: told on the terminal, and kept as a line of JSON, of which CONTRIBUTING.md's table is made.
 
 A benchmark calls :func:`record` once for each thing that it measures, with all contestants in one unit: ours and the
 rivals that ran beside it. ``AUDITLAB_BENCH_RESULTS`` names the file: ``make bench`` sets it, ``figures_table.py`` reads

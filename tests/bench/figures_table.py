@@ -1,7 +1,7 @@
-"""Make the README's table, and its plot, of what ``make bench`` measured.
+"""Make CONTRIBUTING.md's table, and its plot, of what ``make bench`` measured.
 
-Usage: python tests/bench/figures_table.py RESULTS [--readme README.md --plot notebooks/pictures/bench.svg].
-Without ``--readme`` the table is printed.
+Usage: python tests/bench/figures_table.py RESULTS [--into CONTRIBUTING.md --plot notebooks/pictures/bench.svg].
+Without ``--into`` the table is printed.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ __all__ = ["main", "plot", "replaced", "table"]
 
 BEGIN, END = "<!-- benchmark ratios: begin -->", "<!-- benchmark ratios: end -->"
 
-LEFT, RIGHT, BAR, ROW, TOP = 430, 90, 480, 26, 44
-"""Pixels of the plot: the names, the figures, the bars' room, a row, and what stands above."""
+LETTER, RIGHT, BAR, ROW, TOP = 6.5, 90, 480, 26, 44
+"""Pixels of the plot: a letter of the names, the figures, the bars' room, a row, and what stands above."""
 
 
 def table(results: Sequence[Result], machine: dict[str, Any]) -> str:
@@ -80,15 +80,17 @@ def plot(results: Sequence[Result]) -> str:
     figures = [one for result, goal in rows for one in (result.ratio(goal), goal.need, 1.0)]
     low, high = floor(log10(min(figures))), max(ceil(log10(max(figures))), 1)
 
+    left = 20 + ceil(LETTER * max(len(f"{result.what}: {goal.ours}") for result, goal in rows))
+
     def at(ratio: float) -> float:
-        return LEFT + BAR * (log10(ratio) - low) / (high - low)
+        return left + BAR * (log10(ratio) - low) / (high - low)
 
     height = TOP + ROW * len(rows) + 12
-    box = f'viewBox="0 0 {LEFT + BAR + RIGHT} {height}"'
+    box = f'viewBox="0 0 {left + BAR + RIGHT} {height}"'
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" {box} role="img" font-family="sans-serif" font-size="12">',
         "<title>How many times faster or smaller than what ran beside it; a stroke marks the goal</title>",
-        f'<rect width="{LEFT + BAR + RIGHT}" height="{height}" fill="#ffffff"/>',
+        f'<rect width="{left + BAR + RIGHT}" height="{height}" fill="#ffffff"/>',
     ]
     for power in range(low, high + 1):
         x = at(10.0**power)
@@ -103,11 +105,11 @@ def plot(results: Sequence[Result]) -> str:
         name = escape(f"{result.what}: {goal.ours}")
         goal_x, aim = f"{at(goal.need):.1f}", escape(goal.words)
         parts += [
-            f'<text x="{LEFT - 10}" y="{y + 11}" text-anchor="end" fill="#1f2328">{name}</text>',
-            f'<text x="{LEFT - 10}" y="{y + 22}" text-anchor="end" font-size="9" fill="#57606a">{aim}</text>',
+            f'<text x="{left - 10}" y="{y + 11}" text-anchor="end" fill="#1f2328">{name}</text>',
+            f'<text x="{left - 10}" y="{y + 22}" text-anchor="end" font-size="9" fill="#57606a">{aim}</text>',
             f'<rect x="{begin:.1f}" y="{y + 3}" width="{max(end - begin, 1):.1f}" height="13" fill="{colour}"/>',
             f'<line x1="{goal_x}" x2="{goal_x}" y1="{y}" y2="{y + 19}" stroke="#1f2328" stroke-width="2"/>',
-            f'<text x="{LEFT + BAR + 8}" y="{y + 14}" fill="{colour}">{_ratio(ratio)}</text>',
+            f'<text x="{left + BAR + 8}" y="{y + 14}" fill="{colour}">{_ratio(ratio)}</text>',
         ]
     return "\n".join([*parts, "</svg>"]) + "\n"
 
@@ -128,7 +130,7 @@ def main(arguments: Sequence[str]) -> None:
     """Read the results, and print the table or put it where it belongs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("results", type=Path)
-    parser.add_argument("--readme", type=Path)
+    parser.add_argument("--into", type=Path)
     parser.add_argument("--plot", type=Path)
     asked = parser.parse_args(arguments)
     results, machine = kept(asked.results.read_text(encoding="utf-8").splitlines())
@@ -137,8 +139,8 @@ def main(arguments: Sequence[str]) -> None:
         asked.plot.parent.mkdir(parents=True, exist_ok=True)
         asked.plot.write_text(plot(results), encoding="utf-8")
         told += f"\n\n![Each goal beside what was reached, on a logarithmic scale]({asked.plot.as_posix()})"
-    if asked.readme:
-        asked.readme.write_text(replaced(asked.readme.read_text(encoding="utf-8"), told), encoding="utf-8")
+    if asked.into:
+        asked.into.write_text(replaced(asked.into.read_text(encoding="utf-8"), told), encoding="utf-8")
     else:
         print(told)
 

@@ -10,7 +10,7 @@ import pytest
 from figures import below, faster, kept, record, within
 from figures_table import main, plot, replaced, table
 
-README = Path(__file__).parents[2] / "README.md"
+CONTRIBUTING = Path(__file__).parents[2] / "CONTRIBUTING.md"
 
 
 @pytest.fixture
@@ -65,11 +65,11 @@ def test_the_plot_shows_each_goal_met_or_missed(file: Path):
 
 
 def test_the_table_goes_between_its_markers_and_nowhere_else(file: Path, tmp_path: Path):
-    readme, picture = tmp_path / "README.md", tmp_path / "docs" / "bench.svg"
-    whole = README.read_text(encoding="utf-8")
-    readme.write_text(whole, encoding="utf-8")
-    main([str(file), "--readme", str(readme), "--plot", str(picture)])
-    told = readme.read_text(encoding="utf-8")
+    text, picture = tmp_path / "CONTRIBUTING.md", tmp_path / "docs" / "bench.svg"
+    whole = CONTRIBUTING.read_text(encoding="utf-8")
+    text.write_text(whole, encoding="utf-8")
+    main([str(file), "--into", str(text), "--plot", str(picture)])
+    told = text.read_text(encoding="utf-8")
     assert replaced(told, "same") == replaced(whole, "same")
     assert f"]({picture})" in told
     assert picture.exists()
