@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from dealt import ENOUGH, asked_of, dealt_out
 from hypothesis import given
-from same_answers import SOAK, assert_same, generated, of_changes
+from same_answers import assert_same, generated, of_changes, some_of
 
 import auditlab as al
 from auditlab.errors import LogTooLarge, ReadingError, UpcastError
@@ -74,26 +74,6 @@ def renamings(log: al.ChangeLog[Any]) -> Verbs:
             {name: {own[-1]: "last"} for name, own in names.items()}
         ),
     }
-
-
-@pytest.mark.parametrize("place", range(len(KINDS)), ids=list(KINDS))
-def test_generated_logs_are_read_under_other_names_in_buckets_as_in_memory(place: int):
-    turns = count(place)
-
-    @generated(40, few=1)
-    @given(histories(max_steps=24, **list(KINDS.values())[place]).filter(lambda frame: len(frame) >= ENOUGH))
-    def run(frame: pl.DataFrame) -> None:
-        frame = of_changes(frame)
-        turn = next(turns)
-        whole = al.from_arrow(frame).on(("polars", "duckdb")[turn % 2])
-        verbs = list(asked_of(whole).items())
-        ways = list(renamings(whole).items())
-        for number, (how, read) in enumerate(ways if SOAK else ways[place :: len(KINDS)]):
-            step = 1 if SOAK else 25
-            own = dict(verbs[(turn + number) % step :: step]) | {"fields": lambda log: log.fields()}
-            assert_same(read(whole), read(dealt_out(whole, 3)), {f"{name}, {how}": kind_of(own[name]) for name in own})
-
-    run()
 
 
 def test_a_field_that_two_names_tell_has_the_type_and_the_place_of_the_whole_log():
@@ -179,26 +159,20 @@ def upcasts(log: al.ChangeLog[Any]) -> Verbs:
     }
 
 
+@pytest.mark.parametrize(("ways_of", "one_in"), [(renamings, 25), (upcasts, 100)])
 @pytest.mark.parametrize("place", range(len(KINDS)), ids=list(KINDS))
-def test_generated_logs_are_upcast_in_buckets_as_in_memory(place: int):
+def test_generated_logs_are_read_in_buckets_as_in_memory(place: int, ways_of: Callable[..., Verbs], one_in: int):
     turns = count(place)
 
     @generated(40, few=1)
     @given(histories(max_steps=24, **list(KINDS.values())[place]).filter(lambda frame: len(frame) >= ENOUGH))
     def run(frame: pl.DataFrame) -> None:
-        frame = of_changes(frame)
         turn = next(turns)
-        whole = al.from_arrow(frame).on(("polars", "duckdb")[turn % 2])
-        verbs = list(asked_of(whole).items())
-        ways = list(upcasts(whole).items())
-        for number, (how, read) in enumerate(ways if SOAK else ways[place :: len(KINDS)]):
-            step = 5 if SOAK else 100
-            own = dict(verbs[(turn + number) % step :: step]) | {"fields": lambda log: log.fields()}
-            assert_same(
-                read(whole),
-                read(dealt_out(whole, 3 if SOAK else 2)),
-                {f"{name}, {how}": kind_of(own[name]) for name in own},
-            )
+        whole = al.from_arrow(of_changes(frame)).on(("polars", "duckdb")[turn % 2])
+        for number, (how, read) in enumerate(some_of(ways_of(whole), place, one_in=len(KINDS)).items()):
+            own = some_of(asked_of(whole), turn + number, one_in=one_in) | {"fields": lambda log: log.fields()}
+            verbs = {f"{name}, {how}": kind_of(verb) for name, verb in own.items()}
+            assert_same(read(whole), read(dealt_out(whole, 3)), verbs)
 
     run()
 
