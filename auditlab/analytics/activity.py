@@ -56,6 +56,9 @@ _OF = {
 _ENTITY = ("entity_type", "entity_id")
 _FIELD = ("entity_type", "field")
 
+_UNSUMMED = 8
+"""Tables of compartments that wait until they are summed."""
+
 _WAITING = 64
 """The part (1 in ...) of a question's room that narrow rows may take before they are written."""
 
@@ -182,6 +185,8 @@ def _summed(recorded: Bucketed, selected: Selected, period: str | None) -> tuple
         counted = _counted(changes.read(number), recorded.facts, period)
         for name, parts in tables.items():
             parts.append(_table(selected, name, counted))
+            if len(parts) == _UNSUMMED:  # each may have a row for every period and user
+                tables[name] = [compact(_sum(parts, _OF[name]))]
         transactions.append(fields.read(number).unique().group_by(_FIELD).agg(transactions=pl.len().cast(pl.Int64)))
     found = {name: _sum(parts, _OF[name]) for name, parts in tables.items()}
     found["by_entity"] = pl.concat(entities).sort("changes", *_ENTITY, descending=[True, False, False])
