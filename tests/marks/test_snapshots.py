@@ -92,8 +92,8 @@ def assert_alike(whole: al.ChangeLog, begun: al.ChangeLog, types: tuple[str, ...
     for name in types:
         if name in begun.entity_types:
             own, theirs = begun.of(name).as_of(), whole.of(name).as_of()
-            if begun.fields().filter(entity_type=name).is_empty():  # a TRUNCATE of an empty table tells of no field
-                theirs = theirs.select(own.columns) if theirs.is_empty() else theirs
+            if theirs.is_empty() and begun.fields().filter(entity_type=name).is_empty():
+                theirs = theirs.select(own.columns)  # a TRUNCATE of an empty table tells of no field
             assert_frame_equal(own, theirs, check_column_order=False)
     later = [copy for copy in copies if copy.mark.sees.unseen_of(mark.sees) is None and copy.mark.at >= mark.at]
     there = whole.facts.coverage.start is not None and whole.facts.coverage.start <= mark.at
