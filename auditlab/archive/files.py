@@ -10,18 +10,21 @@ import secrets
 import stat
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from auditlab.errors import ArchiveError, AuditlabError, BadOption
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+T = TypeVar("T")
 
 __all__ = [
     "TEMPORARY",
     "HashingFile",
     "at_hand",
     "digest",
+    "in_folder",
     "is_safe_name",
     "is_url",
     "make_folder",
@@ -39,6 +42,9 @@ TEMPORARY = ".unfinished-"
 _SAFE_NAME = re.compile(r"[A-Za-z0-9._-]+")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _BLOCK = 1 << 20
+
+_ATTEMPTS = 10
+"""How often a folder is made that others, which begin and give up at the same time, remove."""
 
 _WORDS = {
     errno.ENOSPC: "the disk is full",
@@ -119,6 +125,20 @@ def reported(folder: Path) -> Iterator[None]:
         raise ArchiveError(f"cannot write the archive {folder}: {words}. Nothing was added to it.") from exc
 
 
+def in_folder(folder: Path, act: Callable[[Path], T]) -> T:
+    """Do something in a folder, which is made where it is not there.
+
+    A writer that gives up removes the folders that it made where they are empty, and another may have begun in them:
+    then they are made again.
+    """
+    for _ in range(_ATTEMPTS):
+        with suppress(FileNotFoundError):
+            make_folder(folder)
+            return act(folder)
+    make_folder(folder)
+    return act(folder)
+
+
 def make_folder(folder: Path) -> None:
     """Create a folder and its parents, each forced to disk."""
     if folder.is_dir():
@@ -170,9 +190,8 @@ class HashingFile:
     """
 
     def __init__(self, folder: Path) -> None:
-        make_folder(folder)  # another writer that gave up may have removed it, empty as it was
         self.path = folder / f"{TEMPORARY}{secrets.token_hex(16)}"
-        self._file: BinaryIO = self.path.open("xb", buffering=_BLOCK)
+        self._file: BinaryIO = in_folder(folder, lambda _: self.path.open("xb", buffering=_BLOCK))
         self._hash = hashlib.sha256()
         self.size = 0
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from auditlab.archive.files import make_folder, reported, settle, sync_folder, to_write
+from auditlab.archive.files import in_folder, reported, settle, sync_folder, to_write
 from auditlab.archive.held import held_rows
 from auditlab.archive.manifest import CHECKPOINTS, DATA, MANIFESTS, Manifest, Segment, publish, read_chain
 from auditlab.archive.segment import PartFile, Written
@@ -138,11 +138,11 @@ class ArchiveWriter:
         if not chain:
             _must_be_free(self.folder)
         self._made = [
-            place for place in (self.folder / DATA, self.folder / MANIFESTS, self.folder) if not place.exists()
+            place for place in (self.folder / MANIFESTS, self.folder / DATA, self.folder) if not place.exists()
         ]
         with reported(self.folder):
             for place in (self.folder / DATA, self.folder / MANIFESTS):
-                make_folder(place)
+                in_folder(place, sync_folder)
         self._open: OrderedDict[tuple[str, str], PartFile] = OrderedDict()
         self._done: list[Written] = []
         self._tally = _Tally()
@@ -201,7 +201,7 @@ class ArchiveWriter:
                 self._finish(next(iter(self._open)))
             for written in self._done:
                 settle(written.path, written.part.name)
-            sync_folder(self.folder / DATA)
+            in_folder(self.folder / DATA, sync_folder)
             manifest = Manifest(
                 number=len(self._chain) + 1,
                 previous=self._chain[-1][1] if self._chain else None,
@@ -232,8 +232,8 @@ class ArchiveWriter:
         for written in self._done:
             written.path.unlink(missing_ok=True)
         self._done.clear()
-        for place in self._made:
-            with suppress(OSError):  # it holds what another writer put there by now
+        with suppress(OSError):  # one holds what another writer put there by now: the archive is that writer's
+            for place in self._made:
                 place.rmdir()
 
     def _count(self, name: str, rows: pa.RecordBatch) -> None:
@@ -315,7 +315,9 @@ def _must_be_free(folder: Path) -> None:
             "written. Give another folder; to an archive only its own database adds (auditlab archive DSN FOLDER)."
         )
     with reported(folder):
-        foreign = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+        foreign = []
+        with suppress(FileNotFoundError):
+            foreign = sorted(path.name for path in folder.iterdir())
     foreign = [name for name in foreign if name not in (DATA, MANIFESTS, CHECKPOINTS)]
     if foreign:
         raise ArchiveExists(

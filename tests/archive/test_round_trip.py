@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -179,6 +180,27 @@ def test_two_writers_at_once_make_one_archive(tmp_path: Path, batches: list[pa.R
             other.commit(facts)
     assert verify(tmp_path / "a") == []
     assert_frame_equal(scan_archive(tmp_path / "a").changes.collect(), frame(batches[:1]))
+
+
+def test_a_writer_that_gives_up_takes_no_folder_from_another(tmp_path: Path, facts: LogFacts):
+    with ArchiveWriter(tmp_path / "a") as one:
+        other = ArchiveWriter(tmp_path / "a")
+        one.abort()
+        assert list(tmp_path.iterdir()) == []
+        other.commit(facts)  # without rows, so no file of its own kept a folder
+    assert (verify(tmp_path / "a"), scan_archive(tmp_path / "a").changes.collect().height) == ([], 0)
+
+
+def test_writers_that_begin_and_give_up_at_once_disturb_none(tmp_path: Path, batches: list[pa.RecordBatch]):
+    def begin(number: int) -> None:
+        for _ in range(100):
+            with ArchiveWriter(tmp_path / "a") as writer:
+                if number % 2:
+                    writer.write(batches[0][:1])
+
+    with ThreadPoolExecutor(4) as writers:
+        list(writers.map(begin, range(4)))
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_leaving_a_writer_without_commit_leaves_nothing(tmp_path: Path, batches: list[pa.RecordBatch]):
