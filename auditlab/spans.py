@@ -184,18 +184,17 @@ def found_at(lines: pl.Series, word: pl.Series, number: pl.Series, height: int) 
     """``presence`` (a word of ``WORDS``) and ``number`` (of a live entity's version) by line; null where none is found.
 
     Args:
-        lines: UInt32; the lines at which something was found, rising.
+        lines: UInt32; the lines at which something was found, each once.
         word: The place in ``WORDS`` of what was found at each.
         number: The row of its version in ``versions``.
         height: How many lines there are.
     """
-    found = pl.DataFrame({"presence": pl.Series(WORDS).gather(word), "number": number})
-    found = found.with_columns(pl.when(pl.col("presence") == LIVE).then("number"))
-    if len(lines) == height:
-        return found
-    place = pl.Series([None], dtype=pl.UInt32).new_from_index(0, height)
-    place = place.scatter(lines, pl.int_range(len(lines), dtype=pl.UInt32, eager=True))
-    return pl.DataFrame([found[name].gather(place) for name in found.columns])
+    word, number = (
+        pl.Series([None], dtype=values.dtype).new_from_index(0, height).scatter(lines, values)
+        for values in (word, number)
+    )
+    found = pl.DataFrame({"presence": pl.Series(WORDS).gather(word), "word": word, "number": number})
+    return found.select("presence", pl.when(pl.col("word") == WORDS.index(LIVE)).then("number"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,33 +203,44 @@ class EntityCodes:
 
     Args:
         entity_ids: String; an entity's code is its place.
-        hashes: The entity ids' hashes, sorted, no two equal; None where two ids have one hash.
+        hashes: UInt64; the entity ids' hashes, sorted; empty where two ids have one hash.
         hashed: UInt32; the codes in the order of ``hashes``.
+        slots: By leading bits of a hash, the place of the first of ``hashes`` with them; and how many there are.
     """
 
     entity_ids: pl.Series
-    hashes: pl.Series | None
+    hashes: NDArray[np.uint64]
     hashed: pl.Series
+    slots: NDArray[np.int64]
 
     @classmethod
     def of(cls, entity_ids: pl.Series) -> EntityCodes:
         """The codes of distinct ids: their places."""
         hashes = entity_ids.hash()
         order = hashes.arg_sort()
-        hashes = hashes.gather(order)
-        same = (hashes == hashes.shift()).any()
-        return cls(entity_ids, None if same else hashes, order)
+        ordered = hashes.gather(order).to_numpy()
+        if (ordered[1:] == ordered[:-1]).any():
+            ordered = ordered[:0]
+        bits = max(len(ordered).bit_length(), 1)  # about one hash in each slot
+        counts = np.bincount(_leading(ordered, bits), minlength=2**bits)
+        return cls(entity_ids, ordered, order, np.append(0, counts.cumsum()))
 
     def find(self, entity_ids: pl.Series) -> pl.Series:
         """Each entity's code (UInt32); null for one that the log does not have, and for null."""
-        if self.hashes is None or self.entity_ids.is_empty():
+        if not len(self.hashes):
             known = self.entity_ids.rename("id").to_frame().with_row_index("code")
             asked = entity_ids.rename("id").to_frame()
             return asked.join(known, on="id", how="left", maintain_order="left")["code"]
-        place = self.hashes.search_sorted(entity_ids.hash()).clip(0, len(self.hashes) - 1)
-        code = self.hashed.gather(place)
+        hashes = entity_ids.hash().to_numpy()
+        slot = _leading(hashes, len(self.slots).bit_length() - 1)
+        place = bisect(self.hashes, hashes, self.slots[slot], self.slots[slot + 1]) - 1
+        code = self.hashed.gather(np.maximum(place, 0))
         same = self.entity_ids.gather(code) == entity_ids
         return code.zip_with(same.fill_null(value=False), pl.Series([None], dtype=code.dtype))
+
+
+def _leading(hashes: NDArray[np.uint64], bits: int) -> NDArray[np.int64]:
+    return (hashes >> np.uint64(64 - bits)).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,14 +296,14 @@ class SpanIndex:
 
 
 def bisect(
-    values: NDArray[np.int64], targets: NDArray[np.int64], low: NDArray[np.int64], high: NDArray[np.int64]
+    values: NDArray[Any], targets: NDArray[Any], low: NDArray[np.int64], high: NDArray[np.int64]
 ) -> NDArray[Any]:
     """For each target the place after the last value that is not above it, in ``values[low:high]``, which is sorted."""
-    low, high = low.copy(), high.copy()
-    for _ in range(int((high - low).max(initial=0)).bit_length()):
-        middle = (low + high) >> 1
-        open_still = low < high
-        right = open_still & (values[np.minimum(middle, len(values) - 1)] <= targets)
-        low = np.where(right, middle + 1, low)
-        high = np.where(open_still & ~right, middle, high)
-    return low
+    place = low.copy()
+    step = (1 << int((high - low).max(initial=0)).bit_length()) >> 1
+    while step:
+        ahead = place + step
+        passed = values.take(ahead - 1, mode="clip") <= targets
+        place += (passed & (ahead <= high)) * step
+        step >>= 1
+    return place

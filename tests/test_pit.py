@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
@@ -15,7 +16,7 @@ from auditlab.engines import DuckDBEngine, PolarsEngine
 from auditlab.errors import BadOption, BadTime, IncompletePopulation, NoData, UnknownField
 from auditlab.recorded import Recorded
 from auditlab.schema import TIME, LogFacts
-from auditlab.spans import found_at
+from auditlab.spans import EntityCodes, found_at
 from auditlab.testing import make_log
 from auditlab.testing.logs import START
 
@@ -221,12 +222,23 @@ def test_the_query_gives_the_same_on_both_engines():
     entity, at = shape.span_index.codes.find(asked["entity_id"]), asked["at"]
     tables = {"spine": asked.select("line", pl.col("at").dt.epoch("us"), entity=entity), "spans": shape.spans}
     answers = [
-        engine.run(queries.text("analysis", "pit_join"), tables, {}) for engine in (PolarsEngine(), DuckDBEngine())
+        engine.run(queries.text("analysis", "pit_join"), tables, {}).sort("line")
+        for engine in (PolarsEngine(), DuckDBEngine())
     ]
     assert_frame_equal(*answers)
     found = answers[0]
     assert found["line"].to_list() == entity.is_not_null().arg_true().to_list()  # none is lost, and none is doubled
     assert_frame_equal(found_at(found["line"], found["word"], found["number"], 52), shape.span_index.find(entity, at))
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 1000])
+def test_entities_are_found_by_their_ids_also_where_hashes_cannot_tell_them(count: int):
+    ids = pl.Series([f"entity {n}" for n in range(count)], dtype=pl.String)
+    codes = EntityCodes.of(ids)
+    asked = pl.Series([f"entity {n}" for n in range(count + 500)] + [None], dtype=pl.String).shuffle(1)
+    places = dict(zip(ids, range(count), strict=True))
+    for each in (codes, replace(codes, hashes=codes.hashes[:0])):
+        assert each.find(asked).to_list() == [places.get(name) for name in asked]
 
 
 def test_far_times_do_not_overflow():
