@@ -89,7 +89,8 @@ def chain_faults(selected: Selected, links: pl.DataFrame, *, alone: bool = True)
     first = pl.col("previous").is_null() & pl.col("unseen")
     never = first & (~pl.col("since_ever") | pl.col("entity_type").is_in(begun))
     again = links.filter(pl.col("misplaced") & inserts)
-    truncated = emptied(life_spans(links), again) if alone else again.clear().select("position", "previous")
+    suspected = alone and again.height >= MANY
+    truncated = emptied(life_spans(links), again) if suspected else again.clear().select("position", "previous")
     return {
         "missing insert": links.filter((pl.col("misplaced") & ~inserts) | never).select("position", "previous"),
         "missing delete": again.join(truncated, on="position", how="anti").select("position", "previous"),
@@ -113,8 +114,6 @@ def emptied(lives: pl.DataFrame, again: pl.DataFrame) -> pl.DataFrame:
     A table was empty at a position only if no row of before was changed or deleted after it. Positions and previous of
     rows that were there before such a position and came back after it, at least ``MANY`` of them together.
     """
-    if again.height < MANY:
-        return again.clear().select("position", "previous")
     at = pl.col("position").cast(pl.Int64)
     lives = (
         lives.filter(pl.col("ends_at") > pl.col("begins"))
