@@ -50,12 +50,13 @@ def lives(rows: pl.DataFrame, by_id: pl.DataFrame, links: pl.DataFrame) -> pl.Da
         steps = _carried(steps)
     steps = _folded(steps.with_columns(before_at=pl.lit(None, dtype=pl.UInt32)), by_id)
     first = (pl.col("entity") != pl.col("entity").shift()).fill_null(value=True)
-    ends = pl.col("operation").is_in(["DELETE", "TRUNCATE"]) | pl.col("leaves")
+    operation = pl.col("operation")
+    ends = (operation == "DELETE") | (operation == "TRUNCATE") | pl.col("leaves")
     came = pl.col("link").is_not_null() & ~pl.col("leaves")
     steps = steps.with_columns(first=first, ends=ends, came=came)
-    opens = pl.col("first") | (pl.col("operation") == "INSERT") | pl.col("came") | pl.col("ends").shift()
+    opens = pl.col("first") | (operation == "INSERT") | pl.col("came") | pl.col("ends").shift()
     steps = steps.with_columns(opens=opens)
-    unseen = pl.col("opens") & pl.col("operation").is_in(["UPDATE", "DELETE"]) & ~pl.col("came")
+    unseen = pl.col("opens") & ((operation == "UPDATE") | (operation == "DELETE")) & ~pl.col("came")
     steps = steps.with_columns(
         life=running_sum(pl.col("opens").cast(pl.Int64)),
         unseen=unseen,

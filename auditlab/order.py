@@ -17,6 +17,7 @@ from auditlab.links import ABSENT, Step, canonical_document, link
 from auditlab.lives import lives
 from auditlab.rekeys import LINKS, neighbours, rekeys
 from auditlab.rows import rows_of
+from auditlab.threads import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,8 +102,7 @@ def sequence(
     ordered = by_id[rows.sort("position")["slot"]] if moved else by_id
     places = rows.filter(pl.col("slot").is_in(links["came"].implode())).select(came="slot", position="position")
     links = links.join(places, on="came", how="left", maintain_order="left")
-    met = None if moved or met is None else met.drop("operation").sort("slot").drop("slot")
-    return Sequence(ordered, lives(steps, by_id, told), unordered, links, met)
+    return Sequence(ordered, lives(steps, by_id, told), unordered, links, None if moved else met)
 
 
 def _relinked(
@@ -160,7 +160,7 @@ def numbered(by_id: pl.DataFrame, clock: str) -> pl.DataFrame:
 
 def _entities(by_id: pl.DataFrame) -> pl.Series:
     """The number of each row's entity (UInt32): of its type and id; rows without an id are one entity a type."""
-    ids, types = codes(by_id["entity_id"]), codes(by_id["entity_type"])
+    ids, types = side_by_side(codes, (by_id["entity_id"], by_id["entity_type"]), len(by_id))
     if ids.null_count():
         ids = ids.fill_null(ids.n_unique() - 1)
     ids = ids.alias("entity")

@@ -104,25 +104,27 @@ def key_images(by_id: pl.DataFrame, entity_type: str) -> pl.DataFrame:
 
 
 def neighbours(by_id: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
-    """Each change with the one before it in its entity: slot, operation, ``previous`` (its slot) and ``unlike``.
+    """By slot the change before each in its entity: ``previous`` (its slot) and ``unlike``.
 
     ``unlike`` is whether the text of the before image is another than that of what the change before left; null where
     there are not both.
 
     Args:
         by_id: The canonical columns by id; a row's number is its slot.
-        rows: entity, slot and operation of each, by entity and slot.
+        rows: entity and slot of each, by entity and slot.
     """
     same = pl.col("entity") == pl.col("entity").shift()
-    met = rows.select("slot", "operation", previous=pl.when(same).then(pl.col("slot").shift()))
+    found = rows.select(pl.when(same).then(pl.col("slot").shift())).to_series()
+    previous = pl.Series("previous", [None], dtype=pl.UInt32).new_from_index(0, len(rows))
+    previous = previous.scatter(rows["slot"], found)
     before, after = by_id["before_snapshot"], by_id["after_snapshot"]
 
-    def unlike(part: pl.DataFrame) -> pl.Series:
-        return before.gather(part["slot"]) != after.gather(part["previous"])
+    def unlike(start: int) -> pl.Series:
+        return before[start : start + BATCH] != after.gather(previous[start : start + BATCH])
 
-    parts = [met[start : start + BATCH] for start in range(0, len(met), BATCH)]
-    told = side_by_side(unlike, parts, BATCH)
-    return met.with_columns(pl.concat(told).alias("unlike") if told else pl.lit(None, dtype=pl.Boolean).alias("unlike"))
+    told = side_by_side(unlike, range(0, len(rows), BATCH), BATCH)
+    nothing = pl.Series([], dtype=pl.Boolean)
+    return pl.DataFrame({"previous": previous, "unlike": pl.concat([nothing, *told])})
 
 
 def image_suspects(by_id: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
@@ -130,13 +132,13 @@ def image_suspects(by_id: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
 
     Args:
         by_id: The canonical columns by id; a row's number is its slot.
-        rows: entity, slot and operation of each, by entity and slot.
+        rows: entity and slot of each, by entity and slot.
     """
     return _suspects(by_id, neighbours(by_id, rows))
 
 
 def _suspects(by_id: pl.DataFrame, met: pl.DataFrame) -> pl.DataFrame:
-    slots = met.filter((pl.col("operation") == "UPDATE") & pl.col("unlike").fill_null(value=True))["slot"].sort()
+    slots = ((by_id["operation"] == "UPDATE") & met["unlike"].fill_null(value=True)).arg_true()
     columns = ("entity_type", "entity_id", "before_snapshot", "after_snapshot", "metadata")
     suspects = by_id.select(columns)[slots].with_columns(slots.alias("slot"))
     return suspects.filter(pl.col("before_snapshot").is_not_null() & pl.col("after_snapshot").is_not_null())

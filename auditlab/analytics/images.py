@@ -29,6 +29,7 @@ def missing_images(selected: Selected) -> dict[str, pl.DataFrame]:
     Only of types without some after images the documents are looked into.
     """
     operation = pl.col("operation")
+    bare = pl.col("before_snapshot").is_null() | pl.col("after_snapshot").is_null()
     before = operation.is_in(["UPDATE", "DELETE"]) & pl.col("before_snapshot").is_null()
     after = operation.is_in(["INSERT", "UPDATE"]) & pl.col("after_snapshot").is_null()
     which = (
@@ -38,8 +39,8 @@ def missing_images(selected: Selected) -> dict[str, pl.DataFrame]:
         .then(pl.lit("no after image"))
         .otherwise(pl.lit("no before image"))
     )
-    rows = selected.recorded.changes.lazy().filter((before | after) & ~pl.col("baseline"))
-    lacking = rows.select("position", "entity_type", after=after, note=which).collect()
+    rows = selected.recorded.changes.lazy().filter(bare & ~pl.col("baseline")).collect()
+    lacking = rows.filter(before | after).select("position", "entity_type", after=after, note=which)
     types = lacking.filter("after")["entity_type"].unique().to_list()
     untold = [pl.DataFrame(schema={"position": pl.UInt32})]
     for entity_type in selected.entity_types:

@@ -88,10 +88,9 @@ def order_faults(selected: Selected) -> dict[str, pl.DataFrame]:
 
 def user_faults(selected: Selected) -> dict[str, pl.DataFrame]:
     """Changes without a user of which the capture kept another text in ``metadata``: position, field and new."""
-    kept = (pl.col("metadata").str.contains(f'"{USER}"', literal=True) & pl.col("changed_by").is_null()).fill_null(
-        value=False
-    )
-    rows = selected.recorded.changes.filter(kept).select("position", "metadata")
+    changes = selected.recorded.changes
+    nameless = changes.select("position", "metadata").filter(changes["changed_by"].is_null())
+    rows = nameless.filter(pl.col("metadata").str.contains(f'"{USER}"', literal=True))
     told = pl.Series("new", [_user(text) for text in rows["metadata"]], dtype=pl.String)
     found = rows.select("position", pl.lit("changed_by").alias("field"), pl.lit(told)).filter(
         pl.col("new").is_not_null()
