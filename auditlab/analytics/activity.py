@@ -174,7 +174,7 @@ def _summed(recorded: Bucketed, selected: Selected, period: str | None) -> tuple
         own = replace(selected, recorded=part)
         times += _times(rows)
         entities.append(compact(_table(own, "by_entity", rows)))
-        by_field.append(_by_field(own, rows))
+        by_field.append(compact(_by_field(own, rows)))
         changes.deal(rows.drop("position"), rows["transaction_id"].fill_null(-1).hash() % recorded.count)
         pairs = _by_transaction(own, rows)
         fields.deal(pairs, pairs["transaction_id"].hash() % recorded.count)
@@ -187,7 +187,8 @@ def _summed(recorded: Bucketed, selected: Selected, period: str | None) -> tuple
             parts.append(_table(selected, name, counted))
             if len(parts) == _UNSUMMED:  # each may have a row for every period and user
                 tables[name] = [compact(_sum(parts, _OF[name]))]
-        transactions.append(fields.read(number).unique().group_by(_FIELD).agg(transactions=pl.len().cast(pl.Int64)))
+        own_pairs = fields.read(number).unique()
+        transactions.append(compact(own_pairs.group_by(_FIELD).agg(transactions=pl.len().cast(pl.Int64))))
     found = {name: _sum(parts, _OF[name]) for name, parts in tables.items()}
     found["by_entity"] = pl.concat(entities).sort("changes", *_ENTITY, descending=[True, False, False])
     own_counts, told = _sum(by_field, _FIELD), _sum(transactions, _FIELD)

@@ -7,16 +7,19 @@ import tempfile
 from typing import TYPE_CHECKING
 
 import polars as pl
+import pyarrow as pa
 import pytest
 from dealt import dealt_out
 from polars.testing import assert_frame_equal
 
 import auditlab as al
 from auditlab.buckets.bucketed import Bucketed
+from auditlab.buckets.compartments import Compartments
 from auditlab.errors import BadOption, LogTooLarge, MalformedChange, SpillFailed, WithheldFields
 from auditlab.testing import make_log
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -103,3 +106,19 @@ def test_a_temporary_folder_that_cannot_be_used_is_named(tmp_path: Path, monkeyp
     log = dealt_out(al.from_arrow(make_log([("INSERT", f"e{n}", {"n": n}) for n in range(30)])), 3)
     with pytest.raises(SpillFailed, match="cannot use the temporary folder .*gone"):
         log.history()
+
+
+def test_what_activity_keeps_of_a_compartment_keeps_none_of_its_other_rows(monkeypatch: pytest.MonkeyPatch):
+    name, buckets = "t" * 5000, 40
+    steps = [(kind, f"e{n}", {"n": kind}) for n in range(400) for kind in ("INSERT", "UPDATE")]
+    log = dealt_out(al.from_arrow(make_log(steps, entity_type=name)), buckets)
+    read, held = Compartments.read, []
+
+    def noting(self: Compartments, number: int, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        held.append(pa.total_allocated_bytes())
+        return read(self, number, columns)
+
+    monkeypatch.setattr(Compartments, "read", noting)
+    assert log.activity(period="day").by_field["entity_type"].to_list() == [name]
+    first, last = held[-2 * buckets], held[-1]  # where changes and fields are read by transaction
+    assert last - first < 2 * buckets * len(name), "more than each compartment's own row"
