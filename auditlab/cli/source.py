@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import auditlab as al
 from auditlab import selectors
 from auditlab.archive.files import is_url
+from auditlab.clock import zone as named_zone
 from auditlab.connection import redact
 from auditlab.errors import BadOption
 from auditlab.load.debezium import is_debezium
@@ -57,7 +58,9 @@ def open_log(
 
     Raises:
         BadOption: SOURCE is none of the three, or does not exist.
+        BadTime: there is no such zone.
     """
+    named_zone(zone)
     names = mapping(columns)
     path = Path(source)
     if coverage is not None and (is_dsn(source) or is_url(source) or path.is_dir()):

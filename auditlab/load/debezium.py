@@ -154,7 +154,7 @@ def _message(line: bytes) -> _Message | None:
     """
     key: Fields | None = None
     left, tab, right = line.strip().partition(b"\t")
-    if tab and right.strip()[:1] in (b"{", b"n"):
+    if tab and right.strip()[:1] in (b"{", b"n") and left.strip()[-1:] not in (b":", b",", b"["):
         (key, _), line = _unwrapped(left), right
     if line.strip() in (b"", b"null"):
         return None

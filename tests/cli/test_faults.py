@@ -69,6 +69,12 @@ def test_a_time_that_is_none(typed: Typed, log_file: Path):
     failed(typed("as-of", log_file, "--at", "yesterday"), "'yesterday'")
 
 
+def test_a_time_zone_that_is_none(typed: Typed, log_file: Path, tmp_path: Path):
+    (tmp_path / "log.csv").write_text("id,entity_type\n", encoding="utf-8")
+    for source in (log_file, tmp_path / "log.csv", tmp_path):
+        failed(typed("summary", source, "--zone", "Mars/Base"), "no time zone 'Mars/Base'")
+
+
 def test_an_entity_without_its_type(typed: Typed, log_file: Path):
     failed(typed("history", log_file, "-e", ONE), "--type")
 

@@ -109,6 +109,7 @@ def test_the_ways_in_which_a_message_is_written_all_tell_the_same(tmp_path: Path
     wrapped, wrapped_key = {"schema": None, "payload": told}, {"schema": {"type": "struct"}, "payload": key}
     ways: list[tuple[object, dict[str, Any]]] = [
         (told, {"key": "id"}),
+        (json.dumps(told).replace(": {", ":\t{"), {"key": "id"}),
         (wrapped, {"key": {"inventory.customers": ["id"]}}),
         (f"{json.dumps(key)}\t{json.dumps(told)}", {}),
         (f"{json.dumps(wrapped_key)}\t{json.dumps(wrapped)}", {}),
