@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, TypeVar
 import pandas as pd
 import pytest
 from big_log import ROWS, fill
-from figures import faster, record, within
+from figures import faster, parts_of, record, within
 
 import auditlab as al
+from auditlab import documents, order
 from auditlab.connection import connect
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def test_as_of_against_pandas_and_the_published_sql(server: Server, database: st
         query = PUBLISHED.format(when=WHEN.isoformat())
         _, published = best_of(lambda: sum(batch.num_rows for batch in connection.stream(query)))
     assert sorted(first["entity_id"]) == sorted(pandas.index)
+    anew = al.from_arrow(log.changes()).of(TYPE)
     record(
         f"as of one instant, {len(first):,} live rows with all their columns",
         ours={"first question": cold, "further questions": warm},
@@ -79,4 +81,10 @@ def test_as_of_against_pandas_and_the_published_sql(server: Server, database: st
             faster("further questions", 20, than="pandas by hand"),
         ],
         changes=ROWS,
+        parts={
+            "first question": parts_of(
+                lambda: anew.as_of(WHEN),
+                {"all the type's documents split": [documents.split], "the log's order": [order.sequence]},
+            )
+        },
     )

@@ -12,10 +12,11 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
-from figures import faster, record
+from figures import faster, parts_of, record
 from made_log import made_log
 
 import auditlab as al
+from auditlab import documents, order, origins
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,6 +89,16 @@ def test_blame_against_a_loop_over_the_rows():
         rivals={"a loop in Python": hand},
         goals=[faster(ours, GOAL, than="a loop in Python") for ours in ("further questions", "first question")],
         changes=len(frame),
+        parts={
+            "first question": parts_of(
+                al.from_arrow(frame).blame,
+                {
+                    "the documents split": [documents.split],
+                    "the log's order": [order.sequence],
+                    "who set what": [origins.Origins.at],
+                },
+            )
+        },
     )
     assert hand / warm >= GOAL
     assert processor(lambda: by_hand(frame)) / processor(al.from_arrow(frame).blame) >= FIRST

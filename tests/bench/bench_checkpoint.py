@@ -14,13 +14,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
-from figures import Goal, below, faster, record
+from figures import Goal, below, faster, parts_of, record
 from made_log import TYPE, made_log
 from polars.testing import assert_frame_equal
 
 import auditlab as al
+from auditlab import documents
+from auditlab.archive import decode, kept
 from auditlab.archive.manifest import read_chain
 from auditlab.archive.write import ArchiveWriter
+from auditlab.buckets.types import Types
+from auditlab.engines.duckdb import ParquetFiles
 from auditlab.load.source import batches
 
 if TYPE_CHECKING:
@@ -91,6 +95,16 @@ def test_checkpoints(tmp_path: Path):
             below(f"month {MONTHS}", 1, "us"),
         ],
         changes=len(frame),
+        parts={
+            f"month {MONTHS}": parts_of(
+                lambda: al.scan_archive(folder).of(TYPE).as_of().collect(),
+                {
+                    f"the texts of {2 * LIVE:,} changes since": [decode.recorded_rows],
+                    "their documents split": [documents.split],
+                    "the live rows from their columns": [kept.KeptRows.live],
+                },
+            )
+        },
     )
     record(
         "an archive with its checkpoints",
@@ -118,6 +132,16 @@ def test_checkpoints(tmp_path: Path):
         unit="ms",
         goals=[below("further", 50, "ms")],
         changes=len(frame),
+        parts={
+            "further": parts_of(
+                lambda: [log.entity(key).history().collect() for key in keys],
+                {
+                    "files looked into": [ParquetFiles.having, ParquetFiles.rows],
+                    "texts of its changes": [decode.recorded_rows],
+                    "values typed": [Types.column],
+                },
+            )
+        },
     )
 
 

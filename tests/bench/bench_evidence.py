@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, TypeVar
 import duckdb
 import pytest
 from big_log import ROWS, fill
-from figures import faster, record
+from figures import faster, parts_of, record
 
 import auditlab as al
+from auditlab import order
+from auditlab.analytics import chain
 from auditlab.connection import connect
 
 if TYPE_CHECKING:
@@ -88,4 +90,10 @@ def test_evidence_against_the_check_in_sql(server: Server, database: str):
         rivals={"SQL, PostgreSQL": postgres, "SQL, DuckDB": out_of_core},
         goals=[faster("evidence without documents, the ordering included", GOAL, than="SQL, PostgreSQL")],
         changes=ROWS,
+        parts={
+            "evidence without documents, the ordering included": parts_of(
+                lambda: first_evidence(changes, documents=False),
+                {"the log's order": [order.sequence], "what each change goes on from": [chain.chain]},
+            )
+        },
     )

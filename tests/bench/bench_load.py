@@ -8,9 +8,11 @@ the size.
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,7 +22,6 @@ from peak import AT_ONCE, PEAK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from auditlab.demo.server import Server
 
@@ -59,6 +60,8 @@ ARCHIVE = MEASURED.format(
     "assert pulled.rows == int(sys.argv[2]) and (pulled.checkpoint is not None) == bool(int(sys.argv[4]))",
 )
 
+LIBRARIES = MEASURED.format(imports="import auditlab.archive.export, auditlab.load.postgres", work="")
+
 
 def measured(program: str, *arguments: str, **environment: str) -> tuple[float, float]:
     """Seconds and peak megabytes of a program in a process of its own."""
@@ -67,6 +70,21 @@ def measured(program: str, *arguments: str, **environment: str) -> tuple[float, 
     assert done.returncode == 0, done.stderr
     seconds, megabytes = done.stdout.split()
     return float(seconds), float(megabytes)
+
+
+def busy(work: Callable[[], object]) -> dict[str, float]:
+    """The shares (0 to 1) of the time of all cores that programs which are started take, all others, and none."""
+
+    def ran() -> tuple[float, float, float]:
+        user, nice, system, idle, *_ = map(int, Path("/proc/stat").read_text(encoding="ascii").split()[1:9])
+        children, ticks = resource.getrusage(resource.RUSAGE_CHILDREN), os.sysconf("SC_CLK_TCK")
+        return children.ru_utime + children.ru_stime, (user + nice + system) / ticks, idle / ticks
+
+    before = ran()
+    work()
+    own, busy, idle = (after - since for after, since in zip(ran(), before, strict=True))
+    whole = busy + idle
+    return {"of all cores' time, the client": own / whole, "the server": (busy - own) / whole, "idle": idle / whole}
 
 
 def copied(server: Server, dsn: str) -> tuple[float, float]:
@@ -102,6 +120,7 @@ def test_load_against_copy_and_pandas(server: Server, database: str):
             faster("read_postgres", 7, than=pandas),
         ],
         changes=ROWS,
+        parts={"read_postgres, 2 connections": busy(contestants["read_postgres, 2 connections"])},
     )
     record(
         f"memory of a load, 12 columns, {WIDTH}-byte documents",
@@ -121,6 +140,7 @@ def test_the_memory_of_an_archive(server: Server, database: str, tmp_path: Path)
         way: measured(ARCHIVE, database, str(ROWS), str(tmp_path / way), str(after)) for way, after in ways.items()
     }
     needed = measured(ARCHIVE, database, str(ROWS), str(tmp_path / "needed"), "0", **AT_ONCE)[1]
+    libraries = measured(LIBRARIES, **AT_ONCE)[1]
     size = sum(path.stat().st_size for path in (tmp_path / "alone").rglob("*.parquet"))
     record(
         "stream into an archive, 1 KB documents",
@@ -133,6 +153,7 @@ def test_the_memory_of_an_archive(server: Server, database: str, tmp_path: Path)
         goals=[below("alone, what is free given back", 400, "MB")],
         unit="MB",
         changes=ROWS,
+        parts={"alone, what is free given back": {"Python and its libraries": libraries / needed}},
     )
     record("files of an archive, 1 KB documents", ours={"archive_postgres": size / 1e6}, unit="MB", changes=ROWS)
     assert needed < MOST_MEGABYTES
