@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import sys
 import warnings
 from importlib.metadata import version
@@ -30,36 +31,39 @@ ABOUT = """Exact answers from the change log of a database: states at any time, 
 
 [bold]SOURCE[/bold] is a DSN (postgresql://...), a file (Parquet, CSV or JSON Lines), or an archive folder.
 
+\b
 [bold]Start here[/bold]
+  [dim]# see all of it, on a PostgreSQL of its own[/dim]
+  auditlab demo
+  [dim]# begin to record a table[/dim]
+  auditlab init DSN && auditlab track DSN orders.orders
+  [dim]# every order as it was[/dim]
+  auditlab as-of SOURCE -t orders.orders --at 2024-06-01
+  [dim]# who changed totals, from what to what[/dim]
+  auditlab diffs SOURCE -t orders.orders --field total
+  [dim]# can this log be trusted?[/dim]
+  auditlab evidence SOURCE
+  [dim]# did anything bypass it?[/dim]
+  auditlab reconcile DSN
+  [dim]# a file for the audit's folder[/dim]
+  auditlab report SOURCE -o report.html
+  [dim]# keep the log, and prove that it is whole[/dim]
+  auditlab archive DSN archive/ && auditlab verify archive/
+  [dim]# why does a view not show?[/dim]
+  auditlab doctor
 
-  auditlab demo                                               see all of it, on a PostgreSQL of its own
-
-  auditlab init DSN && auditlab track DSN orders.orders       begin to record a table
-
-  auditlab as-of SOURCE -t orders.orders --at 2024-06-01      every order as it was
-
-  auditlab diffs SOURCE -t orders.orders --field total        who changed totals, from what to what
-
-  auditlab evidence SOURCE                                    can this log be trusted?
-
-  auditlab reconcile DSN                                      did anything bypass it?
-
-  auditlab report SOURCE -o report.html                       a file for the audit's folder
-
-  auditlab archive DSN archive/ && auditlab verify archive/   keep the log, and prove that it is whole
-
-  auditlab doctor                                             why does a view not show?
-
+\b
 [bold]Exit codes[/bold]
-
   0    done
-
-  1    done, and a check, a verification or the demo's proof found something wrong
-
+  1    done, and a check, a verification or the demo's proof found a fault
   2    could not do it; one message on stderr says why
-
   130  interrupted by Ctrl-C; 141: the reader of the output went away
 """
+
+_EXAMPLES = "[bold]Examples[/bold]"
+
+_BESIDE = re.compile(r" *(\S.*?) {3,}(.*)")
+"""An example, and what it is for."""
 
 
 class _Guarded(TyperGroup):
@@ -121,15 +125,21 @@ def _tell(message: Warning | str, *_: Any, **__: Any) -> None:  # noqa: ANN401 -
     warn(f"auditlab: warning: {redact(in_commands(str(message)))}")
 
 
-def _flowing(text: str) -> str:
-    """The text with each paragraph on one line: the terminal's width, not the source's, says where lines end."""
-    return "\n\n".join(paragraph.replace("\n", " ") for paragraph in text.split("\n\n"))
+def _help(text: str) -> str:
+    """A docstring as help: the terminal's width, not the source's, says where a paragraph's lines end.
+
+    What an example is for stands above it, and not beside it, where a narrow terminal would wrap it.
+    """
+    told, _, examples = text.partition(_EXAMPLES)
+    flowing = [paragraph.replace("\n", " ") for paragraph in told.strip().split("\n\n")]
+    lines = [_BESIDE.sub(r"  [dim]# \2[/dim]\n  \1", line) for line in examples.splitlines() if line]
+    return "\n\n".join([*flowing, "\n".join(["\b", _EXAMPLES, *lines])] if lines else flowing)
 
 
 for group in (demo, doctor, capture, mark, summary, ask, join, evidence, reconcile, report, keep, seal, prune):
     group.add_to(app)
 for command in app.registered_commands:
-    command.help = _flowing(inspect.getdoc(command.callback) or "")
+    command.help = _help(inspect.getdoc(command.callback) or "")
 
 
 def main() -> None:

@@ -50,7 +50,7 @@ def mark(
 
     [bold]Examples[/bold]
 
-      auditlab mark DSN --name "month end"            then: auditlab as-of DSN --mark "month end"
+      auditlab mark DSN --name "month end"            to ask for it: auditlab as-of DSN --mark "month end"
 
       auditlab mark DSN --every 60                    a mark a minute, as a service; from cron: auditlab mark DSN
 

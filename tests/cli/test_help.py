@@ -60,8 +60,8 @@ def group() -> typer.core.TyperGroup:
     return command
 
 
-def help_of(*words: str) -> str:
-    done = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"}).invoke(app, [*words, "--help"])
+def help_of(*words: str, columns: int = 200) -> str:
+    done = CliRunner(env={"COLUMNS": str(columns), "NO_COLOR": "1"}).invoke(app, [*words, "--help"])
     assert done.exit_code == 0
     return done.stdout
 
@@ -95,6 +95,15 @@ def test_the_examples_can_be_typed(name: str):
         _, command, *words = shlex.split(example)
         parsed = group().commands[command].make_context(command, words, resilient_parsing=False)
         assert parsed.params
+
+
+def test_a_narrow_terminal_keeps_what_an_example_is_for_on_a_line_of_its_own():
+    told = help_of("history", columns=80).splitlines()
+    place = next(number for number, line in enumerate(told) if "--rename name=title" in line)
+    assert [line.strip() for line in told[place - 1 : place + 1]] == [
+        "# a field that was renamed",
+        "auditlab history SOURCE -t orders.orders --rename name=title",
+    ]
 
 
 def test_what_stands_in_brackets_is_no_markup():
