@@ -101,13 +101,13 @@ class Origins:
         rows, doc = self._rows, self._rows["doc"]
         parts = [pl.DataFrame(schema=FIELD_ORIGINS)]
         for place, column in enumerate(self._columns):
-            own, text = self._settings(place), column.text.gather(doc)
+            own, text = self._settings(place), column.of(doc).text
             begins = ~rows["same"] | rows["came"] | own.event | text.ne_missing(text.shift())
             runs = begins.arg_true()
             last = runs.shift(-1, fill_value=len(rows)) - 1
             known = own.code.gather(runs).is_not_null()
             runs, last = runs.filter(known), last.filter(known)
-            told = self._told([_Held(runs, own.setting.gather(runs), own.kind.gather(runs), place)])
+            told = self._told([_held(own, runs, place)])
             held = rows.select("valid_from", "version")[runs]
             until = rows.select("valid_to", last_version="version")[last]
             told = told.hstack(held.rename({"version": "first_version"})).hstack(until)
@@ -140,8 +140,7 @@ class Origins:
     def _held(self, place: int, live: pl.Series) -> _Held:
         """Those of some versions in which a field has a value."""
         own = self._settings(place)
-        there = live.filter(own.code.gather(live).is_not_null())
-        return _Held(there, own.setting.gather(there), own.kind.gather(there), place)
+        return _held(own, live.filter(own.code.gather(live).is_not_null()), place)
 
     def _settings(self, place: int) -> _Set:
         if place not in self._set:
@@ -179,25 +178,26 @@ class Origins:
         """``_HELD``'s columns of one field."""
         rows, column = self._rows, self._columns[part.place]
         was = rows["was"].gather(part.setting).zip_with(part.kind == _SET, rows["prior"].gather(part.setting))
+        value, old = column.of(rows["doc"].gather(part.rows)), column.of(was)
         cells = {
             "row": part.rows,
             "setting": part.setting,
             "kind": part.kind,
             "place": pl.repeat(part.place, len(part.rows), dtype=pl.Int64, eager=True),
-            "value": column.text.gather(rows["doc"].gather(part.rows)),
-            "old": column.text.gather(was),
-            "old_present": column.code.gather(was).is_not_null(),
+            "value": value.text,
+            "old": old.text,
+            "old_present": old.code.is_not_null(),
         }
         return pl.DataFrame(cells)
 
 
 class _Set(NamedTuple):
-    """Of one field, by version: its value's code, whether it was set here, which version set it, and how."""
+    """Of one field, by version: its value's code, whether it was set here and how, and which version set it."""
 
     code: pl.Series
     event: pl.Series
-    setting: pl.Series
     kind: pl.Series
+    setting: pl.Series
 
 
 class _Held(NamedTuple):
@@ -207,6 +207,12 @@ class _Held(NamedTuple):
     setting: pl.Series
     kind: pl.Series
     place: int
+
+
+def _held(own: _Set, rows: pl.Series, place: int) -> _Held:
+    """Versions in which a field has a value."""
+    setting = own.setting.gather(rows)
+    return _Held(rows, setting, own.kind.gather(setting), place)
 
 
 def _by_entity(live: pl.Series, parts: list[pl.Series], height: int) -> pl.Series:
@@ -283,14 +289,14 @@ def _by_line(rows: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
 
 def _settings(rows: pl.DataFrame, column: Column) -> _Set:
     """Which version set the field of each version, and how."""
-    code = column.code.gather(rows["doc"])
+    code = column.of(rows["doc"]).code
     same, prior = rows["same"], code.shift()
     changed = code.ne_missing(prior) & same & rows["was"].is_not_null()
     broken = pl.Series([False]).new_from_index(0, len(rows))
     odd = rows["odd"].arg_true()  # what it found is not simply what the version before it left
     if len(odd):
         after, left = code.gather(odd), prior.gather(odd)
-        was, found = (column.code.gather(rows[name].gather(odd)) for name in ("was", "found"))
+        was, found = (column.of(rows[name].gather(odd)).code for name in ("was", "found"))
         own = same.gather(odd)
         changed = changed.scatter(odd, was.ne_missing(after) & rows["was"].gather(odd).is_not_null() & own)
         broken = broken.scatter(odd, left.ne_missing(found) & rows["found"].gather(odd).is_not_null() & own)
@@ -306,9 +312,6 @@ def _settings(rows: pl.DataFrame, column: Column) -> _Set:
         .cast(pl.UInt8),
     )
     event = pl.col("kind") != _CARRIED
-    told = kinds.select(
-        event=event,
-        setting=pl.when(event).then("row").forward_fill(),
-        kind=pl.when(event).then("kind").forward_fill(),
-    )
+    # The first version of all sets the field: a running maximum costs half of a forward fill.
+    told = kinds.select(event=event, kind="kind", setting=pl.when(event).then("row").otherwise(0).cum_max())
     return _Set(code, *told)

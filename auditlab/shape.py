@@ -89,7 +89,7 @@ class Shape:
         """Rows of ``versions`` with ``state`` and the typed fields, ``doc`` dropped."""
         doc = versions["doc"]
         state = self.documents.texts.gather(doc).alias("state")
-        fields = [column.typed.gather(doc).alias(f"f{place}") for place, column in enumerate(self.columns)]
+        fields = [column.of(doc).typed.alias(f"f{place}") for place, column in enumerate(self.columns)]
         return versions.drop("doc").with_columns(state, *fields)
 
     @cached_property

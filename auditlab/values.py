@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -79,6 +79,10 @@ class Column:
         """The column over the first documents."""
         own = (self.typed.head(rows), self.text.head(rows))
         return replace(self, values=own, coded=lambda: self.code.head(rows), numbers=None)
+
+    def of(self, documents: pl.Series) -> Column:
+        """The column over some documents: their numbers (UInt32), null where the field is to be missing."""
+        return replace(self, numbers=documents if self.numbers is None else self.numbers.gather(documents))
 
     def _spread(self, name: str, part: Callable[[], pl.Series]) -> pl.Series:
         # No cached_property: up to Python 3.11 all columns have one lock, and wait for each other in it.
@@ -164,7 +168,7 @@ def _column(name: str, raw: pl.Series, declared: str | None) -> Column:
     shapes = set(cells["shape"].drop_nulls().unique())
     text = _texts(raw, has_strings="string" in shapes)
     instants = literals.instants(text) if "string" in shapes and declared in INSTANT_KINDS else None
-    coded = partial(_coded, raw, cells["shape"], text, declared, instants)
+    coded = cache(partial(_coded, raw, cells["shape"], text, declared, instants))
     if shapes == {"number", "string"} and declared in ("float", "decimal"):
         special = literals.with_specials(text, cells["shape"] == "string", declared)
         if special is not None:
