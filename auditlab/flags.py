@@ -30,7 +30,8 @@ def flags(texts: pl.Series, parsed: pl.Series, fields: Mapping[str, pl.Series]) 
     Returns:
         doc (UInt32, its number) and flag, one of ``FLAGS``.
     """
-    found: list[tuple[int, str]] = [(i, "lone surrogate") for i in _lone_surrogates(texts)]
+    escaped = texts.str.contains("\\u", literal=True).arg_true()
+    found: list[tuple[int, str]] = [(i, "lone surrogate") for i in _lone_surrogates(texts, escaped)]
     keys_sizes = (len(json.dumps(name, ensure_ascii=False).encode()) for name in fields)
     raws = ((raw.gather(parsed), key) for raw, key in zip(fields.values(), keys_sizes, strict=True))
     sizes = [(raw.str.len_bytes().cast(pl.Int64) + key).alias(str(place)) for place, (raw, key) in enumerate(raws)]
@@ -41,8 +42,7 @@ def flags(texts: pl.Series, parsed: pl.Series, fields: Mapping[str, pl.Series]) 
     separators = count + (count - 1).clip(lower_bound=0)
     odd = (length != total + separators) & (length != total + 2 * separators)
     found += [(i, "duplicate keys") for i in parsed.filter(odd) if _names_twice(texts[i], inside=False)]
-    held = texts.str.contains("\\u0000", literal=True).arg_true()
-    found += [(i, "NUL character") for i in held.filter(texts.gather(held).str.contains(_NUL))]
+    found += [(i, "NUL character") for i in escaped.filter(texts.gather(escaped).str.contains(_NUL))]
     return pl.DataFrame(found, schema={"doc": pl.UInt32, "flag": pl.String}, orient="row")
 
 
@@ -66,7 +66,7 @@ def _names_twice(text: str, *, inside: bool) -> bool:
     return any(twice[:-1]) if inside else twice[-1]  # the document itself is the last to be whole
 
 
-def _lone_surrogates(texts: pl.Series) -> Iterable[int]:
-    for i in texts.str.contains(r"\\u[dD][89abAB][0-9a-fA-F]{2}|\\u[dD][c-fC-F][0-9a-fA-F]{2}").arg_true():
+def _lone_surrogates(texts: pl.Series, escaped: pl.Series) -> Iterable[int]:
+    for i in escaped.filter(texts.gather(escaped).str.contains(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")):
         if re.search("[\ud800-\udfff]", json.dumps(json.loads(texts[i], strict=False), ensure_ascii=False)):
             yield i
