@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 import pyarrow.compute as pc
 
-__all__ = ["Coded", "codes", "repeated"]
+__all__ = ["Coded", "Texts", "by_number", "codes", "held", "repeated"]
 
 OFTEN = 4
 """How often a text must stand in a column, on average, for a dictionary to cost less than it saves."""
@@ -56,14 +57,39 @@ class Coded:
     """A column of texts of which most stand there often.
 
     Args:
-        texts: String; the column.
         numbers: UInt32; each cell's number, null as the cell.
         distinct: String; each distinct text, by number.
     """
 
-    texts: pl.Series
     numbers: pl.Series
     distinct: pl.Series
+
+    @property
+    def texts(self) -> pl.Series:
+        """String; the column."""
+        return self.distinct.gather(self.numbers)
+
+
+class Texts(Mapping[str, pl.Series]):
+    """Columns of texts by name. One whose texts repeat is held by number, and its texts are made when asked for."""
+
+    def __init__(self, columns: Mapping[str, pl.Series | Coded]) -> None:
+        self.columns = columns
+
+    def __getitem__(self, name: str) -> pl.Series:
+        column = self.columns[name]
+        return column.texts if isinstance(column, Coded) else column
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+
+def held(columns: Mapping[str, pl.Series], name: str) -> pl.Series | Coded:
+    """A column of texts, by number where it is held so."""
+    return columns.columns[name] if isinstance(columns, Texts) else columns[name]
 
 
 def repeated(texts: pl.Series) -> Coded | None:
@@ -75,4 +101,14 @@ def repeated(texts: pl.Series) -> Coded | None:
     firsts = numbers.arg_unique()
     of_firsts = numbers.gather(firsts)
     firsts = firsts.filter(of_firsts.is_not_null()).gather(of_firsts.drop_nulls().arg_sort())
-    return Coded(texts, numbers, texts.gather(firsts))
+    return Coded(numbers, texts.gather(firsts))
+
+
+def by_number(column: pl.Series | Coded) -> tuple[pl.Series, pl.Series | None]:
+    """What stands in a column, and of each cell the number of it (UInt32); None where it stands there by cell."""
+    if isinstance(column, pl.Series):
+        found = repeated(column)
+        if found is None:
+            return column, None
+        column = found
+    return column.distinct, column.numbers

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import uuid4
@@ -17,7 +17,7 @@ from uuid import uuid4
 import msgspec
 import polars as pl
 
-from auditlab.dictionary import Coded, codes
+from auditlab.dictionary import codes, held
 from auditlab.errors import MalformedChange, SnapshotTooDeep, SnapshotTooLarge
 from auditlab.flags import flags
 from auditlab.layouts import Flat, split_flat
@@ -65,16 +65,14 @@ class Split:
         flags: As in :class:`Documents`, and so are ``before`` and ``after``.
         told: UInt32 by row: the number of the document of the fields that a change without an after image says it set;
             null for every other change.
-        coded: Of fields whose texts repeat, those of ``fields`` by number, where the split found them so.
     """
 
     texts: pl.Series
-    fields: dict[str, pl.Series]
+    fields: Mapping[str, pl.Series]
     flags: pl.DataFrame
     before: pl.Series
     after: pl.Series
     told: pl.Series
-    coded: dict[str, Coded] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +135,7 @@ def split(
     if faults:
         (refuse if faulty is None else faulty)(_found(faults, numbers, ids))
         left = left.filter(~left.is_in([number for odd in faults.values() for number in odd]))
-    return Split(texts, whole.fields, flags(texts, left, whole.fields), numbers[1], numbers[0], numbers[2], whole.coded)
+    return Split(texts, whole.fields, flags(texts, left, whole.fields), numbers[1], numbers[0], numbers[2])
 
 
 def typed(parts: Split, kinds: Mapping[str, str], derived: pl.Series | None = None) -> Documents:
@@ -149,9 +147,7 @@ def typed(parts: Split, kinds: Mapping[str, str], derived: pl.Series | None = No
         derived: By row, which after images were not recorded; None for none.
     """
     columns = side_by_side(
-        lambda field: column(*field, kinds.get(field[0]), parts.coded.get(field[0])),
-        list(parts.fields.items()),
-        len(parts.texts),
+        lambda name: column(name, held(parts.fields, name), kinds.get(name)), list(parts.fields), len(parts.texts)
     )
     recorded = pl.repeat(value=False, n=len(parts.after), eager=True)
     derived = recorded if derived is None else derived
@@ -216,7 +212,7 @@ def _one_by_one(texts: pl.Series, wanted: pl.Series, faulty: Callable[[str, int]
             name: pl.Series(list(map(bytes, raws)), dtype=pl.Binary).cast(pl.String)
             for name, raws in zip(layout, cells, strict=True)
         }
-        yield Flat(pl.Series(numbers, dtype=pl.UInt32), columns, {})
+        yield Flat(pl.Series(numbers, dtype=pl.UInt32), columns)
 
 
 def _number(images: pl.Series) -> tuple[pl.Series, pl.Series]:
@@ -274,7 +270,7 @@ def _split(texts: pl.Series) -> tuple[Flat, pl.Series, dict[str, list[int]]]:
     frames = [pl.DataFrame({_DOC: flat.numbers, **flat.fields}) for flat in groups]
     found = pl.concat([every.clear().to_frame(), *frames], how="diagonal")
     whole = every.to_frame().join(found, on=_DOC, how="left", maintain_order="left")
-    return Flat(every, {name: whole[name].alias(_RAW) for name in whole.columns if name != _DOC}, {}), left, faults
+    return Flat(every, {name: whole[name].alias(_RAW) for name in whole.columns if name != _DOC}), left, faults
 
 
 _RAW = "raw"

@@ -32,6 +32,17 @@ def flags(texts: pl.Series, parsed: pl.Series, fields: Mapping[str, pl.Series]) 
     """
     escaped = texts.str.contains("\\u", literal=True).arg_true()
     found: list[tuple[int, str]] = [(i, "lone surrogate") for i in _lone_surrogates(texts, escaped)]
+    found += [
+        (i, "duplicate keys") for i in _unaccounted(texts, parsed, fields) if _names_twice(texts[i], inside=False)
+    ]
+    found += [(i, "NUL character") for i in escaped.filter(texts.gather(escaped).str.contains(_NUL))]
+    return pl.DataFrame(found, schema={"doc": pl.UInt32, "flag": pl.String}, orient="row")
+
+
+def _unaccounted(texts: pl.Series, parsed: pl.Series, fields: Mapping[str, pl.Series]) -> pl.Series:
+    """The numbers of parsed documents that are not as long as their fields are together, however they are separated."""
+    if parsed.is_empty():
+        return parsed
     keys_sizes = (len(json.dumps(name, ensure_ascii=False).encode()) for name in fields)
     raws = ((raw.gather(parsed), key) for raw, key in zip(fields.values(), keys_sizes, strict=True))
     sizes = [(raw.str.len_bytes().cast(pl.Int64) + key).alias(str(place)) for place, (raw, key) in enumerate(raws)]
@@ -40,10 +51,7 @@ def flags(texts: pl.Series, parsed: pl.Series, fields: Mapping[str, pl.Series]) 
     total = frame.select(pl.sum_horizontal(pl.all()))[:, 0] + 2
     length = texts.gather(parsed).str.len_bytes().cast(pl.Int64)
     separators = count + (count - 1).clip(lower_bound=0)
-    odd = (length != total + separators) & (length != total + 2 * separators)
-    found += [(i, "duplicate keys") for i in parsed.filter(odd) if _names_twice(texts[i], inside=False)]
-    found += [(i, "NUL character") for i in escaped.filter(texts.gather(escaped).str.contains(_NUL))]
-    return pl.DataFrame(found, schema={"doc": pl.UInt32, "flag": pl.String}, orient="row")
+    return parsed.filter((length != total + separators) & (length != total + 2 * separators))
 
 
 def repeating(texts: pl.Series) -> list[int]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from auditlab.dictionary import Coded, repeated
+from auditlab.dictionary import Coded, Texts, repeated
 from auditlab.threads import side_by_side
 
 if TYPE_CHECKING:
@@ -46,12 +46,10 @@ class Flat(NamedTuple):
     Args:
         numbers: UInt32; their numbers.
         fields: Their fields' raw JSON text, in the order of the text.
-        coded: The same of fields whose texts repeat, by number.
     """
 
     numbers: pl.Series
-    fields: dict[str, pl.Series]
-    coded: dict[str, Coded]
+    fields: Mapping[str, pl.Series]
 
 
 def split_flat(
@@ -74,13 +72,12 @@ def split_flat(
     found = []
     for layout, of in cut.items():
         own = pl.concat([piece for piece, _ in of], rechunk=True)
-        fields, coded, sound = _checked(pl.concat([parts for _, parts in of]), layout)
+        fields, sound = _checked(pl.concat([parts for _, parts in of]), layout)
         if not sound.all():
             left.append(own.filter(~sound))
-            own, coded = own.filter(sound), {}
-            fields = {key: raw.filter(sound) for key, raw in fields.items()}
+            own, fields = own.filter(sound), Texts({key: raw.filter(sound) for key, raw in fields.items()})
         if len(own):
-            found.append(Flat(own, fields, coded))
+            found.append(Flat(own, fields))
     return found, pl.concat(left).sort()
 
 
@@ -134,25 +131,22 @@ def _cut(texts: pl.Series, layout: Layout, comma: str) -> tuple[pl.DataFrame, pl
     return parts, parts.select(pl.all_horizontal(*begins, ends).fill_null(value=False)).to_series()
 
 
-def _checked(parts: pl.DataFrame, layout: Layout) -> tuple[dict[str, pl.Series], dict[str, Coded], pl.Series]:
-    """The values of each text's parts, those that repeat also by number, and of which texts all are scalars."""
+def _checked(parts: pl.DataFrame, layout: Layout) -> tuple[Texts, pl.Series]:
+    """The values of each text's parts, and of which texts all are scalars."""
     sound = pl.Series([True]).new_from_index(0, len(parts))
-    fields: dict[str, pl.Series] = {}
-    coded: dict[str, Coded] = {}
+    fields: dict[str, pl.Series | Coded] = {}
     ends = [""] * (len(layout) - 1) + ["}"]
     cells = list(zip(parts, (start for _, start in layout), ends, strict=True))
     values = side_by_side(lambda cell: _values(*cell), cells, len(parts))
-    for (key, _), (raw, known, scalars) in zip(layout, values, strict=True):
+    for (key, _), (raw, scalars) in zip(layout, values, strict=True):
         fields[key] = raw
-        if known is not None:
-            coded[key] = known
         if scalars is not None:
             sound &= scalars
-    return fields, coded, sound
+    return Texts(fields), sound
 
 
-def _values(part: pl.Series, start: str, end: str) -> tuple[pl.Series, Coded | None, pl.Series | None]:
-    """The values of a part of each text, the same by number if they repeat, and where not all are scalars which are."""
+def _values(part: pl.Series, start: str, end: str) -> tuple[pl.Series | Coded, pl.Series | None]:
+    """The values of a part of each text, by number if they repeat, and where not all are scalars which are."""
     own = repeated(part)
     distinct = part if own is None else own.distinct
     values = distinct.str.strip_prefix(start)
@@ -160,6 +154,5 @@ def _values(part: pl.Series, start: str, end: str) -> tuple[pl.Series, Coded | N
     scalars = values.str.contains(SCALAR)
     sound = None if scalars.all() else scalars
     if own is None:
-        return values, None, sound
-    known = Coded(values.gather(own.numbers), own.numbers, values)
-    return known.texts, known, None if sound is None else sound.gather(own.numbers)
+        return values, sound
+    return Coded(own.numbers, values), None if sound is None else sound.gather(own.numbers)

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from auditlab import literals
-from auditlab.dictionary import Coded, codes, repeated
+from auditlab.dictionary import by_number, codes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from auditlab.dictionary import Coded
 
 __all__ = ["Column", "canonical", "column", "inner_kind", "plain_texts", "recorded_text"]
 
@@ -136,19 +138,16 @@ def plain_texts(raw: pl.Series) -> pl.Series:
     return raw.replace_strict(distinct, told, default=None, return_dtype=pl.String)
 
 
-def column(name: str, raw: pl.Series, declared: str | None = None, known: Coded | None = None) -> Column:
+def column(name: str, raw: pl.Series | Coded, declared: str | None = None) -> Column:
     """The field's column from the raw JSON text of each document (null where the field is missing).
 
     Args:
         name: The field's name.
-        raw: String; the raw JSON text by document.
+        raw: String; the raw JSON text by document, by number where it is held so.
         declared: The kind that the source's catalog declares, trusted only where every value fits it.
-        known: The same texts by number, where that is known; of other texts it says nothing.
     """
-    coded = known if known is not None and known.texts is raw else repeated(raw)
-    if coded is None:
-        return _column(name, raw, declared)
-    return replace(_column(name, coded.distinct, declared), numbers=coded.numbers)
+    values, numbers = by_number(raw)
+    return replace(_column(name, values, declared), numbers=numbers)
 
 
 def _column(name: str, raw: pl.Series, declared: str | None) -> Column:

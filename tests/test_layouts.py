@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from auditlab import layouts
+from auditlab.dictionary import by_number, held
 from auditlab.documents import raw_fields
 
 KEYS = st.sampled_from(["a", "b", 'q"', "a.b", "", ", ", ": ", '", "b": ', "\\", "ü", "b\\", "{", "}"])
@@ -47,9 +48,9 @@ def test_whole_columns_give_what_the_exact_parser_gives(texts: list[str]):
     for flat in found:
         for place, number in enumerate(flat.numbers):
             assert {name: raw[place] for name, raw in flat.fields.items()} == raw_fields(texts[number])
-        for name, coded in flat.coded.items():
-            assert coded.texts is flat.fields[name]
-            assert coded.distinct.gather(coded.numbers).to_list() == coded.texts.to_list()
+        for name, raw in flat.fields.items():
+            values, numbers = by_number(held(flat.fields, name))
+            assert (values if numbers is None else values.gather(numbers)).to_list() == raw.to_list()
 
 
 @pytest.mark.parametrize(

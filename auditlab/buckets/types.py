@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from auditlab.assembled import written
-from auditlab.dictionary import repeated
+from auditlab.dictionary import by_number, held
 from auditlab.documents import MOST_FIELDS, Documents, refuse
 from auditlab.errors import SnapshotTooLarge
 from auditlab.values import Column, column
@@ -98,10 +98,7 @@ class Types:
         for name, first in (firsts or {}).items():
             own = known.setdefault(name, _Field(first))
             own.first = min(own.first, first)
-        learned = [
-            _learned(known[name], name, raw, split.coded.get(name), kinds.get(name))
-            for name, raw in split.fields.items()
-        ]
+        learned = [_learned(known[name], name, held(split.fields, name), kinds.get(name)) for name in split.fields]
         if len(known) > MOST_FIELDS:
             raise SnapshotTooLarge(
                 f"the snapshots of one entity type have more than {MOST_FIELDS} different fields "
@@ -112,7 +109,7 @@ class Types:
     def learn_field(self, entity_type: str, name: str, raw: pl.Series) -> Column:
         """Take in a field of some documents, from its raw JSON text by document; as far as its type is known then."""
         own = self._fields.setdefault(entity_type, {}).setdefault(name, _Field(_ANYWHERE))
-        return _learned(own, name, raw, None, self._kinds.get(entity_type, {}).get(name))
+        return _learned(own, name, raw, self._kinds.get(entity_type, {}).get(name))
 
     def arrange(self, entity_type: str, names: Iterable[str]) -> None:
         """Put a type's fields in an order."""
@@ -188,14 +185,13 @@ def _beside(name: str, raw: pl.Series, witnesses: pl.Series, declared: str | Non
     return column(name, pl.concat([raw.alias("raw"), witnesses]), declared).head(len(raw))
 
 
-def _learned(own: _Field, name: str, raw: pl.Series, known: Coded | None, declared: str | None) -> Column:
+def _learned(own: _Field, name: str, raw: pl.Series | Coded, declared: str | None) -> Column:
     """A field of a part, typed as far as is known by now; its witnesses are made to tell that type."""
-    coded = known if known is not None and known.texts is raw else repeated(raw)
-    values = raw if coded is None else coded.distinct
+    values, numbers = by_number(raw)
     found = _beside(name, values, own.witnesses, declared)
     if own.signature != signature(found):
         _widen(own, values.drop_nulls().unique(maintain_order=True).alias("raw"), name, declared)
-    return found if coded is None else replace(found, numbers=coded.numbers)
+    return replace(found, numbers=numbers)
 
 
 def _widen(own: _Field, distinct: pl.Series, name: str, declared: str | None) -> None:

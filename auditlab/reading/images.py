@@ -73,7 +73,7 @@ class Images:
     entity_type: str
     changes: pl.DataFrame
     previous: pl.Series
-    fields: dict[str, pl.Series]
+    fields: Mapping[str, pl.Series]
     texts: pl.Series
     kinds: Mapping[str, str]
     before: pl.Series
