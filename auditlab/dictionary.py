@@ -17,6 +17,9 @@ OFTEN = 4
 SELDOM = 32
 """How often a text must stand in a column, on average, for a dictionary of texts to be as fast as one of hashes."""
 
+SHORT = 10_000
+"""A column of so few texts takes longer to hash than a dictionary of texts."""
+
 SAMPLED = 16
 """Of so many texts one is looked at to choose a dictionary: texts that stand there seldom show in one of them, too."""
 
@@ -28,7 +31,7 @@ def codes(texts: pl.Series) -> pl.Series:
 
 def _codes(texts: pl.Series, few: int) -> pl.Series:
     """The codes of texts of which about ``few`` are distinct."""
-    numbers = _by_hash(texts.rechunk()) if few * SELDOM > len(texts) else None
+    numbers = _by_hash(texts.rechunk()) if few * SELDOM > len(texts) > SHORT else None
     if numbers is None:  # the dictionary is this column's own
         return texts.cast(pl.Categorical(pl.Categories.random())).to_physical()
     return numbers

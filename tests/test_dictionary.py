@@ -13,6 +13,12 @@ FEW = ["b", None, "a", "b"] * 40
 MANY = [None, *(f"text {number % 70}" for number in range(100)), None]
 
 
+@pytest.fixture(params=[0, dictionary.SHORT], ids=["as if long", "short"], autouse=True)
+def short(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Texts are looked up by their hashes where the column is long, which costs too much in a test."""
+    monkeypatch.setattr(dictionary, "SHORT", request.param)
+
+
 def numbers_of(texts: list[str | None]) -> list[int | None]:
     """The numbers by first appearance, in plain Python."""
     known: dict[str, int] = {}
