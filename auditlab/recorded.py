@@ -19,7 +19,7 @@ from auditlab.schema import CHANGES, LogFacts, check_columns
 from auditlab.shape import Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
     from auditlab.documents import Documents, Split
@@ -133,6 +133,18 @@ class Recorded:
             told = {"baseline": before, "entity_types": entity_types, "strict": self._strict}
             self._parts[entity_types] = self._within(Recorded(changes.filter(own), self.facts, **told))  # type: ignore[arg-type]
         return self._parts[entity_types]
+
+    room: int | None = None
+    """Bytes of memory that a question may take; None of a log that is in memory."""
+
+    @property
+    def count(self) -> int:
+        """How many parts there are that are asked one after the other."""
+        return 1
+
+    def parts(self) -> Iterator[Recorded]:
+        """Those parts; each has whole histories, and is told what the whole log knows. Of a log in memory, itself."""
+        yield self
 
     def _within(self, part: R) -> R:
         """A part of this log, which knows of which."""

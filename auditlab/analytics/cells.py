@@ -12,7 +12,7 @@ import polars as pl
 from auditlab import documents, literals
 from auditlab.analytics.breaks import UNREADABLE
 from auditlab.analytics.columns import value_shape
-from auditlab.values import canonical
+from auditlab.values import canonical, plain_texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -109,7 +109,12 @@ def _of_field(
     kind = fields.kinds.get(column.name)
     filled = fields.missing.get(column.name)
     by_ddl = None if filled is None else _is(column, cells["live"], filled, kind)
-    retyped = _retyped(column, cells, kind)
+    shapes = [_shape(column, cells[name], kind) for name in ("logged", "live")]
+    other_shape = (shapes[0] != shapes[1]).fill_null(value=False)
+    if column.kind == "mixed":  # by other rows, perhaps: a pair of one JSON type reads as it does alone
+        plain = (pl.when(other_shape).then(name).otherwise(plain_texts(cells[name])) for name in ("logged", "live"))
+        cells = cells.with_columns(*(text.alias(name) for text, name in zip(plain, ("logged", "live"), strict=True)))
+    retyped = _retyped(cells, kind, other_shape)
     cells = cells.select(
         "row",
         "field",
@@ -146,13 +151,19 @@ def _is(column: Column, texts: pl.Series, raw: str, kind: str | None) -> pl.Seri
     return texts.replace_strict(distinct, pl.Series(same), return_dtype=pl.Boolean)
 
 
-def _retyped(column: Column, cells: pl.DataFrame, kind: str | None) -> pl.Series:
+def _shape(column: Column, texts: pl.Series, kind: str | None) -> pl.Series:
+    """The JSON type of each of a field's texts, which does not depend on the others; null where there is no value."""
+    found = value_shape(column, texts).replace(["object", "array"], "object or array")
+    special = texts.is_in([json.dumps(name) for name in literals.SPECIALS]).fill_null(value=False)
+    return found.set(special, "number") if column.kind == "mixed" and kind in ("float", "decimal") else found
+
+
+def _retyped(cells: pl.DataFrame, kind: str | None, other_shape: pl.Series) -> pl.Series:
     """Whether the recorded value cannot have come from a column of the type that there is now."""
     logged, live = cells["logged"], cells["live"]
     if kind == "json":
         return pl.Series([False]).new_from_index(0, len(cells))
-    shapes = value_shape(column, logged) != value_shape(column, live)
-    found = shapes & ~(logged.is_in(literals.SPECIALS) | live.is_in(literals.SPECIALS))
+    found = other_shape & ~(logged.is_in(literals.SPECIALS) | live.is_in(literals.SPECIALS))
     if kind in _FORMS:
         found |= ~logged.str.contains(_FORMS[kind])
     elif kind == "text":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -13,12 +14,12 @@ from auditlab.schema import CHANGES
 from auditlab.values import canonical
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
     from datetime import datetime
 
-    from auditlab.selection import Selected
+    from auditlab.schema import LogFacts
 
-__all__ = ["LogCheck"]
+__all__ = ["Loaded", "LogCheck", "of_entities"]
 
 COMPARED = (
     "entity_type",
@@ -37,54 +38,67 @@ _IMAGES = ("before_snapshot", "after_snapshot")
 _JSON = ("changed_fields", "metadata")
 
 
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What all of a loaded log tells, of which a check holds a part.
+
+    Args:
+        facts: What stands beside its rows.
+        aside: Ids (Int64) of rows that were set apart when it was loaded.
+        entity_types: The types that it has rows of.
+        compared: Those of ``COMPARED`` in which it has a value anywhere.
+    """
+
+    facts: LogFacts
+    aside: pl.Series
+    entity_types: set[str] = field(default_factory=set)
+    compared: set[str] = field(default_factory=set)
+
+    def learn(self, rows: pl.DataFrame) -> None:
+        """Take in some of its rows."""
+        self.entity_types.update(rows["entity_type"].unique())
+        self.compared.update(name for name in COMPARED if rows[name].null_count() < len(rows))
+
+
 class LogCheck:
     """Holds the rows of a live log against those of one that was loaded from it.
 
     Args:
-        selected: The loaded log, or some types of it; changes of other types are taken as they come.
-        folds: Partitions of live tables and the type that each belongs to.
+        rows: The loaded log's rows, ``schema.CHANGES`` with ``baseline``, in its order: all, or all of some ids.
+        loaded: What all of the loaded log tells.
         only: The entities that are looked at; None for all.
     """
 
-    def __init__(self, selected: Selected, folds: Mapping[str, str], only: pl.Series | None = None) -> None:
-        held = selected.recorded
-        rows = held.changes.filter(pl.col("entity_type").is_in(selected.entity_types)).select(*CHANGES, "baseline")
-        names = {leaf: folds[leaf] for leaf in held.entity_types if leaf in folds}
-        self.folded = bool(names)
-        if names:
-            rows = rows.with_columns(pl.col("entity_type").replace(names))
-        if only is not None:
-            rows = rows.filter(pl.col("entity_id").is_in(only.implode()) | (pl.col("operation") == "TRUNCATE"))
+    def __init__(self, rows: pl.DataFrame, loaded: Loaded, only: pl.Series | None = None) -> None:
         self.rows = rows.drop("baseline")
-        self._facts, self._only = held.facts, only
-        self._aside = pl.Series("id", [], pl.Int64) if held.malformed is None else held.malformed["id"]
+        self._loaded, self._only = loaded, only
+        facts = loaded.facts
         self._index = self.rows.select("id", pl.int_range(pl.len(), dtype=pl.UInt32).alias("held"))
-        self._compared = [name for name in COMPARED if self.rows[name].null_count() < len(self.rows)]
+        self._compared = [name for name in COMPARED if name in loaded.compared]
         self._begins = None
-        if any(words.startswith("changes from") for words in self._facts.filters):
-            self._begins = self._facts.coverage.start
-        limited = any(words.startswith("changes ") for words in self._facts.filters)
-        self._snapshot = None if limited else self._facts.snapshot
+        if any(words.startswith("changes from") for words in facts.filters):
+            self._begins = facts.coverage.start
+        limited = any(words.startswith("changes ") for words in facts.filters)
+        self._snapshot = None if limited else facts.snapshot
         self._found: list[pl.Series] = []
-        since = held.facts.since
-        self._before = None if since is None else since.mark.snapshot
-        if since is not None:  # states of a snapshot stand for changes, and are none of the live log
+        self._before = None if facts.since is None else facts.since.mark.snapshot
+        if facts.since is not None:  # states of a snapshot stand for changes, and are none of the live log
             self._found.append(rows["baseline"].arg_true())
-        self._tail: list[pl.DataFrame] = []
         self._added: list[pl.DataFrame] = []
         self._edited: list[pl.DataFrame] = []
+        self.left_out: set[str] = set()
+        """Types that were in the live log already when the log was loaded: it was loaded without them."""
         self.common = 0
         self.kin = False
 
-    def take(self, live: pl.DataFrame) -> None:
-        """Compare some rows of the live log: the canonical columns, each row once."""
+    def take(self, live: pl.DataFrame) -> pl.DataFrame:
+        """Compare some rows of the live log: the canonical columns, each row once. Gives those that came since."""
         if self._only is not None:
-            mine = pl.col("entity_id").is_in(self._only.implode()) | (pl.col("operation") == "TRUNCATE")
-            live = live.filter(mine)
+            live = live.filter(of_entities(self._only))
         if self._before is not None:
             live = live.filter(~_visible(self._before, live["transaction_id"]))
         pairs = live.with_row_index("n").join(self._index, on="id", how="left", maintain_order="left")
-        self._new(pairs.filter(pl.col("held").is_null()).drop("n", "held"))
+        new = self._new(pairs.filter(pl.col("held").is_null()).drop("n", "held"))
         pairs = pairs.filter(pl.col("held").is_not_null())
         ours = self.rows[pairs["held"]]
         same = pl.Series([True]).new_from_index(0, len(pairs))
@@ -96,16 +110,18 @@ class LogCheck:
         self.kin |= kin.any()
         told = pairs.with_columns(same=same)
         self._differing(told.filter(~pl.col("same").any().over("n")).unique("n", keep="first", maintain_order=True))
+        return new
 
-    def _new(self, rows: pl.DataFrame) -> None:
-        """Rows that the loaded log does not have: those that came since, and those that were written into the past."""
-        rows = rows.filter(~pl.col("id").is_in(self._aside.implode()))
+    def _new(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Of rows that the loaded log does not have those that came since; others were written into the past."""
+        rows = rows.filter(~pl.col("id").is_in(self._loaded.aside.implode()))
         if self._begins is not None:
             rows = rows.filter(pl.col("changed_at") >= self._begins)
         old = _visible(self._snapshot, rows["transaction_id"])
-        known = rows["entity_type"].is_in(self.rows["entity_type"].unique().implode())
+        known = rows["entity_type"].is_in(list(self._loaded.entity_types))
         self._added.append(rows.filter(old & known))
-        self._tail.append(rows.filter(~(old & known)))
+        self.left_out.update(rows["entity_type"].filter(old & ~known))
+        return rows.filter(~(old & known))
 
     def _differing(self, pairs: pl.DataFrame) -> None:
         """Keep what differs as values in pairs whose texts differ."""
@@ -131,36 +147,23 @@ class LogCheck:
         lone = pl.col("logged").is_null() | pl.col("live").is_null()
         parts = [both.filter(lone).select("held", pl.lit(name).alias("field"), "logged", "live")]
         for (entity_type,), own in both.filter(~lone).group_by("type"):
-            kinds = self._facts.kinds.get(str(entity_type), {})
+            kinds = self._loaded.facts.kinds.get(str(entity_type), {})
             numbered = own.with_columns(row=pl.int_range(pl.len(), dtype=pl.UInt32))
             cells = differing(numbered.select("row", "logged", "live"), LiveFields(kinds))
             field = pl.format("{}.{}", pl.lit(name), pl.col("field").fill_null("")).alias("field")
             parts.append(cells.select(pl.lit(own["held"].gather(cells["row"])).alias("held"), field, "logged", "live"))
         return pl.concat(parts)
 
-    def tail(self) -> pl.DataFrame:
-        """The changes that came since the log was loaded."""
-        return pl.concat([pl.DataFrame(schema=CHANGES), *(part.select(*CHANGES) for part in self._tail)])
-
-    def left_out(self) -> list[str]:
-        """Types of the tail that were in the live log already when the log was loaded: it was loaded without them."""
-        tail = self.tail()
-        old = tail.filter(_visible(self._snapshot, tail["transaction_id"]))
-        return sorted(set(old["entity_type"].unique()))
-
-    def gone(self) -> pl.DataFrame:
-        """The changes of the loaded log that the live log does not have."""
-        found = pl.concat([pl.Series("held", [], pl.UInt32), *self._found]).unique()
-        return self.rows.with_row_index("held").join(found.to_frame(), on="held", how="anti").drop("held")
-
-    def faults(self, first_id: int | None, first_time: datetime | None) -> dict[str, pl.DataFrame]:
+    def faults(self, oldest: Callable[[], tuple[int | None, datetime | None]]) -> dict[str, pl.DataFrame]:
         """What is not as it was, by kind: ``outside.ROWS``' columns.
 
         Args:
-            first_id: The lowest id of the live log; None where it is empty.
-            first_time: The earliest ``changed_at`` of the live log.
+            oldest: Tells the lowest id and the earliest ``changed_at`` of the live log; None where it is empty. It is
+                asked only where changes are gone.
         """
-        gone = self.gone()
+        found = pl.concat([pl.Series("held", [], pl.UInt32), *self._found]).unique()
+        gone = self.rows.with_row_index("held").join(found.to_frame(), on="held", how="anti").drop("held")
+        first_id, first_time = oldest() if len(gone) else (None, None)
         old = pl.lit(value=False)
         if first_id is not None and first_time is not None:
             old = (pl.col("id") < first_id) | (pl.col("changed_at") < first_time)
@@ -174,6 +177,11 @@ class LogCheck:
             "log row edited": shaped(edited.drop("held").hstack(self.rows[edited["held"]].get_columns())),
             "log row added": shaped(added.with_columns(live=image)),
         }
+
+
+def of_entities(only: pl.Series) -> pl.Expr:
+    """Changes of some entities, and the TRUNCATEs, which are of all."""
+    return pl.col("entity_id").is_in(only.implode()) | (pl.col("operation") == "TRUNCATE")
 
 
 def _unlike(one: str | None, other: str | None) -> bool:

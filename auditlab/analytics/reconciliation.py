@@ -6,14 +6,15 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING
 
-import polars as pl
-
 from auditlab.analytics.findings import as_html, as_text, not_found, tally, worst
-from auditlab.analytics.outside import KINDS, ROWS
+from auditlab.analytics.outside import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
+
+    import polars as pl
+
+    from auditlab.analytics.disagreements import Disagreements
 
 __all__ = ["Reconciliation"]
 
@@ -37,8 +38,7 @@ class Reconciliation:
     at: datetime
     snapshot: str | None
     source: str
-    _faults: Mapping[str, pl.DataFrame] = field(repr=False)
-    _log: pl.DataFrame = field(repr=False)
+    _found: Disagreements = field(repr=False)
 
     @property
     def worst(self) -> str | None:
@@ -56,18 +56,15 @@ class Reconciliation:
             has (``live``), the transaction that wrote the live row (``written_by``; of a savepoint its own id), a note,
             and the last change that the log has of the row: id, operation, changed_by, changed_at, transaction_id. Of a
             row that only one side has, ``field`` is null and the row stands whole, as JSON (of the first 10,000 that
-            were inserted). ids are Int64, changed_at is UTC in microseconds, the others String.
+            were inserted). ids are Int64, changed_at is UTC in microseconds, the others String. By entity type, entity,
+            change and field.
 
         Raises:
             BadOption: there is no such kind; the message names those that were found.
         """
         if kind not in KINDS:
             raise not_found(kind, self.findings)
-        fault = self._faults.get(kind, pl.DataFrame(schema=ROWS))
-        if "position" in fault.columns:
-            last = self._log.select("id", "operation", "changed_by", "changed_at", "transaction_id")[fault["position"]]
-            fault = pl.concat([fault.drop("position"), last], how="horizontal")
-        return fault.select(pl.col(name).cast(dtype) for name, dtype in ROWS.items())
+        return self._found.read(kind)
 
     def __repr__(self) -> str:
         return "\n".join([f"Reconciliation: {self._verdict()}", *as_text(self.findings)])

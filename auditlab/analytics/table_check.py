@@ -1,8 +1,7 @@
-"""One table held against the log: its live rows come in pieces, what differs is kept, and judged at the end."""
+"""One table held against the log, or a part of it: its live rows come in pieces, and what differs is told."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -11,68 +10,43 @@ from auditlab.analytics.breaks import UNREADABLE
 from auditlab.analytics.cells import CELLS, differing
 from auditlab.analytics.last_states import last_states
 from auditlab.analytics.listed import disagreeing
-from auditlab.analytics.outside import shaped
+from auditlab.analytics.outside import ROWS, shaped
+from auditlab.analytics.told import places
+from auditlab.analytics.verdict import EVER
+from auditlab.buckets.part import ARRIVAL
 from auditlab.links import canonical_document
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from auditlab.analytics.cells import LiveFields
+    from auditlab.analytics.verdict import Verdict
     from auditlab.selection import Selected
 
-__all__ = ["LIVE_ROWS", "Population", "TableCheck"]
+__all__ = ["LIVE_ROWS", "TableCheck"]
 
-LIVE_ROWS: dict[str, pl.DataType] = {"entity_id": pl.String(), "image": pl.String(), "written": pl.Int64()}
-"""A live row: its entity id, its image as JSON text, and the id of the transaction that wrote it."""
-
-FOUND: dict[str, pl.DataType] = {
-    "entity_type": pl.String(),
+LIVE_ROWS: dict[str, pl.DataType] = {
     "entity_id": pl.String(),
-    "field": pl.String(),
-    "logged": pl.String(),
-    "live": pl.String(),
-    "written_by": pl.Int64(),
-    "note": pl.String(),
-    "position": pl.UInt32(),
+    "image": pl.String(),
+    "written": pl.Int64(),
+    ARRIVAL: pl.Int64(),
 }
-"""The rows behind a finding: ``outside.ROWS`` with the position of the last change in place of its facts."""
+"""A live row: its entity id, its image as JSON text, the id of the transaction that wrote it, and its number in the
+order in which the table's rows came."""
 
-MANY = 3
-"""Rows gone from which on a TRUNCATE is suspected."""
-SHOWN = 10_000
-"""Rows of one type that the log never saw and that are shown whole."""
 _DRIFTS = {
     "appeared": "the column appeared",
     "vanished": "the column vanished",
     "retyped": "the column changed its type",
 }
-_MISSING_CHANGE = "its transaction is in the log, but not this change"
-_SAME_WRITER = (
-    "the last change's own transaction wrote the row: the log was edited, or the transaction went on without it"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Population:
-    """Which rows of a type the log must have.
-
-    Args:
-        whole: All of them: it began with the rows that were there, or when there were none.
-        since: Else those written by this transaction or a later one; None where rows and log cannot be compared so.
-    """
-
-    whole: bool
-    since: int | None = None
 
 
 class TableCheck:
     """Holds the live rows of one entity type against the last states of its log.
 
     Args:
-        selected: The log.
+        selected: The log, or a part of it, which has whole histories.
         entity_type: The type.
         fields: What the catalog says of its fields.
-        population: Tells which of its rows the log must have, once one is there that it never saw.
+        verdict: Takes what is found.
         only: The entities to look at; None for all.
     """
 
@@ -81,11 +55,11 @@ class TableCheck:
         selected: Selected,
         entity_type: str,
         fields: LiveFields,
-        population: Callable[[], Population],
+        verdict: Verdict,
         only: pl.Series | None = None,
     ) -> None:
         self.entity_type = entity_type
-        self._selected, self._fields, self._population, self._only = selected, fields, population, only
+        self._selected, self._fields, self._verdict, self._only = selected, fields, verdict, only
         states = last_states(selected.recorded, entity_type)
         if only is not None:
             states = states.filter(pl.col("entity_id").is_in(only.implode()))
@@ -96,18 +70,15 @@ class TableCheck:
         self._cells: list[pl.DataFrame] = []
         self._unsure: list[pl.DataFrame] = []
         self._back: list[pl.DataFrame] = []
-        self._unseen: list[pl.DataFrame] = []
-        self._rewrites: set[int] = set()
-        self._shown = 0
-        self.logged, self.live, self.equal = int(states["live"].sum()), 0, 0
+        self._live = self._equal = 0
 
     def take(self, live: pl.DataFrame) -> None:
         """Compare some live rows: ``LIVE_ROWS``' columns; each row of the table comes once."""
         if self._only is not None:
             live = live.filter(pl.col("entity_id").is_in(self._only.implode()))
-        self.live += len(live)
+        self._live += len(live)
         found = live.join(self._ids, on="entity_id", how="left", maintain_order="left")
-        self._never_seen(found.filter(pl.col("at").is_null()))
+        self._verdict.never_seen(self.entity_type, found.filter(pl.col("at").is_null()))
         found = found.filter(pl.col("at").is_not_null())
         known = self._states.select("live", "state", "unsure")[found["at"]]
         found = found.hstack(known.get_columns()).with_columns(transaction=self._transactions.gather(found["at"]))
@@ -125,10 +96,10 @@ class TableCheck:
         cells = cells.with_columns(kind=self._every_digit(cells["kind"], told["at"]))
         self._cells.append(pl.concat([cells.drop("row"), told.select("at", "written")], how="horizontal"))
         self._unsure.append(told.filter("unsure").select("at", "image").unique("at"))
-        self.equal += len(found) - told.filter(~cells["kind"].is_in(["digits"]))["at"].n_unique()
+        self._equal += len(found) - told.filter(~cells["kind"].is_in(["digits"]))["at"].n_unique()
         changed = told.filter(cells["kind"] == "modified")["at"]
         same = found.filter((pl.col("written") != pl.col("transaction")) & ~pl.col("at").is_in(changed.implode()))
-        self._rewrites.update(same["written"].unique())
+        self._verdict.rewritten(self.entity_type, same["written"].unique())
 
     def _every_digit(self, kinds: pl.Series, at: pl.Series) -> pl.Series:
         """``kinds``, digits that are missing taken for a change where our capture wrote: it records every digit."""
@@ -139,75 +110,56 @@ class TableCheck:
         ours = context.str.contains('"session_user"', literal=True).fill_null(value=False)
         return kinds.set(missing & ours, "modified")
 
-    def _never_seen(self, rows: pl.DataFrame) -> None:
-        shown = max(0, SHOWN - self._shown)
-        self._shown += len(rows)
-        image = pl.when(pl.int_range(pl.len()) < shown).then("image")
-        self._unseen.append(rows.select("entity_id", "written", image=image))
-
-    def finish(self) -> dict[str, pl.DataFrame]:
-        """What was found, by kind: ``FOUND``' columns, one row a field, or a row that only one side has."""
-        found = self._rows_of_one_side()
+    def finish(self) -> None:
+        """Tell what was found, one row a field, or a row that only one side has."""
+        verdict, note = self._verdict, pl.col("kind").replace_strict(_DRIFTS, default="")
+        verdict.counted(self.entity_type, int(self._states["live"].sum()), self._live, self._equal)
+        if self._states.is_empty():
+            return
+        self._rows_of_one_side()
         cells = pl.concat([pl.DataFrame(schema=_KEPT), *self._cells])
         shared = self._shared()
-        found["shared entity id"] = self._told(shared, note="several rows have this id")
+        verdict.found("shared entity id", self._told(shared, note="several rows have this id"))
         cells = cells.join(shared, on="at", how="anti", maintain_order="left")
-        drift = pl.col("kind").is_in(list(_DRIFTS))
-        found["schema drift"] = self._told(cells.filter(drift), note=pl.col("kind").replace_strict(_DRIFTS, default=""))
-        found["lost float digits"] = self._told(cells.filter(pl.col("kind") == "digits"))
+        verdict.found("schema drift", self._told(cells.filter(pl.col("kind").is_in(list(_DRIFTS))), note=note))
+        verdict.found("lost float digits", self._told(cells.filter(pl.col("kind") == "digits")))
         changed = cells.filter(pl.col("kind") == "modified")
         unsure = self._other_order(changed)
-        found["uncertain order"] = pl.concat([found["uncertain order"], self._told(changed.filter(unsure))])
+        verdict.found("uncertain order", self._told(changed.filter(unsure)))
         changed = changed.filter(~unsure)
         edited = self._edited(changed)
-        found["edited change"] = self._told(
-            changed.filter(edited), note="the change contradicts its own changed_fields"
-        )
-        found["changed outside the log"] = self._told(changed.filter(~edited), note=self._by_whom())
-        return found
+        contradicts = "the change contradicts its own changed_fields"
+        verdict.found("edited change", self._told(changed.filter(edited), note=contradicts))
+        verdict.changed(self._told(changed.filter(~edited)))
 
-    def _rows_of_one_side(self) -> dict[str, pl.DataFrame]:
-        """Rows that only the log, or only the table has."""
+    def _rows_of_one_side(self) -> None:
+        """Tell of rows that only the log, or only the table has."""
+        recorded, verdict = self._selected.recorded, self._verdict
         seen = pl.concat([self._ids.clear().select("at"), *self._seen])
-        gone = self._states.filter(pl.col("live")).join(seen, on="at", how="anti", maintain_order="left")
-        gone = gone.select("at", "position", "begins", "entity_id", logged="state")
+        alive = self._states.filter(pl.col("live"))
+        gone = alive.join(seen, on="at", how="anti", maintain_order="left")
+        gone = gone.select("at", "position", "entity_id", logged="state")
         back = pl.concat([pl.DataFrame(schema=_BACK), *self._back]).select("at", "written", live="image")
-        half = self._selected.recorded.unlinked_keys.filter(pl.col("entity_type") == self.entity_type)
+        half = recorded.unlinked_keys.filter(pl.col("entity_type") == self.entity_type)
         rekeyed = pl.col("entity_id").is_in(half["old"].implode())
         unsure = self._deleted_in_doubt(gone)
         restored = self._restored_in_doubt(back)
         removed = gone.filter(~rekeyed & ~unsure)
-        emptied = self._emptied(removed)
-        unseen = pl.concat([pl.DataFrame(schema=_UNSEEN), *self._unseen]).rename({"image": "live"})
-        owed = self._owed(unseen)
-        again = self._told(back.filter(~restored), note="the log has it deleted")
-        return {
-            "inserted outside the log": pl.concat([again, self._told(unseen.filter(owed), note=self._by_whom())]),
-            "population incomplete": self._told(unseen.filter(~owed).with_columns(live=pl.lit(None, dtype=pl.String))),
-            "half-logged key change": self._told(gone.filter(rekeyed & ~unsure)),
-            "uncertain order": pl.concat([self._told(gone.filter(unsure)), self._told(back.filter(restored))]),
-            "possible TRUNCATE": self._told(removed if emptied is None else removed.filter(emptied)),
-            "removed outside the log": self._told(removed.clear() if emptied is None else removed.filter(~emptied)),
-        }
+        verdict.found("uncertain order", self._told(gone.filter(unsure)))
+        verdict.found("uncertain order", self._told(back.filter(restored)))
+        verdict.found("half-logged key change", self._told(gone.filter(rekeyed & ~unsure)))
+        verdict.found("inserted outside the log", self._told(back.filter(~restored), note="the log has it deleted"))
+        stay = alive.join(removed.select("at"), on="at", how="anti")["begins"]
+        verdict.staying(self.entity_type, len(alive), self._first(stay))
+        if len(removed):
+            verdict.removed(self._told(removed).hstack(places(recorded, removed["position"])))
 
-    def _emptied(self, removed: pl.DataFrame) -> pl.Series | None:
-        """Which of the rows that are gone a TRUNCATE explains: they are most, and older than each that is there."""
-        alive = self._states.filter(pl.col("live"))
-        stay = alive.join(removed.select("at"), on="at", how="anti")
-        least = stay["begins"].min()
-        older = removed["position"].cast(pl.Int64) < (least if least is not None else 2**62)
-        enough = older.sum() >= MANY and 2 * older.sum() >= len(alive)
-        return older & enough
-
-    def _owed(self, unseen: pl.DataFrame) -> pl.Series:
-        """Which rows that the log never saw it should have seen."""
-        if unseen.is_empty():
-            return pl.Series([], dtype=pl.Boolean)
-        owed = self._population()
-        if owed.whole or owed.since is None:
-            return pl.Series([owed.whole]).new_from_index(0, len(unseen))
-        late = unseen["written"] >= owed.since
-        return (late & ~unseen["written"].is_in(list(self._rewrites))).fill_null(value=False)
+    def _first(self, begins: pl.Series) -> tuple[int, int] | None:
+        """Where the first of some lives begins, over all parts of the log; None without any."""
+        least = begins.bottom_k(1)
+        if least.is_empty():
+            return None
+        return EVER if least[0] < 0 else places(self._selected.recorded, least.cast(pl.UInt32)).row(0)
 
     def _shared(self) -> pl.DataFrame:
         """Entities of which the table has several rows."""
@@ -246,35 +198,36 @@ class TableCheck:
     def _edited(self, changed: pl.DataFrame) -> pl.Series:
         """Whether the last change of a row contradicts its own list of changed fields."""
         positions = self._states["position"].gather(changed["at"])
-        if changed.is_empty():
-            return pl.Series([], dtype=pl.Boolean)
-        try:
-            wrong = disagreeing(self._selected, positions.unique().sort())["position"]
-        except UNREADABLE:
-            return pl.Series([False]).new_from_index(0, len(changed))
-        return positions.is_in(wrong.implode())
+        return positions.is_in(self._contradicting(positions.unique().sort()).implode())
 
-    def _by_whom(self) -> pl.Expr:
-        """What the transaction that wrote a row says, where the log knows it."""
-        known = self._selected.recorded.changes["transaction_id"].drop_nulls().unique()
-        here = pl.col("written_by").is_in(known.implode())
-        own = pl.col("written_by") == pl.col("last")
-        return pl.when(own).then(pl.lit(_SAME_WRITER)).when(here).then(pl.lit(_MISSING_CHANGE))
+    def _contradicting(self, positions: pl.Series) -> pl.Series:
+        """Which of some changes contradict their lists; of one whose images cannot be read, that is not known."""
+        if positions.is_empty():
+            return positions
+        try:
+            wrong = disagreeing(self._selected, positions)
+        except UNREADABLE:
+            if len(positions) == 1:
+                return positions.clear()
+        else:
+            if len(positions) == 1 or wrong["field"].null_count() == 0:  # else a list that cannot be read hides others
+                return wrong["position"]
+        half = len(positions) // 2
+        return pl.concat([self._contradicting(positions[:half]), self._contradicting(positions[half:])])
 
     def _told(self, rows: pl.DataFrame, note: str | pl.Expr | None = None) -> pl.DataFrame:
-        """``FOUND``' columns for rows of the check (``at``), or of the table alone (``entity_id``)."""
-        if "at" in rows.columns:
-            facts = self._states.select("entity_id", "position")[rows["at"]].get_columns()
-            last = self._transactions.gather(rows["at"])
-            rows = rows.drop("entity_id", "position", strict=False).with_columns(*facts, last=last)
-        else:
-            rows = rows.with_columns(last=pl.lit(None, dtype=pl.Int64))
-        rows = rows.rename({"written": "written_by"}, strict=False).with_columns(entity_type=pl.lit(self.entity_type))
+        """``outside.ROWS`` for rows of the check (``at``), with the last change of each."""
+        if rows.is_empty():
+            return pl.DataFrame(schema=ROWS)
+        entities = self._states.select("entity_id", "position")[rows["at"]]
+        last = self._selected.recorded.changes[entities["position"]].select(*_LAST)
+        rows = rows.select(pl.exclude("position", "entity_id")).rename({"written": "written_by"}, strict=False)
+        rows = rows.hstack(entities.select("entity_id")).hstack(last).with_columns(entity_type=pl.lit(self.entity_type))
         if note is not None:
             rows = rows.with_columns(note=pl.lit(note) if isinstance(note, str) else note)
-        return shaped(rows, FOUND)
+        return shaped(rows)
 
 
 _KEPT = {**{name: dtype for name, dtype in CELLS.items() if name != "row"}, "at": pl.UInt32(), "written": pl.Int64()}
 _BACK = {"at": pl.UInt32(), "written": pl.Int64(), "image": pl.String()}
-_UNSEEN = {"entity_id": pl.String(), "written": pl.Int64(), "image": pl.String()}
+_LAST = ("id", "operation", "changed_by", "changed_at", "transaction_id")

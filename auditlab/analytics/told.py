@@ -8,16 +8,16 @@ import polars as pl
 
 from auditlab.analytics.findings import KINDS, MALFORMED, ROWS
 from auditlab.buckets.compartments import Compartments
-from auditlab.buckets.part import ARRIVAL
+from auditlab.buckets.part import ARRIVAL, Part
 from auditlab.malformed import COPY
 from auditlab.malformed import KINDS as NO_CHANGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from auditlab.buckets.part import Part
+    from auditlab.recorded import Recorded
 
-__all__ = ["AT", "Told", "counted", "told_rows"]
+__all__ = ["AT", "Told", "counted", "places", "told_rows"]
 
 AT = ("at", ARRIVAL)
 """What orders rows over all buckets: the id and the arrival at which each stands; null of what has no place."""
@@ -45,6 +45,13 @@ def counted(fault: pl.DataFrame) -> int:
     if "position" not in fault.columns:
         return fault.height
     return fault["position"].drop_nulls().n_unique() + fault["position"].null_count()
+
+
+def places(recorded: Recorded, positions: pl.Series) -> pl.DataFrame:
+    """Where positions of a log, or of a part of one, stand over all parts (``AT``)."""
+    if isinstance(recorded, Part):
+        return recorded.keys_of(positions).rename({"id": AT[0]})
+    return pl.DataFrame({AT[0]: positions.cast(pl.Int64), AT[1]: positions.cast(pl.Int64)})
 
 
 class Told:

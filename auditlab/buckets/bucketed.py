@@ -37,11 +37,13 @@ class Rows:
         batches: Gives frames of the canonical columns, and of each whether it is of the baseline; that comes first.
         count: How many rows there are.
         size: How many bytes they take in memory, about.
+        judged: Whether those that are no changes were set apart before.
     """
 
     batches: Callable[[tuple[str, ...]], Iterator[tuple[pl.DataFrame, bool]]]
     count: int
     size: int
+    judged: bool = False
 
 
 class Bucketed(Recorded):
@@ -60,7 +62,7 @@ class Bucketed(Recorded):
     ) -> None:
         super().__init__(pl.LazyFrame(schema=CHANGES), facts, entity_types=entity_types, strict=strict)
         self._source = rows
-        self.room = room
+        self.room: int = room
         self._logs: dict[tuple[str, ...], Bucketed] = {}
         self._latest: dict[str, datetime | None] = {}
         self._saw_any: dict[TransactionSnapshot, bool] = {}
@@ -130,12 +132,16 @@ class Bucketed(Recorded):
 
     def holding(self, entity_id: str) -> Part:
         """The bucket with the entities of that id, of whichever type."""
-        number = pl.Series([entity_id]).hash()[0] % self.count
+        return self._part(self.numbers_of(pl.Series([entity_id]))[0], self.whole_log, alone=True)
+
+    def numbers_of(self, entity_ids: pl.Series) -> pl.Series:
+        """The number of the bucket that holds, or would hold, the entities of each id, of whichever type."""
+        numbers = entity_ids.hash() % self.count
         moves = self._dealt.moves
-        if moves is not None:
-            to = moves.filter(pl.col("entity_id") == entity_id)["to"]
-            number = to[0] if len(to) else number
-        return self._part(number, self.whole_log, alone=True)
+        if moves is None:
+            return numbers
+        moved = entity_ids.alias("entity_id").to_frame().join(moves, on="entity_id", how="left", maintain_order="left")
+        return moved.select(pl.col("to").fill_null(numbers)).to_series()
 
     def known_id(self, entity_type: str, candidates: Iterable[str]) -> str | None:
         """See ``Recorded.known_id``."""
@@ -289,7 +295,9 @@ class Bucketed(Recorded):
     @cached_property
     def _dealt(self) -> Dealt:
         """The rows by bucket."""
-        return deal(self._arriving(), self.facts, size=self._source.size, room=self.room, read=not self._strict)
+        source = self._source
+        rows, read = self._arriving(), not self._strict
+        return deal(rows, self.facts, size=source.size, room=self.room, read=read, judged=source.judged)
 
     def _arriving(self) -> Iterator[pl.DataFrame]:
         """``ROWS`` as they come."""

@@ -36,7 +36,9 @@ WAITING = 6
 """The part (1 in ...) of a question's room that rows may take while they are dealt out: nothing else does then."""
 
 
-def deal(frames: Iterator[pl.DataFrame], facts: LogFacts, *, size: int, room: int, read: bool) -> Dealt:
+def deal(
+    frames: Iterator[pl.DataFrame], facts: LogFacts, *, size: int, room: int, read: bool, judged: bool = False
+) -> Dealt:
     """The rows by bucket: an entity's are all in one, a TRUNCATE is in each.
 
     Args:
@@ -45,6 +47,7 @@ def deal(frames: Iterator[pl.DataFrame], facts: LogFacts, *, size: int, room: in
         size: How many bytes they take in memory, about.
         room: Bytes of memory that a question may take.
         read: Whether rows with images that are no JSON are set apart, too.
+        judged: Whether rows that are no changes were set apart before.
 
     Raises:
         LogTooLarge: single entities have histories that are larger than the room.
@@ -52,7 +55,7 @@ def deal(frames: Iterator[pl.DataFrame], facts: LogFacts, *, size: int, room: in
     needed = size * AMPLIFIED
     count = max(1, -(-needed * SHARE // max(1, room)))
     rows = Compartments(count, room=room // WAITING)
-    links, missing = Links(facts.keys, read=read), Missing(read=read)
+    links, missing = Links(facts.keys, read=read), Missing(read=read, judged=judged)
     for frame in frames:
         links.sample(frame)
         missing.note(frame)

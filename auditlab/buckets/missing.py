@@ -28,10 +28,11 @@ class Missing:
 
     Args:
         read: Whether rows with images that are no JSON are set apart, too.
+        judged: Whether those that are no changes were set apart before.
     """
 
-    def __init__(self, *, read: bool) -> None:
-        self._read = read
+    def __init__(self, *, read: bool, judged: bool = False) -> None:
+        self._read, self._judged = read, judged
         self._recorded: dict[bool, set[str]] = {True: set(), False: set()}
         self._lists = False
 
@@ -52,6 +53,7 @@ class Missing:
             for early, sample in samples.items():
                 sample.add(malformed.without_copies(rows.filter(pl.col("baseline") == early))[0])
         sides = {early: malformed.Images(self._recorded[early], lists.values()) for early, lists in samples.items()}
+        sides = {} if self._judged else sides
         every = _Lists(("id", ARRIVAL))
         for number in numbers:
             every.add(sound(dealt.read(number), sides, read=self._read)[0])

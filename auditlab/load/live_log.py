@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from auditlab import malformed
-from auditlab.analytics.log_check import LogCheck
+from auditlab.analytics.by_id import ById
 from auditlab.errors import BadOption, SystemMismatch, UnknownEntityType
 from auditlab.load import catalog
 from auditlab.load.estimate import refuse_too_large
@@ -21,10 +22,12 @@ from auditlab.schema import CHANGES, LogFacts
 from auditlab.selection import Selected
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
 
     import pyarrow as pa
 
+    from auditlab.analytics.disagreements import Disagreements
     from auditlab.load.snapshot import Snapshot
 
 __all__ = ["Held", "LiveLog", "chunks"]
@@ -40,13 +43,11 @@ class Held:
         log: It, up to the snapshot.
         entity_types: The types to look at.
         only: The entities to look at; None for all.
-        faults: What is wrong with the log itself, by kind.
     """
 
     log: Selected
     entity_types: tuple[str, ...]
     only: pl.Series | None = None
-    faults: Mapping[str, pl.DataFrame] = field(default_factory=dict)
 
 
 class LiveLog:
@@ -66,8 +67,13 @@ class LiveLog:
         self.folds = catalog.folds(snapshot.holder)
         self.kinds = catalog.kinds(snapshot.holder)
 
-    def whole(self, wanted: Sequence[str] | None, *, memory_limit: int | None = None) -> Held:
+    def whole(self, wanted: Sequence[str] | None, found: Disagreements, *, memory_limit: int | None = None) -> Held:
         """All of the log, or some types of it; with all of it also the types that have no change yet.
+
+        Args:
+            wanted: The types; None for all.
+            found: Takes what is wrong with the log itself.
+            memory_limit: Bytes that it may take in memory.
 
         Raises:
             UnknownEntityType: a type that neither the log nor the capture knows.
@@ -83,12 +89,12 @@ class LiveLog:
                 changes, aside = malformed.split(frame(stream), strict=False)
                 facts = stream.facts
         asked = wanted if wanted is not None else {*changes["entity_type"].unique(), *self.tracked}
-        recorded = Recorded(changes, facts, malformed=aside)
         asked = tuple(sorted(set(asked)))
-        return Held(Selected(recorded, asked), asked)
+        _set_apart(found, asked, aside)
+        return Held(Selected(Recorded(changes, facts), asked), asked)
 
-    def since(self, selected: Selected) -> Held:
-        """A log that was loaded before, with what came since; and what is not as it was.
+    def since(self, selected: Selected, found: Disagreements) -> Held:
+        """A log that was loaded before, with what came since; ``found`` takes what is not as it was.
 
         Raises:
             BadOption: some partitions of a table are selected, and others are not.
@@ -99,7 +105,7 @@ class LiveLog:
         only = _only(selected)
         narrowed = selected.entity_types != recorded.entity_types or not recorded.spans_its_ids or only is not None
         to_the_end = not narrowed and facts.snapshot is not None
-        check = LogCheck(selected, self.folds, only)
+        check = ById(selected, self.folds, only)
         types = None if to_the_end else self._present(own, strict=False)
         kinds: dict[str, dict[str, str]] = {}
         keys: dict[str, tuple[str, ...]] = {}
@@ -108,32 +114,29 @@ class LiveLog:
                 for rows in chunks(stream):
                     check.take(rows)
                 kinds, keys = stream.facts.kinds, stream.facts.keys
+        check.judge(found, lambda: self._oldest)
         if check.common and not check.kin:
             raise SystemMismatch(
                 f"the log was loaded from {facts.source}, and none of its changes is among those of the same ids in "
                 f"{self._snapshot.holder.label} {self.log.label}: that is another log."
             )
-        tail, aside = malformed.split(check.tail(), strict=False)
-        left_out = check.left_out()
+        check.settle(check.left_out if to_the_end else ())
         asked = own
         if to_the_end:
-            tail = tail.filter(~pl.col("entity_type").is_in(left_out))
-            asked = tuple(sorted({*own, *tail["entity_type"].unique(), *self.tracked} - set(left_out) | set(own)))
-        found = check.faults(*self._oldest()) if check.gone().height else check.faults(None, None)
-        if tail.is_empty() and not check.folded:
-            return Held(replace(selected, entity_types=asked), asked, only, found)
+            asked = tuple(sorted({*own, *({*check.new_types, *self.tracked} - check.left_out)}))
+        _set_apart(found, asked, recorded.malformed, *check.aside)
+        if check.as_it_was:
+            return Held(replace(selected, entity_types=asked), asked, only)
         kinds = {**kinds, **facts.kinds} if facts.kinds else {}  # a log without them may have values that were not sent
         facts = replace(facts, clock="changed_at", kinds=kinds, keys={**keys, **facts.keys})
-        parts = [part for part in (recorded.malformed, aside) if part is not None and part.height]
-        merged = Recorded(pl.concat([check.rows, tail]), facts, malformed=pl.concat(parts) if parts else None)
-        return Held(Selected(merged, asked), asked, only, found)
+        return Held(Selected(check.together(facts), asked), asked, only)
 
     def oldest_id(self) -> int | None:
         """The lowest id of the live log; None where it is empty."""
-        first: int | None = self._oldest()[0]
-        return first
+        return self._oldest[0]
 
-    def _oldest(self) -> tuple[Any, Any]:
+    @cached_property
+    def _oldest(self) -> tuple[int | None, datetime | None]:
         row = self._snapshot.holder.rows(compose("oldest", self.log))[0]
         return row["id"], row["changed_at"]
 
@@ -184,5 +187,14 @@ def _only(selected: Selected) -> pl.Series | None:
         return pl.Series("entity_id", [selected.entity_id])
     filters = selected.recorded.facts.filters
     if any(words.startswith("entity ") and not words.startswith("entity types ") for words in filters):
-        return selected.recorded.changes["entity_id"].drop_nulls().unique()
+        ids = (part.changes["entity_id"].drop_nulls().unique() for part in selected.recorded.parts())
+        return pl.concat(ids).unique()
     return None
+
+
+def _set_apart(found: Disagreements, entity_types: tuple[str, ...], *aside: pl.DataFrame | None) -> None:
+    """Tell of rows that are no changes, and that no state takes into account."""
+    own = pl.col("entity_type").is_in(entity_types) & (pl.col("kind") != malformed.COPY)
+    for rows in aside:
+        if rows is not None:
+            found.add("malformed change", rows.filter(own).rename({"kind": "note"}))

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from auditlab import malformed
 from auditlab.analytics.cells import LiveFields
+from auditlab.analytics.disagreements import Disagreements
 from auditlab.analytics.findings import findings_frame
-from auditlab.analytics.identity import Identity, identity
+from auditlab.analytics.identity import SAMPLE, Identity, identity
 from auditlab.analytics.last_states import last_states
-from auditlab.analytics.outside import KINDS, TABLES, shaped
+from auditlab.analytics.outside import KINDS, TABLES
 from auditlab.analytics.reconciliation import Reconciliation
-from auditlab.analytics.table_check import Population, TableCheck
+from auditlab.analytics.table_check import LIVE_ROWS, TableCheck
+from auditlab.analytics.told import AT, places
+from auditlab.analytics.verdict import Population, Verdict
 from auditlab.buckets.bucketed import Bucketed
+from auditlab.buckets.compartments import Compartments
+from auditlab.buckets.part import ARRIVAL
+from auditlab.buckets.spill import compact
 from auditlab.errors import SystemMismatch
 from auditlab.load.catalog import DEFAULT_TABLE
 from auditlab.load.live import LiveTable, live_rows, live_tables, rewritten
@@ -24,14 +30,18 @@ from auditlab.load.live_log import LiveLog, chunks
 from auditlab.load.progress import counted
 from auditlab.load.snapshot import Snapshot
 from auditlab.queries import text
+from auditlab.schema import CHANGES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from auditlab.load.live_log import Held
     from auditlab.selection import Selected
 
 __all__ = ["reconcile"]
+
+_WAITING = 6
+"""The part (1 in ...) of a question's room that live rows may take while they are dealt out: nothing else does then."""
 
 _EPOCH = 2**32
 _FIRST_TRANSACTION = 3
@@ -64,7 +74,8 @@ def reconcile(
         table: The live log's name as SQL writes it.
         columns: Canonical name to the live log's own, for columns that are called otherwise.
         progress: Whether to show progress on stderr; None shows it where that is a terminal.
-        memory_limit: Bytes that the live log may take in memory; None asks the system. The tables are streamed.
+        memory_limit: With ``selected=None``, bytes that the live log may take in memory; None asks the system. The
+            tables are streamed; of a log that is asked bucket by bucket they, and the live log, are dealt out like it.
         allow_unsafe_order: Whether to take a log whose ids were handed out in batches.
 
     Raises:
@@ -73,122 +84,181 @@ def reconcile(
         UnknownEntityType: neither the log nor the capture knows a type.
         AccessDenied, IncompleteRead: the role may not read a table, or would not see all of it.
         ConnectionFailed, NotInstalled, NoSuchTable, SchemaMismatch, UnsafeOrder: as ``read_postgres``.
-        LogTooLarge: the log is asked bucket by bucket, or what came since does not fit in memory.
+        LogTooLarge: the live log does not fit in memory, or, of a log that is asked bucket by bucket, the history of
+            a single entity does not.
     """
     if selected is not None:
         selected = selected.as_recorded()
         selected.require_states("reconcile")
-        if isinstance(selected.recorded, Bucketed):
-            selected.recorded.refuse("reconcile() puts what came since to the log, and")
+        _ = selected.recorded.malformed  # it is read, or dealt out, before the snapshot is held
+    found = Disagreements(None if selected is None else selected.recorded.room)
     with Snapshot(dsn, table) as snapshot:
         moment = snapshot.holder.rows(text("load", "moment"))[0]
         _check_system(selected, moment["system"], snapshot.holder.label)
         log = LiveLog(snapshot, table, columns=columns, progress=progress, allow_unsafe_order=allow_unsafe_order)
         if selected is None:
             wanted = [entity_types] if isinstance(entity_types, str) else entity_types
-            held = log.whole(wanted, memory_limit=memory_limit)
+            held = log.whole(wanted, found, memory_limit=memory_limit)
         else:
-            held = log.since(selected)
-        found, tables = _Tables(snapshot, log, held, progress=progress).compared()
-    parts = [_malformed(held.log), held.faults, found]
-    faults = {kind: part[kind] for part in parts for kind in part if not part[kind].is_empty()}
+            held = log.since(selected, found)
+        tables = _Tables(snapshot, log, held, progress=progress).compared(found)
     return Reconciliation(
-        findings=findings_frame({kind: _count(rows) for kind, rows in faults.items()}, KINDS),
+        findings=findings_frame(found.counts, KINDS),
         tables=tables,
         at=moment["now"].astimezone(UTC),
         snapshot=moment["snapshot"],
         source=snapshot.holder.label,
-        _faults=faults,
-        _log=held.log.recorded.changes,
+        _found=found,
     )
 
 
 class _Tables:
-    """The live tables of a log's types, held against it one by one."""
+    """The live tables of a log's types, held against it one by one, in each part of it."""
 
     def __init__(self, snapshot: Snapshot, log: LiveLog, held: Held, *, progress: bool | None) -> None:
         self._log, self._held, self._progress = log, held, progress
+        self._recorded = held.log.recorded
         self._holder = snapshot.holder
         self._reader = snapshot.another()  # a connection streams rows, or judges values
         for connection in (self._holder, self._reader):
             connection.set_local("search_path", "pg_catalog, pg_temp")
         self._next: int = self._holder.rows(text("load", "next_transaction"))[0]["id"]
-        self._changes = held.log.recorded.changes
 
-    def compared(self) -> tuple[dict[str, pl.DataFrame], pl.DataFrame]:
-        """What was found, by kind, and ``outside.TABLES``."""
-        live = live_tables(self._holder, self._held.entity_types)
-        found: dict[str, list[pl.DataFrame]] = {}
-        counts = []
-        for entity_type in self._held.entity_types:
-            table = live.get(entity_type)
-            known_by = self._known_by(entity_type, table)
-            if isinstance(known_by, str) or table is None:
-                logged = last_states(self._held.log.recorded, entity_type)["live"].sum()
-                if logged:
-                    why = pl.DataFrame({"entity_type": [entity_type], "note": [str(known_by)]})
-                    found.setdefault("not comparable", []).append(shaped(why))
-                    counts.append((entity_type, logged, table.rows if table else 0, 0))
-                continue
-            check = self._check(table, known_by)
-            for kind, rows in check.finish().items():
-                found.setdefault(kind, []).append(rows)
-            counts.append((entity_type, check.logged, check.live, check.equal))
-        tables = pl.DataFrame(counts, schema=TABLES, orient="row")
-        return {kind: pl.concat(parts) for kind, parts in found.items()}, tables
+    def compared(self, found: Disagreements) -> pl.DataFrame:
+        """``outside.TABLES``; what was found is told."""
+        types, recorded = self._held.entity_types, self._recorded
+        live = live_tables(self._holder, types)
+        newest = self._newest()
+        known_by = {name: self._known_by(name, live.get(name), newest) for name in types}
+        tables = {name: (live[name], way) for name, way in known_by.items() if isinstance(way, Identity)}
+        verdict = Verdict(recorded, list(tables), found, self._population)
+        rows_of = self._rows_by_part(tables)
+        counts = {name: (0, table.rows if (table := live.get(name)) else 0, 0) for name in types}
+        for number, part in enumerate(recorded.parts()):
+            for name in types:
+                if name not in tables:
+                    logged, others = int(last_states(part, name)["live"].sum()), counts[name]
+                    counts[name] = (others[0] + logged, *others[1:])
+                    continue
+                fields = self._fields(tables[name][0])
+                check = TableCheck(replace(self._held.log, recorded=part), name, fields, verdict, self._held.only)
+                for rows in rows_of(number, name):
+                    check.take(rows)
+                check.finish()
+        verdict.judge()
+        lost = [name for name in types if name not in tables and counts[name][0]]
+        notes = pl.DataFrame({"entity_type": lost, "note": [str(known_by[name]) for name in lost]}, schema=_NOTES)
+        found.add("not comparable", notes)
+        counts |= verdict.counts
+        told = [(name, *counts[name]) for name in types if name in tables or name in lost]
+        return pl.DataFrame(told, schema=TABLES, orient="row")
 
-    def _known_by(self, entity_type: str, table: LiveTable | None) -> Identity | str:
+    def _known_by(self, entity_type: str, table: LiveTable | None, newest: pl.DataFrame) -> Identity | str:
         if table is None:
             return "there is no such table any more: it was dropped or renamed"
         if table.odd:
             return f"it is {table.odd} now: what happens to the rows behind it is not recorded under this name"
         return identity(
-            self._changes.filter(pl.col("entity_type") == entity_type),
+            newest.filter(pl.col("entity_type") == entity_type),
             keys=table.keys,
             columns=table.types,
             uuids=[name for name, kind in table.types.items() if kind == "uuid"],
             tracked=entity_type in self._log.tracked,
         )
 
-    def _check(self, table: LiveTable, known_by: Identity) -> TableCheck:
-        """The table's rows, all of them compared."""
-        fields = LiveFields(
+    def _newest(self) -> pl.DataFrame:
+        """The last changes of each type, by which it is told how the log knows its rows."""
+        names = ("entity_type", "entity_id", "before_snapshot", "after_snapshot", "metadata", "position")
+        found = [pl.DataFrame(schema={**{name: CHANGES[name] for name in names[:-1]}, **dict.fromkeys(AT, pl.Int64())})]
+        for part in self._recorded.parts():
+            rows = part.changes.select(names)
+            for name in self._held.entity_types:
+                own = (pl.col("entity_type") == name) & pl.col("entity_id").is_not_null()
+                last = rows.filter(own).tail(SAMPLE)
+                found.append(compact(last.drop("position").hstack(places(part, last["position"]))))
+        return pl.concat(found).sort(AT)
+
+    def _rows_by_part(
+        self, tables: Mapping[str, tuple[LiveTable, Identity]]
+    ) -> Callable[[int, str], Iterator[pl.DataFrame]]:
+        """Gives the rows of a type's table that belong to a part of the log: as they come, or dealt out before."""
+        recorded = self._recorded
+        if not isinstance(recorded, Bucketed):
+            return lambda _, name: self._rows(*tables[name])
+        types = list(tables)
+        dealt = Compartments(recorded.count * len(types), room=recorded.room // _WAITING)
+        for place, (table, known_by) in enumerate(tables.values()):
+            for rows in self._rows(table, known_by):
+                dealt.deal(rows, recorded.numbers_of(rows["entity_id"]) * len(types) + place)
+        return lambda number, name: dealt.frames(number * len(types) + types.index(name))
+
+    def _rows(self, table: LiveTable, known_by: Identity) -> Iterator[pl.DataFrame]:
+        """The table's rows: ``table_check.LIVE_ROWS``."""
+        batches = live_rows(self._reader, table, known_by)
+        shown = counted(batches, total=table.rows, label=table.entity_type, progress=self._progress, unit="rows")
+        arrived = 0
+        for rows in chunks(shown):
+            short = pl.col("written")
+            full = pl.when(short >= _FIRST_TRANSACTION).then(self._next - (self._next - short) % _EPOCH).otherwise(0)
+            numbers = pl.int_range(pl.len(), dtype=pl.Int64) + arrived
+            yield rows.with_columns(full.alias("written"), numbers.alias(ARRIVAL)).select(*LIVE_ROWS)
+            arrived += len(rows)
+
+    def _fields(self, table: LiveTable) -> LiveFields:
+        return LiveFields(
             kinds=self._log.kinds.get(table.entity_type, {}),
             types=table.types,
             missing=table.missing,
             ignored=table.virtual,
             rewrite=partial(rewritten, self._holder, table),
         )
-        owes = partial(self._population, table.entity_type)
-        check = TableCheck(self._held.log, table.entity_type, fields, owes, self._held.only)
-        batches = live_rows(self._reader, table, known_by)
-        shown = counted(batches, total=table.rows, label=table.entity_type, progress=self._progress, unit="rows")
-        for rows in chunks(shown):
-            short = pl.col("written")
-            full = pl.when(short >= _FIRST_TRANSACTION).then(self._next - (self._next - short) % _EPOCH).otherwise(0)
-            check.take(rows.with_columns(written=full))
-        return check
 
     def _population(self, entity_type: str) -> Population:
         """Which rows of a type the log must have."""
-        recorded = self._held.log.recorded
-        own = recorded.changes.filter(pl.col("entity_type") == entity_type)
-        if entity_type in recorded.begun and not own["baseline"].any():
+        recorded, first = self._recorded, self._first.get(entity_type)
+        if entity_type in recorded.begun and not (first is not None and first.baseline):
             return Population(whole=True)
         if self._log.tracked.get(entity_type) and entity_type not in recorded.unseen and self._first_id <= 1:
             return Population(whole=True)
-        known = self._changes if own.is_empty() else self._changes.filter(pl.col("id") <= own["id"].min())
-        since: int | None = known["transaction_id"].min() if own.is_empty() else known["transaction_id"].max()  # type: ignore[assignment]  # whole numbers
-        latest = self._changes["transaction_id"].max()
-        if since is None or latest is None or not latest < self._next < _EPOCH:  # type: ignore[operator]  # the same
+        least, latest = self._transactions
+        since = least if first is None else self._last_transaction(first.id)
+        if since is None or latest is None or not latest < self._next < _EPOCH:
             return Population(whole=False)
         return Population(whole=False, since=since)
 
     @cached_property
+    def _first(self) -> dict[str, _First]:
+        """Of each type its lowest id, and whether any of its rows is of the baseline."""
+        parts = [part.changes.select("entity_type", "id", "baseline") for part in self._recorded.parts()]
+        told = [part.group_by("entity_type").agg(pl.min("id"), pl.any("baseline")) for part in parts]
+        firsts = pl.concat(told).group_by("entity_type").agg(pl.min("id"), pl.any("baseline"))
+        return {name: _First(id_, baseline) for name, id_, baseline in firsts.iter_rows()}
+
+    @cached_property
+    def _transactions(self) -> tuple[int | None, int | None]:
+        """The least and the largest transaction id of the log."""
+        parts = (part.changes["transaction_id"].drop_nulls() for part in self._recorded.parts())
+        ends = pl.concat([pl.concat([ids.bottom_k(1), ids.top_k(1)]) for ids in parts])
+        return min(ends, default=None), max(ends, default=None)
+
+    def _last_transaction(self, until: int) -> int | None:
+        """The largest transaction id of the changes up to an id."""
+        early = (part.changes.filter(pl.col("id") <= until)["transaction_id"] for part in self._recorded.parts())
+        return max(pl.concat([ids.top_k(1) for ids in early]).drop_nulls(), default=None)
+
+    @cached_property
     def _first_id(self) -> int:
         """The lowest id that the log has; 1 where nothing was ever taken from its beginning."""
-        ids = (self._changes["id"].min(), self._log.oldest_id())
-        return min((one for one in ids if isinstance(one, int)), default=1)
+        ids = (*(first.id for first in self._first.values()), self._log.oldest_id())
+        return min((one for one in ids if one is not None), default=1)
+
+
+class _First(NamedTuple):
+    id: int
+    baseline: bool
+
+
+_NOTES = {"entity_type": pl.String(), "note": pl.String()}
 
 
 def _check_system(selected: Selected | None, system: str, label: str) -> None:
@@ -198,19 +268,3 @@ def _check_system(selected: Selected | None, system: str, label: str) -> None:
             f"the log is of system {known} ({selected.recorded.facts.source}); {label} is system {system}. "
             "A log is held against the tables that it was written for."
         )
-
-
-def _malformed(log: Selected) -> dict[str, pl.DataFrame]:
-    """Rows that are no changes, and that no state takes into account."""
-    aside = log.recorded.malformed
-    if aside is None:
-        return {}
-    own = pl.col("entity_type").is_in(log.entity_types) & (pl.col("kind") != malformed.COPY)
-    return {"malformed change": shaped(aside.filter(own).rename({"kind": "note"}))}
-
-
-def _count(rows: pl.DataFrame) -> int:
-    """How many rows of tables, or changes of the log, a finding is about, each once however many fields differ."""
-    about = ["entity_type", "entity_id", *(name for name in rows.columns if name == "id")]
-    fields = rows.filter(pl.col("field").is_not_null())
-    return fields.select(about).n_unique() + len(rows) - len(fields)
