@@ -13,6 +13,7 @@ from auditlab.analytics.log_check import Loaded, LogCheck, of_entities
 from auditlab.analytics.told import AT, places
 from auditlab.buckets.bucketed import Bucketed, Rows
 from auditlab.buckets.compartments import Compartments
+from auditlab.buckets.dealing import AMPLIFIED, SHARE
 from auditlab.buckets.missing import Missing
 from auditlab.buckets.part import ARRIVAL, ROWS, sound
 from auditlab.buckets.spill import compact
@@ -48,8 +49,8 @@ class ById:
         self._loaded = Loaded(recorded.facts, pl.Series("id", [], pl.Int64) if aside is None else aside["id"])
         self._only = only
         self._names = {leaf: folds[leaf] for leaf in recorded.entity_types if leaf in folds}
-        self._held, self._live, self._tail, self._since = (self._compartments() for _ in range(4))
-        self._tail.deal(pl.DataFrame(schema=ROWS), pl.Series([], dtype=pl.UInt32))
+        self._held, self._live, self._since = (self._compartments(self._count) for _ in range(3))
+        self._tail = self._compartments(self._count)
         self._missing = Missing(read=True)
         self._arrived = self._rows = self._size = 0
         for part in recorded.parts():
@@ -63,6 +64,11 @@ class ById:
         """The types of the changes that came since."""
         self.aside: list[pl.DataFrame] = []
         """Rows that came since and that are no changes."""
+
+    def expect(self, size: int) -> None:
+        """Make ready for a live log that takes about so many bytes in memory, and of which all may have come since."""
+        if self._room is not None:
+            self._tail = self._compartments(max(self._count, -(-size * AMPLIFIED * SHARE // self._room)))
 
     def take(self, live: pl.DataFrame) -> None:
         """Take in some rows of the live log: the canonical columns, each row once."""
@@ -79,6 +85,7 @@ class ById:
             check = self._check or self._checking(number)
             for rows in self._live.frames(number):
                 self._came(check.take(rows))
+            self._live.clear(number)
             self.common += check.common
             self.kin |= check.kin
             self.left_out |= check.left_out
@@ -88,8 +95,12 @@ class ById:
     def settle(self, left_out: Collection[str]) -> None:
         """Tell the changes that came since, those of some types left out, from rows that are none."""
         silent = self._missing.found(self._tail)
-        for number in range(self._count):
-            changes, aside = sound(self._tail.read(number), silent.sides, read=True)
+        for number in range(len(self._tail)):
+            rows = self._tail.read(number)
+            if rows.is_empty():
+                continue
+            changes, aside = sound(rows, silent.sides, read=True)
+            self._tail.clear(number)
             changes = changes.filter(~pl.col("entity_type").is_in(list(left_out)))
             self._deal(self._since, changes)
             self.new_types.update(changes["entity_type"].unique())
@@ -140,12 +151,14 @@ class ById:
 
     def _came(self, rows: pl.DataFrame) -> None:
         """Take in rows that came since."""
+        if rows.is_empty():
+            return
         rows = rows.with_columns(baseline=pl.lit(value=False)).select(*ROWS)
         self._missing.note(rows)
-        self._tail.deal(rows, rows["entity_id"].fill_null("").hash() % self._count)
+        self._tail.deal(rows, rows["entity_id"].fill_null("").hash() % len(self._tail))
 
-    def _compartments(self) -> Compartments:
-        return Compartments(self._count, room=None if self._room is None else self._room // _WAITING)
+    def _compartments(self, count: int) -> Compartments:
+        return Compartments(count, room=None if self._room is None else self._room // _WAITING)
 
     def _deal(self, compartments: Compartments, rows: pl.DataFrame) -> None:
         if compartments is not self._live:

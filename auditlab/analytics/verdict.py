@@ -85,6 +85,7 @@ class Verdict:
         self._unseen = self._compartments(recorded.count, _UNSEEN)
         self._rewrites = self._compartments(recorded.count, {"entity_type": pl.String(), "written_by": pl.Int64()})
         self._removed = self._compartments(len(self._types), {**ROWS, **dict.fromkeys(AT, pl.Int64())})
+        self._owing: dict[str, Population] = {}
         self._shown: dict[str, pl.Series] = {}
         self._alive = dict.fromkeys(entity_types, 0)
         self._least: dict[str, tuple[int, int]] = {}
@@ -174,7 +175,9 @@ class Verdict:
 
     def _owed(self, entity_type: str, unseen: pl.DataFrame, rewrites: pl.Series) -> pl.Series:
         """Which rows that the log never saw it should have seen."""
-        owed = self._population(entity_type)
+        if entity_type not in self._owing:
+            self._owing[entity_type] = self._population(entity_type)
+        owed = self._owing[entity_type]
         if owed.whole or owed.since is None:
             return pl.Series([owed.whole]).new_from_index(0, len(unseen))
         late = unseen["written_by"] >= owed.since

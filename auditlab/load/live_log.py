@@ -111,6 +111,7 @@ class LiveLog:
         keys: dict[str, tuple[str, ...]] = {}
         if types is None or types:
             with ChangeStream(self._snapshot, entity_types=types, zone=facts.zone, **self._options) as stream:
+                check.expect(stream.expected_bytes())
                 for rows in chunks(stream):
                     check.take(rows)
                 kinds, keys = stream.facts.kinds, stream.facts.keys

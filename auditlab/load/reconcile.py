@@ -168,15 +168,15 @@ class _Tables:
 
     def _newest(self) -> pl.DataFrame:
         """The last changes of each type, by which it is told how the log knows its rows."""
-        names = ("entity_type", "entity_id", "before_snapshot", "after_snapshot", "metadata", "position")
-        found = [pl.DataFrame(schema={**{name: CHANGES[name] for name in names[:-1]}, **dict.fromkeys(AT, pl.Int64())})]
+        names = ("entity_type", "entity_id", "before_snapshot", "after_snapshot", "metadata")
+        newest = pl.DataFrame(schema={name: CHANGES[name] for name in names} | dict.fromkeys(AT, pl.Int64()))
         for part in self._recorded.parts():
-            rows = part.changes.select(names)
+            rows = part.changes.filter(pl.col("entity_id").is_not_null()).select(*names, "position")
             for name in self._held.entity_types:
-                own = (pl.col("entity_type") == name) & pl.col("entity_id").is_not_null()
-                last = rows.filter(own).tail(SAMPLE)
-                found.append(compact(last.drop("position").hstack(places(part, last["position"]))))
-        return pl.concat(found).sort(AT)
+                last = rows.filter(pl.col("entity_type") == name).tail(SAMPLE)
+                newest.extend(last.drop("position").hstack(places(part, last["position"])))
+            newest = compact(newest.sort(AT).group_by("entity_type", maintain_order=True).tail(SAMPLE))
+        return newest
 
     def _rows_by_part(
         self, tables: Mapping[str, tuple[LiveTable, Identity]]

@@ -34,7 +34,7 @@ CREATE TABLE s.untouched (id int PRIMARY KEY)
 """
 TRACKED = ["s.orders", "s.pairs", "s.users", "s.parts", "s.untouched"]
 FILL = """
-INSERT INTO s.orders SELECT md5('o' || n)::uuid, n * 1.10, 'n' || n, '2024-01-01 12:00+00', 0.1 + 0.2
+INSERT INTO s.orders SELECT md5('o' || n)::uuid, n * 1.10, 'n' || n, '2024-01-01 12:00+00', 0.1::float8 + 0.2::float8
     FROM generate_series(1, 30) AS n;
 INSERT INTO s.pairs SELECT n, 'ü' || n, 'x' FROM generate_series(1, 15) AS n;
 INSERT INTO s.users SELECT 'Zoë ' || n, '{"a": "\\u0000", "n": 1.10}', 'x' FROM generate_series(1, 15) AS n;
@@ -89,7 +89,7 @@ FAULTS: dict[str, tuple[str, set[str]]] = {
     "a few rows gone": (UNSEEN.format('DELETE FROM s.pairs WHERE "b ü" < 5'), {REMOVED}),
     "rows that came back": (UNSEEN.format("INSERT INTO s.users VALUES ('Zoë 4', '1', 'x')"), {GHOSTS}),
     "a value that jsonb cannot hold": (
-        UNSEEN.format("""UPDATE s.users SET raw = '{{"a": "\\u0000", "n": 1.1}}' WHERE name LIKE 'Zoë 1%'"""),
+        UNSEEN.format("""UPDATE s.users SET raw = '{"a": "\\u0000", "n": 1.1}' WHERE name LIKE 'Zoë 1%'"""),
         {OUTSIDE},
     ),
     "a type without a table, and one that is a view": (
@@ -126,13 +126,14 @@ FAULTS: dict[str, tuple[str, set[str]]] = {
             "UPDATE s.orders SET note = 'forged' WHERE id = md5('o5')::uuid;\nDELETE FROM s.users WHERE v = 'x'"
         )
         + ";\nINSERT INTO audit.entity_change_log (entity_type, entity_id, operation, before_snapshot, after_snapshot,"
-        " transaction_id) SELECT entity_type, entity_id, 'UPDATE', after_snapshot, jsonb_set(after_snapshot, '{note}',"
-        " '\"forged\"'), transaction_id FROM audit.entity_change_log WHERE id = " + LAST.format(5),
+        " changed_fields, transaction_id) SELECT entity_type, entity_id, 'UPDATE', after_snapshot, jsonb_set("
+        "after_snapshot, '{note}', '\"forged\"'), '{\"note\": \"forged\"}', transaction_id "
+        "FROM audit.entity_change_log WHERE id = " + LAST.format(5),
         {"log row added", OUTSIDE},
     ),
     "rows that are no changes": (
         EDIT.format(
-            "ALTER TABLE audit.entity_change_log DROP CONSTRAINT IF EXISTS valid_snapshots;\n"
+            "ALTER TABLE audit.entity_change_log DROP CONSTRAINT entity_change_log_valid;\n"
             "INSERT INTO audit.entity_change_log (entity_type, entity_id, operation, after_snapshot, transaction_id) "
             "SELECT 's.orders', md5('m' || n)::uuid, 'UPDATE', NULL, txid_current() FROM generate_series(1, 6) AS n"
         ),
@@ -197,7 +198,7 @@ def test_a_fault_is_found_alike_at_once_and_behind_later_changes(
     if kinds != {"not comparable"}:
         run(db, SINCE)
         found = assert_alike(whole, dealt, captured)
-        assert found if kinds else not found - {"malformed change"}
+        assert kinds or found <= {"malformed change"}
 
 
 def test_some_types_alike(db: Connection, captured: str, tmp_path: Path):
