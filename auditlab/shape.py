@@ -19,6 +19,7 @@ from auditlab.origins import Origins
 from auditlab.places import places, version_places
 from auditlab.schema import FIELD_CHANGES, HISTORY, TIME
 from auditlab.spans import SpanIndex, came, running_sum, spans, untold
+from auditlab.threads import side_by_side
 from auditlab.valid_time import valid_times
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ FIELD_STATES: dict[str, pl.DataType] = {
     "id": pl.Int64(),
 }
 """One row a field's recorded text for as long as it holds; equal values have equal codes; a missing field has none."""
+
+_CHANGED = {"row": pl.UInt32(), "place": pl.Int64(), "old_present": pl.Boolean(), "new_present": pl.Boolean()}
+_CHANGED |= {"old": pl.String(), "new": pl.String()}
 
 
 class Shape:
@@ -94,7 +98,7 @@ class Shape:
 
     @cached_property
     def field_changes(self) -> pl.DataFrame:
-        """``FIELD_CHANGES``' columns with ``position`` and ``effective``, by position and field."""
+        """``FIELD_CHANGES``' columns with ``position``, ``effective`` and ``place``, by position, entity id, place."""
         return _field_changes(self.entity_type, self._steps, self.columns)
 
     @cached_property
@@ -329,44 +333,39 @@ def _field_changes(entity_type: str, steps: pl.DataFrame, columns: tuple[Column,
         & (pl.col("ends") | pl.col("after").is_not_null())
         & (pl.col("operation").is_in(["INSERT", "DELETE", "TRUNCATE"]) | pl.col("old_doc").is_not_null()),
     )
-    told = told.with_columns(old_doc=pl.when(pl.col("operation") != "INSERT").then(pl.col("old_doc")))
-    parts = [_changes_of_field(told, column, place) for place, column in enumerate(columns)]
-    schema = {**FIELD_CHANGES, "position": pl.UInt32(), "effective": TIME, "place": pl.Int64()}
-    if not parts:
-        return pl.DataFrame(schema=schema)
-    found = pl.concat(parts).sort("position", "entity", "place")
-    return found.with_columns(entity_type=pl.lit(entity_type)).select(*FIELD_CHANGES, "position", "effective", "place")
+    facts = "id", "entity_id", "version", "life", "changed_by", "changed_at", "transaction_id", "position", "effective"
+    old_doc = pl.when(pl.col("operation") != "INSERT").then(pl.col("old_doc"))
+    told = told.select(*facts, "new_doc", old_doc=old_doc).sort("position", "entity_id")
+    every = range(len(columns))
+    parts = side_by_side(lambda place: _changes_of_field(told, columns[place], place), every, len(told))
+    found = pl.concat([pl.DataFrame(schema=_CHANGED), *parts], rechunk=True)
+    found = found.sort(pl.col("row").cast(pl.UInt64) * len(columns) + pl.col("place"))
+    names = pl.Series([column.name for column in columns], dtype=pl.String)
+    changes = told.select(facts)[found["row"]].hstack(found.drop("row"))
+    return changes.with_columns(
+        entity_type=pl.lit(entity_type),
+        field=pl.lit(names.gather(found["place"])),
+        kind=pl.when(pl.col("old_present") & pl.col("new_present"))
+        .then(pl.lit("modified"))
+        .when("new_present")
+        .then(pl.lit("added"))
+        .otherwise(pl.lit("removed")),
+    ).select(*FIELD_CHANGES, "position", "effective", "place")
 
 
 def _changes_of_field(told: pl.DataFrame, column: Column, place: int) -> pl.DataFrame:
-    changed = column.code.gather(told["old_doc"]).ne_missing(column.code.gather(told["new_doc"]))
-    rows = told.filter(changed)
-    old_present = column.code.gather(rows["old_doc"]).is_not_null()
-    new_present = column.code.gather(rows["new_doc"]).is_not_null()
-    return rows.select(
-        "id",
-        "entity",
-        "entity_id",
-        "version",
-        "life",
-        pl.lit(column.name).alias("field"),
-        pl.when(pl.lit(old_present) & pl.lit(new_present))
-        .then(pl.lit("modified"))
-        .when(pl.lit(new_present))
-        .then(pl.lit("added"))
-        .otherwise(pl.lit("removed"))
-        .alias("kind"),
-        pl.lit(old_present).alias("old_present"),
-        pl.lit(new_present).alias("new_present"),
-        pl.lit(column.text.gather(rows["old_doc"])).alias("old"),
-        pl.lit(column.text.gather(rows["new_doc"])).alias("new"),
-        "changed_by",
-        "changed_at",
-        "transaction_id",
-        "position",
-        "effective",
-        pl.lit(place, dtype=pl.Int64).alias("place"),
-    )
+    """``_CHANGED``'s columns of the changes that changed the field; ``row`` is theirs in ``told``."""
+    old, new = column.of(told["old_doc"]), column.of(told["new_doc"])
+    rows = old.code.ne_missing(new.code).arg_true()
+    cells = {
+        "row": rows,
+        "place": pl.repeat(place, len(rows), dtype=pl.Int64, eager=True),
+        "old_present": old.code.gather(rows).is_not_null(),
+        "new_present": new.code.gather(rows).is_not_null(),
+        "old": old.of(rows).text,
+        "new": new.of(rows).text,
+    }
+    return pl.DataFrame(cells)
 
 
 def _field_states(versions: pl.DataFrame, columns: tuple[Column, ...]) -> pl.DataFrame:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from auditlab import queries
+from auditlab.engines import PolarsEngine
 from auditlab.engines.base import params_frame
 from auditlab.schema import CHANGES, FIELD_CHANGES
 from auditlab.temporal.views import view, with_path
@@ -73,8 +74,13 @@ def diffs(
     params = params_frame(entity_id=(selected.entity_id, pl.String()))
     frames = [pl.DataFrame(schema={**columns, "position": pl.UInt32()})]
     for shape in selected.shapes():
-        tables = {"field_changes": selected.of_picked(shape.field_changes), "params": params}
-        rows = selected.engine.run(queries.text("analysis", "diffs"), tables, {})
+        rows = selected.of_picked(shape.field_changes)
+        if not isinstance(selected.engine, PolarsEngine):
+            rows = selected.engine.run(queries.text("analysis", "diffs"), {"field_changes": rows, "params": params}, {})
+        elif selected.entity_id is not None:  # what diffs.sql says: the rows stand in its order
+            rows = rows.filter(pl.col("entity_id") == selected.entity_id)
         frames.append(shown.of(rows, shape).select(*columns, "position"))
-    rows = pl.concat(frames).sort("position", maintain_order=True)
+    rows = pl.concat(frames)
+    if len(selected.entity_types) > 1:
+        rows = rows.sort("position", maintain_order=True)
     return selected.in_order(rows.drop("position"), rows["position"])
