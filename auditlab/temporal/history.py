@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from auditlab import queries
+from auditlab.engines import PolarsEngine
 from auditlab.engines.base import params_frame
 from auditlab.schema import HISTORY
 
@@ -36,8 +37,13 @@ def history(selected: Selected) -> pl.DataFrame:
     params = params_frame(entity_id=(selected.entity_id, pl.String()))
     frames = []
     for shape in selected.shapes():
-        tables = {"history": shape.history, "params": params}
-        rows = selected.engine.run(queries.text("analysis", "history"), tables, {})
+        if isinstance(selected.engine, PolarsEngine):
+            # As history.sql says it, over the narrow versions, which stand by entity and version.
+            own = shape.versions if selected.entity_id is None else shape.versions.filter(entity_id=selected.entity_id)
+            rows = shape.with_fields(own.sort("entity_id", maintain_order=True))
+        else:
+            tables = {"history": shape.history, "params": params}
+            rows = selected.engine.run(queries.text("analysis", "history"), tables, {})
         if len(selected.entity_types) == 1:
             rows = rows.select(*HISTORY, *(f"f{place}" for place in range(len(shape.columns))))
             return shape.public(rows, HISTORY)
