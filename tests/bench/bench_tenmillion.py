@@ -88,14 +88,14 @@ def limited(program: str, *arguments: str) -> tuple[float, float]:
 def tell(found: dict[str, tuple[float, float]]) -> None:
     """Record what was measured so far: a run takes long, and what it has is kept where it is ended."""
     record(
-        "memory of a pull, a proof and fourteen questions, limited to 1 GB",
+        "under a limit of 1 GB, memory",
         ours={name: megabytes for name, (_, megabytes) in found.items()},
         goals=[below(name, LIMIT / 1e6, "MB") for name in found],
         unit="MB",
         changes=ROWS,
     )
     record(
-        "a pull, a proof and fourteen questions, limited to 1 GB",
+        "under a limit of 1 GB, time",
         ours={name: seconds for name, (seconds, _) in found.items()},
         changes=ROWS,
     )
@@ -106,7 +106,10 @@ def test_a_log_larger_than_memory_under_a_limit(server: Server, database: str, t
     fill(server, database, rows=ROWS, width=WIDTH)
     folder = str(tmp_path / "archive")
     steps = {"pull": (PULL, folder, database, str(ROWS)), "verify": (VERIFY, folder)}
-    steps |= {f"questions, {name}": (QUESTION.format(room=ROOM, engine=name), folder) for name in ("duckdb", "polars")}
+    steps |= {
+        f"fourteen questions, {name}": (QUESTION.format(room=ROOM, engine=name), folder)
+        for name in ("duckdb", "polars")
+    }
     found: dict[str, tuple[float, float]] = {}
     for name, words in steps.items():
         found[name] = limited(*words)
