@@ -25,8 +25,7 @@ class Disagreements:
 
     def __init__(self, room: int | None) -> None:
         self._in_memory = room is None
-        self._rows = Compartments(len(_KINDS), room=None if room is None else room // _WAITING)
-        self._rows.deal(pl.DataFrame(schema=ROWS), pl.Series([], dtype=pl.UInt32))
+        self._rows = Compartments(len(_KINDS), room=None if room is None else room // _WAITING, schema=ROWS)
         self.counts: dict[str, int] = {}
         """How many rows of tables, or changes of the log, each kind is about."""
 

@@ -134,7 +134,7 @@ class Verdict:
         """Tell what all parts show together."""
         for entity_type in self._types:
             self._gone(entity_type)
-        if self._waits(self._changed) or self._waits(self._unseen):
+        if self._changed.dealt or self._unseen.dealt:
             self._judge_by_writer()
 
     def _gone(self, entity_type: str) -> None:
@@ -190,11 +190,6 @@ class Verdict:
     def _own(self, rows: pl.DataFrame) -> pl.DataFrame:
         return rows if self._recorded.room is None else compact(rows)
 
-    def _waits(self, compartments: Compartments) -> bool:
-        return any(len(rows) for number in range(len(compartments)) for rows in compartments.frames(number))
-
     def _compartments(self, count: int, schema: dict[str, pl.DataType]) -> Compartments:
         room = self._recorded.room
-        made = Compartments(count, room=None if room is None else room // _WAITING)
-        made.deal(pl.DataFrame(schema=schema), pl.Series([], dtype=pl.UInt32))
-        return made
+        return Compartments(count, room=None if room is None else room // _WAITING, schema=schema)

@@ -9,7 +9,7 @@ import polars as pl
 from auditlab.buckets.spill import Folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 __all__ = ["Compartments"]
 
@@ -21,16 +21,19 @@ class Compartments:
         count: How many; they are numbered from 0.
         room: Bytes of rows that may wait in memory for others of their compartments: few large pieces are written and
             read many times faster than many small ones. None, of a log in memory, writes nothing.
+        schema: That of the rows; without it the first that are dealt say it.
     """
 
-    def __init__(self, count: int, *, room: int | None = 0) -> None:
+    def __init__(self, count: int, *, room: int | None = 0, schema: Mapping[str, pl.DataType] | None = None) -> None:
         self._folder = None if room is None else Folder()
         self.sizes = [0] * count
         """Bytes in memory of each compartment's rows, those that wait left out."""
         self._room = room
         self._waiting: list[pl.DataFrame] = []
         self._held = 0
-        self._schema: pl.Schema | None = None
+        self._schema = None if schema is None else pl.Schema(schema)
+        self.dealt = 0
+        """How many rows were put in."""
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -41,6 +44,7 @@ class Compartments:
             self._schema = rows.schema
         if not len(rows):
             return
+        self.dealt += len(rows)
         self._waiting.append(rows.with_columns(numbers.cast(pl.UInt32).alias(_NUMBER)))
         if self._room is not None:
             self._held += int(rows.estimated_size())
