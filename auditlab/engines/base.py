@@ -16,6 +16,8 @@ class Engine(Protocol):
     """An engine that runs the portable SQL of ``sql/analysis``."""
 
     name: str
+    on_frames: bool
+    """Whether it computes on the frames themselves: then a verb may do in a few steps on them what its query says."""
 
     def run(
         self, sql: str, tables: Mapping[str, pl.DataFrame], dtypes: Mapping[str, pl.DataType | type[pl.DataType]]

@@ -28,6 +28,7 @@ class DuckDBEngine:
     """Runs queries in an in-memory DuckDB that sees the given tables and nothing else."""
 
     name = "duckdb"
+    on_frames = False
 
     def run(
         self, sql: str, tables: Mapping[str, pl.DataFrame], dtypes: Mapping[str, pl.DataType | type[pl.DataType]]

@@ -18,6 +18,7 @@ class PolarsEngine:
     """Runs queries on Polars' own SQL."""
 
     name = "polars"
+    on_frames = True
 
     def run(
         self, sql: str, tables: Mapping[str, pl.DataFrame], dtypes: Mapping[str, pl.DataType | type[pl.DataType]]

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from auditlab import queries
-from auditlab.engines import PolarsEngine
 from auditlab.engines.base import params_frame
 from auditlab.errors import BadOption, NoData
 from auditlab.schema import TIME
@@ -149,7 +148,7 @@ def live(selected: Selected, shape: Shape, at: datetime | None, early: pl.DataFr
         at: The instant.
         early: More rows like those of ``versions``.
     """
-    if isinstance(selected.engine, PolarsEngine):
+    if selected.engine.on_frames:
         # As as_of.sql says it, over the narrow versions: the fields are then taken for the live rows alone.
         held = [each.filter(holds(at, selected.entity_id)) for each in (shape.versions, early) if each is not None]
         rows = shape.with_fields(pl.concat(held).sort("entity_id"))

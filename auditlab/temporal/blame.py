@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from auditlab import queries
-from auditlab.engines import PolarsEngine
 from auditlab.engines.base import params_frame
 from auditlab.errors import BadOption
 from auditlab.origins import FIELD_ORIGINS
@@ -92,7 +91,7 @@ def blame(
         doubt.warn_absent(selected, when, *selected.entity_types)
     answers = {}
     for shape in selected.shapes():
-        if isinstance(selected.engine, PolarsEngine):
+        if selected.engine.on_frames:
             rows = shape.origins.at(when, selected.entity_id)
         else:
             params = params_frame(at=(when, TIME), entity_id=(selected.entity_id, pl.String()))

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from auditlab import queries
-from auditlab.engines import PolarsEngine
 from auditlab.engines.base import params_frame
 from auditlab.schema import CHANGES, FIELD_CHANGES
 from auditlab.temporal.views import view, with_path
@@ -75,7 +74,7 @@ def diffs(
     frames = [pl.DataFrame(schema={**columns, "position": pl.UInt32()})]
     for shape in selected.shapes():
         rows = selected.of_picked(shape.field_changes)
-        if not isinstance(selected.engine, PolarsEngine):
+        if not selected.engine.on_frames:
             rows = selected.engine.run(queries.text("analysis", "diffs"), {"field_changes": rows, "params": params}, {})
         elif selected.entity_id is not None:  # what diffs.sql says: the rows stand in its order
             rows = rows.filter(pl.col("entity_id") == selected.entity_id)

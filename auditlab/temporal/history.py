@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from auditlab import queries
-from auditlab.engines import PolarsEngine
 from auditlab.engines.base import params_frame
 from auditlab.schema import HISTORY
 
@@ -37,7 +36,7 @@ def history(selected: Selected) -> pl.DataFrame:
     params = params_frame(entity_id=(selected.entity_id, pl.String()))
     frames = []
     for shape in selected.shapes():
-        if isinstance(selected.engine, PolarsEngine):
+        if selected.engine.on_frames:
             # As history.sql says it, over the narrow versions, which stand by entity and version.
             own = shape.versions if selected.entity_id is None else shape.versions.filter(entity_id=selected.entity_id)
             rows = shape.with_fields(own.sort("entity_id", maintain_order=True))

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from auditlab import queries
-from auditlab.engines import PolarsEngine
 from auditlab.engines.base import params_frame
 from auditlab.errors import BadOption, IncompleteLog, MarkMismatch, NoData
 from auditlab.marks import Mark, TransactionSnapshot, named
@@ -78,7 +77,7 @@ def origins_seen(selected: Selected, shape: Shape, seen: TransactionSnapshot) ->
     for part, keep in _parts(selected, shape, seen):
         versions = part.versions.select("entity_id", "version").with_row_index("row")
         versions = versions[_last(part, seen)].filter(keep) if len(versions) else versions
-        if isinstance(selected.engine, PolarsEngine):
+        if selected.engine.on_frames:
             parts.append(part.origins.of(versions["row"]))
         else:
             tables = {"field_origins": part.field_origins, "seen": versions.drop("row")}
@@ -123,7 +122,7 @@ def _parts(selected: Selected, shape: Shape, seen: TransactionSnapshot) -> list[
 
 def _answer(selected: Selected, shape: Shape, seen: TransactionSnapshot, keep: pl.Expr) -> pl.DataFrame:
     """The state of each entity that is to be kept after the last of its changes that was seen."""
-    if isinstance(selected.engine, PolarsEngine):
+    if selected.engine.on_frames:
         rows = shape.versions.gather(_last(shape, seen)) if len(shape.versions) else shape.versions
         return shape.with_fields(rows.filter(keep).sort("entity_id"))
     tables = {

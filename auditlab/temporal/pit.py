@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Literal
 import polars as pl
 
 from auditlab import queries
-from auditlab.engines import PolarsEngine
 from auditlab.errors import BadOption, NoData, UnknownField
 from auditlab.schema import TIME
 from auditlab.spans import found_at
@@ -199,7 +198,7 @@ def _not_covered(selected: Selected, shape: Shape, times: pl.Series, total: int)
 
 def _found(selected: Selected, shape: Shape, asked: pl.DataFrame) -> pl.DataFrame:
     """The presence and the version's number by row of ``asked``; null where no span is found."""
-    if isinstance(selected.engine, PolarsEngine):
+    if selected.engine.on_frames:
         return shape.span_index.find(asked["entity"], asked["at"])
     spine = asked.select("entity", pl.col("at").dt.epoch("us")).with_row_index("line")
     tables = {"spine": spine, "spans": shape.spans}
@@ -210,7 +209,7 @@ def _found(selected: Selected, shape: Shape, asked: pl.DataFrame) -> pl.DataFram
 def _found_by_then(selected: Selected, shape: Shape, asked: pl.DataFrame, place: int | None) -> pl.DataFrame:
     """The presence, the version's number and whether the answer is certain, by what was known by then."""
     knowledge = shape.knowledge(place, selected.recorded.facts.zone)
-    if isinstance(selected.engine, PolarsEngine):
+    if selected.engine.on_frames:
         return knowledge.find(asked["entity"], asked["at"], asked["known"])
     spine = asked.select("entity", "at", "known").with_row_index("line")
     tables = {"spine": spine, "records": knowledge.table()}
