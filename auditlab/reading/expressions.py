@@ -32,6 +32,8 @@ EMPTY: tuple[pl.DataType, ...] = (pl.Null(), pl.String(), pl.Int64(), pl.Boolean
 """The types in which a field without any value is tried: what it holds elsewhere, these documents do not tell."""
 LOOK_UP = ("is_in", "replace", "replace_strict")
 """Operations that look a row's value up among all values of other columns."""
+NUMBERED = ("to_physical", "cat.physical")
+"""Operations that may number values by the order in which they came."""
 FINER = 6
 """Digits after the point that the second evaluation has more."""
 SURROGATE = r"\\u[dD][89a-fA-F]"
@@ -86,16 +88,22 @@ def _looks_at_one(part: pl.Expr) -> bool:
     """Whether an expression, with all that it is made of, is known to give for a row what that row alone tells.
 
     Polars says so of an operation, whatever its inputs are, and so of ``a < a.max()``; and of those, too, that look a
-    value up in a whole column (``LOOK_UP``).
+    value up in a whole column (``LOOK_UP``) or number it (``NUMBERED``).
     """
     try:
         inputs = part.meta.pop()[::-1]
-        looks_up = any(str(part).startswith(f"{inputs[0]}.{name}(") for name in LOOK_UP) if inputs else False
-        if looks_up and any(other.meta.root_names() for other in inputs[1:]):
+        if _is_one_of(NUMBERED, part, inputs):
+            return False
+        if _is_one_of(LOOK_UP, part, inputs) and any(other.meta.root_names() for other in inputs[1:]):
             return False
         return part.meta.is_row_separable() and all(map(_looks_at_one, inputs))
     except pl.exceptions.PolarsError:
         return False
+
+
+def _is_one_of(names: Sequence[str], part: pl.Expr, inputs: Sequence[pl.Expr]) -> bool:
+    """Whether an expression is an operation of one of these names."""
+    return bool(inputs) and str(part).startswith(tuple(f"{inputs[0]}.{name}(" for name in names))
 
 
 @dataclass(frozen=True, slots=True)
