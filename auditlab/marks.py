@@ -22,7 +22,7 @@ from auditlab.errors import BadMark, UnknownMark
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Mark", "TransactionSnapshot", "append_mark", "frame", "in_order", "named", "read_marks"]
+__all__ = ["Mark", "TransactionSnapshot", "append_mark", "frame", "in_order", "named", "read_marks", "require_new_name"]
 
 _TEXT = re.compile(r"\s*(\d{1,19}):(\d{1,19}):((?:\d{1,19}(?:,\d{1,19})*)?)\s*", re.ASCII)
 _LARGEST = 2**63
@@ -108,7 +108,7 @@ class Mark:
         at: The server's clock right after the snapshot was taken.
         snapshot: The transaction snapshot, as PostgreSQL writes it.
         began: The server's clock right before it; ``at`` where that is not known.
-        name: What people call it; names need not differ.
+        name: What people call it; ``mark`` gives no name twice, and what asks for one that several have is refused.
         system: The database system's identifier.
         timeline: The system's timeline: it changes with each failover and each restore to a point in time.
         database: The database it was taken in; it is good for every database of the system.
@@ -228,6 +228,27 @@ def named(marks: Iterable[Mark], name: str) -> Mark:
         f"There are {listed}." if names else f"{len(every):,} marks, none with a name." if every else "There are none."
     )
     raise UnknownMark(f"no mark {name!r} beside this log. {have}")
+
+
+def require_new_name(name: str, at: datetime | None, where: str) -> None:
+    """A name for one more mark, which none has that was made before: asked for by it, there must be one.
+
+    Args:
+        name: The name.
+        at: When a mark of that name was made; None where there is none.
+        where: What keeps that mark.
+
+    Raises:
+        BadMark: there is one, or the name is empty.
+    """
+    if not name:
+        raise BadMark("a mark's name is empty. Give it one to ask by, or none at all.")
+    if at is not None:
+        made = f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f} UTC"
+        raise BadMark(
+            f"there is a mark {name!r} already, made {made} and kept in {where}. A name stands for one moment: give "
+            f"this one another, such as {name + ' 2'!r}."
+        )
 
 
 def read_marks(path: str | Path) -> list[Mark]:

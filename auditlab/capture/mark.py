@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditlab.connection import Connection, connect
 from auditlab.errors import AccessDenied, NotInstalled, OnStandby
-from auditlab.marks import Mark, append_mark
+from auditlab.marks import Mark, append_mark, read_marks, require_new_name
 from auditlab.queries import text
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from datetime import datetime
 
-__all__ = ["mark", "take"]
+__all__ = ["mark", "require_unused", "take"]
 
 
 def mark(dsn: str, name: str | None = None, *, file: str | Path | None = None) -> Mark:
@@ -24,31 +25,33 @@ def mark(dsn: str, name: str | None = None, *, file: str | Path | None = None) -
 
     Args:
         dsn: A libpq URL or ``key=value`` text.
-        name: What to call it, for ``as_of(mark=name)``.
+        name: What to call it, for ``as_of(mark=name)``: a name that no mark in the database or the file has.
         file: A file of marks to add it to.
 
     Raises:
         OnStandby: the server is a standby, whose snapshots do not tell which transactions are at work.
-        BadMark: the file cannot be written.
+        BadMark: the name is taken (the message says since when), or the file cannot be written.
         ConnectionFailed: no connection.
     """
     with connect(dsn, autocommit=True, isolation="read committed") as connection:
-        taken, _ = take(connection, name)
-    if file is not None:
-        append_mark(file, taken)
+        taken, _ = take(connection, name, file)
     return taken
 
 
-def take(connection: Connection, name: str | None = None, *, elsewhere: bool = True) -> tuple[Mark, bool]:
+def take(
+    connection: Connection, name: str | None = None, file: str | Path | None = None, *, elsewhere: bool = True
+) -> tuple[Mark, bool]:
     """A mark, by a connection with autocommit; and whether the database keeps it.
 
     Args:
         connection: Where.
         name: What to call it.
-        elsewhere: Whether the caller keeps it; else it is an error if the database does not.
+        file: A file of marks to add it to.
+        elsewhere: Whether the file or the caller keeps it; else it is an error if the database does not.
 
     Raises:
         OnStandby: the server is a standby.
+        BadMark: the name is taken, or the file cannot be written.
         NotInstalled, AccessDenied: the database would not keep it, and nobody else does.
     """
     place = connection.rows(text("capture", "mark_place"))[0]
@@ -68,5 +71,24 @@ def take(connection: Connection, name: str | None = None, *, elsewhere: bool = T
             "Or keep it in a file: --file FILE"
         )
     kept = place["there"] and place["allowed"]
+    if kept:
+        require_unused(connection, name)
+    if name is not None and file is not None and Path(file).exists():
+        there: list[datetime] = [one.at for one in read_marks(file) if one.name == name]
+        require_new_name(name, next(iter(there), None), str(file))
     row = connection.rows(text("capture", "keep_mark" if kept else "mark"), (name,))[0]
-    return Mark(**row), kept
+    taken = Mark(**row)
+    if file is not None:
+        append_mark(file, taken)
+    return taken, kept
+
+
+def require_unused(connection: Connection, name: str | None) -> None:
+    """A name for a mark that the database is to keep.
+
+    Raises:
+        BadMark: it keeps one of this name already, or the name is empty.
+    """
+    if name is not None:
+        kept = connection.rows(text("capture", "mark_name"), (name,))
+        require_new_name(name, kept[0]["at"], f"audit.mark of {connection.label}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from auditlab.capture.mark import require_unused
 from auditlab.capture.partitions import LOCK_SECONDS
 from auditlab.connection import connect
 from auditlab.errors import AccessDenied, BadOption, NotInstalled, OnStandby
@@ -55,7 +56,7 @@ def snapshot(dsn: str, name: str | None = None, *, always: bool = False, keep: i
 
     Args:
         dsn: Where; the role must be a member of ``auditlab_archiver``.
-        name: What to call its mark.
+        name: What to call its mark: a name that no mark of the database has.
         always: Write it also where few changes came.
         keep: Leave so many snapshots, and remove older ones; None leaves all.
 
@@ -63,6 +64,7 @@ def snapshot(dsn: str, name: str | None = None, *, always: bool = False, keep: i
         IncompleteLog: partitions were dropped with changes that no snapshot saw, or states are not in the log.
         UntrackableChanges: the log was restored or replicated: its transaction ids are not this server's.
         NotInstalled, AccessDenied, OnStandby: it cannot be written here.
+        BadMark: a mark of that name was made before; the message says when.
         BadOption: ``keep`` is less than 1.
     """
     if keep is not None and keep < 1:
@@ -77,6 +79,7 @@ def snapshot(dsn: str, name: str | None = None, *, always: bool = False, keep: i
         if not place["allowed"]:
             role = place["role"]
             raise AccessDenied(f"{label}: role {role} may not take snapshots. Run: GRANT auditlab_archiver TO {role}")
+        require_unused(connection, name)
         row: dict[str, Any] = connection.rows(text("capture", "take_snapshot"), (name, always, keep))[0]
     mark = Mark(**{column: row[column] for column in MARKS}) if row["snapshot"] is not None else None
     return EntitySnapshot(mark, row["entities"], row["changes"], row["removed"])

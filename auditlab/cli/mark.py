@@ -13,7 +13,7 @@ from auditlab.capture.mark import take
 from auditlab.cli import options as opt
 from auditlab.cli.output import say
 from auditlab.connection import Connection, connect
-from auditlab.marks import append_mark
+from auditlab.errors import BadOption
 
 __all__ = ["add_to", "next_due"]
 
@@ -31,7 +31,7 @@ def mark(
     *,
     name: Annotated[
         str | None,
-        typer.Option("--name", metavar="NAME", help="What to call it, for as-of --mark NAME: another name each time."),
+        typer.Option("--name", metavar="NAME", help="What to call it, for as-of --mark NAME: a name that no other mark has."),
     ] = None,
     file: Annotated[
         Path | None,
@@ -56,6 +56,8 @@ def mark(
 
       auditlab mark DSN --file marks.jsonl            for a log that others capture: --with-marks marks.jsonl
     """
+    if name is not None and every is not None:
+        raise BadOption("--name is for one mark: no two have the same, and --every goes on taking them.")
     with connect(dsn, autocommit=True, isolation="read committed") as connection:
         _take(connection, name, file)
         due = time.monotonic()
@@ -69,7 +71,7 @@ def snapshot(
     dsn: opt.Dsn,
     *,
     name: Annotated[
-        str | None, typer.Option("--name", metavar="NAME", help="What to call the mark it is taken with.")
+        str | None, typer.Option("--name", metavar="NAME", help="What to call the mark it is taken with: no two have the same name.")
     ] = None,
     always: Annotated[
         bool, typer.Option("--always", help="Also where no more changed since the last one than it has entities.")
@@ -106,8 +108,6 @@ def next_due(due: float, every: float, now: float) -> tuple[float, float]:
 
 
 def _take(connection: Connection, name: str | None, file: Path | None) -> None:
-    taken, kept = take(connection, name, elsewhere=file is not None)
-    if file is not None:
-        append_mark(file, taken)
+    taken, kept = take(connection, name, file, elsewhere=file is not None)
     places = (["audit.mark"] if kept else []) + ([str(file)] if file is not None else [])
     say(f"mark {taken}: {taken.snapshot}, kept in {' and '.join(places)}")

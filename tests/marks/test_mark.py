@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -152,6 +153,43 @@ def test_who_may_take_marks_and_that_nobody_forges_them(server: Server, tracked:
                 admin.execute("UPDATE audit.mark SET name = 'yours'")
         finally:
             admin.execute(f"DROP ROLE {user}")
+
+
+def test_a_name_is_given_once_and_the_second_time_says_when_it_was(tracked: str):
+    taken = al.mark(tracked, "closing")
+    made = f"there is a mark 'closing' already, made {taken.at:%Y-%m-%d %H:%M:%S.%f} UTC and kept in audit.mark of"
+    for again in (al.mark, al.snapshot):
+        with pytest.raises(BadMark, match=f"^{re.escape(made)}.*: give this one another, such as 'closing 2'"):
+            again(tracked, "closing")
+    for words in (["mark"], ["snapshot", "--always"]):
+        done = CliRunner().invoke(app, [*words, tracked, "--name", "closing"])
+        assert done.exit_code == 2
+        assert made in done.output
+    assert al.read_postgres(tracked, progress=False).marks()["name"].to_list() == ["closing"]
+    al.snapshot(tracked, "month-end", always=True)
+    with pytest.raises(BadMark, match="'month-end' already"):
+        al.mark(tracked, "month-end")
+    with pytest.raises(BadMark, match="name is empty"):
+        al.mark(tracked, "")
+    al.mark(tracked)
+    al.mark(tracked)
+
+
+def test_a_file_of_marks_has_a_name_once(tracked: str, database: str, tmp_path: Path):
+    file = tmp_path / "marks.jsonl"
+    taken = al.mark(database, "x", file=file)
+    with pytest.raises(BadMark, match=f"'x' already, made .* and kept in {re.escape(str(file))}"):
+        al.mark(database, "x", file=file)
+    with pytest.raises(BadMark, match="'x' already"):
+        al.mark(tracked, "x", file=file)
+    assert al.read_marks(file) == [taken]
+    assert al.read_postgres(tracked, progress=False).facts.marks == (), "and nowhere else either"
+
+
+def test_a_name_is_not_for_marks_that_go_on(tracked: str):
+    done = CliRunner().invoke(app, ["mark", tracked, "--every", "60", "--name", "x"])
+    assert done.exit_code == 2
+    assert "--name is for one mark" in done.output
 
 
 def test_a_mark_is_taken_in_a_transaction_of_its_own(tracked: str):
