@@ -41,6 +41,12 @@ SPOKEN: dict[str, str] = {
     r"valid= takes a field": "--valid takes a field",
     r"say by key= which": "say by --key which",
     r"^tolerance= takes": "--tolerance takes",
+    r"^renamed\(\) takes": "--rename takes",
+    r"say up to when the old name counts: renamed\(\.\.\., before=ID\) or before_transaction=ID\.": "--rename does not "
+    "help, which goes for all changes alike: in Python, renamed takes the change up to which the old name counts.",
+    r"take the change that did it: renamed\(\.\.\., before=ID\) or before_transaction=ID\.": "need the change that did "
+    "it, which --rename does not take: in Python, renamed does.",
+    r"the zone they were written in by zone=\.": "the zone they were written in by --zone.",
     r"^memory=(.*) is no size\. Give bytes, or e\.g\. memory=\"1GB\"\.": r"--memory \1 is no size. Give bytes, or e.g. "
     "--memory 1GB.",
     r"(as_of|blame)\(\) takes one of at, ": r"\1 takes one of --at, ",

@@ -67,6 +67,9 @@ def test_errors_and_warnings_name_the_command_s_options(typed: Typed, log_file: 
         (("diffs", *words, "--tolerance", "much"), "--tolerance takes a number"),
         (("aggregate", *words, "--items", "orders.order_items:id,order_id"), "say by --key which 2 fields"),
         (("diffs", *words, "--from", "2024-01-02", "--to", "2024-01-01"), "--from is the earlier, --to the later"),
+        (("history", *words, "--rename", "id=total"), "--rename does not help, which goes for all changes alike"),
+        (("history", *words, "--rename", "total=id", "--rename", "id=total"), "which --rename does not take"),
+        (("history", *words, "--rename", "total=total"), "--rename takes two different names"),
     ):
         done = typed(*asked)
         assert done.exit_code == 2
@@ -75,6 +78,14 @@ def test_errors_and_warnings_name_the_command_s_options(typed: Typed, log_file: 
     other = tmp_path / "other.jsonl"
     other.write_text(json.dumps({"id": 1, "wer": "ann"}) + "\n")
     assert "--column OURS=THEIRS" in typed("history", other).stderr
+
+
+def test_a_time_that_the_clocks_pass_twice_asks_for_the_zone_by_its_option(typed: Typed, tmp_path: Path):
+    row = {"id": 1, "entity_type": "t", "entity_id": "a", "operation": "INSERT", "changed_at": "2024-10-27 02:30:00"}
+    (tmp_path / "log.jsonl").write_text(json.dumps(row | {"before_snapshot": None, "after_snapshot": {"x": 1}}) + "\n")
+    done = typed("history", tmp_path / "log.jsonl", "--zone", "Europe/Berlin")
+    assert done.exit_code == 2
+    assert "or the zone they were written in by --zone." in done.stderr
 
 
 def test_a_file_that_is_complete_for_longer_answers_there(typed: Typed, log_file: Path, tmp_path: Path):
