@@ -82,7 +82,7 @@ def named(place: str | Path) -> str | Path:
         BadOption: it has none.
     """
     if isinstance(place, str) and not place.strip():
-        raise BadOption(f"{place!r} names no folder. The current one is '.'.")
+        raise BadOption(f"{place!r} is empty and names no folder. The current one is '.'.")
     return place
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from auditlab.cli.options import place
 from auditlab.cli.output import say, width
 from auditlab.cli.table import shown
 from auditlab.demo.run import run_demo
@@ -30,7 +31,10 @@ def add_to(app: typer.Typer) -> None:
 def demo(
     *,
     folder: Annotated[
-        Path, typer.Option("--folder", help="Where to leave the log, the archive and a notebook.")
+        Path,
+        typer.Option(
+            "--folder", parser=place, metavar="FOLDER", help="Where to leave the log, the archive and a notebook."
+        ),
     ] = Path("auditlab-demo"),
     sample: Annotated[
         bool, typer.Option("--sample", help="Start no server; run on the log that the package ships.")

@@ -51,7 +51,13 @@ def pit_join(
     question: Question,
     *,
     spine: Annotated[
-        Path, typer.Argument(metavar="SPINE", help="The rows to join: a Parquet or CSV file.", show_default=False)
+        Path,
+        typer.Argument(
+            parser=opt.place,
+            metavar="SPINE",
+            help="The rows to join: a Parquet or CSV file.",
+            show_default=False,
+        ),
     ],
     entity: Annotated[
         str,

@@ -31,11 +31,18 @@ def mark(
     *,
     name: Annotated[
         str | None,
-        typer.Option("--name", metavar="NAME", help="What to call it, for as-of --mark NAME: a name that no other mark has."),
+        typer.Option(
+            "--name", metavar="NAME", help="What to call it, for as-of --mark NAME: a name that no other mark has."
+        ),
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option("--file", metavar="FILE", help="Add it to this file too; where nothing is installed, only there."),
+        typer.Option(
+            "--file",
+            parser=opt.place,
+            metavar="FILE",
+            help="Add it to this file too; where nothing is installed, only there.",
+        ),
     ] = None,
     every: Annotated[
         float | None,
@@ -71,7 +78,10 @@ def snapshot(
     dsn: opt.Dsn,
     *,
     name: Annotated[
-        str | None, typer.Option("--name", metavar="NAME", help="What to call the mark it is taken with: no two have the same name.")
+        str | None,
+        typer.Option(
+            "--name", metavar="NAME", help="What to call the mark it is taken with: no two have the same name."
+        ),
     ] = None,
     always: Annotated[
         bool, typer.Option("--always", help="Also where no more changed since the last one than it has entities.")

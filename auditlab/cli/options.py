@@ -56,6 +56,7 @@ __all__ = [
     "Types",
     "Wide",
     "Zone",
+    "place",
 ]
 
 _WHICH = "Which changes"
@@ -75,6 +76,17 @@ class Clock(StrEnum):
 
     CHANGED_AT = "changed_at"
     COMMITTED_AT = "committed_at"
+
+
+def place(text: str | Path) -> Path:
+    """What names a file or folder. An empty text, which a variable that is not set leaves, is not the current folder.
+
+    Raises:
+        typer.BadParameter: it is empty; the message names the option.
+    """
+    if not str(text).strip():
+        raise typer.BadParameter(f"{text!r} is empty and names nothing. The current folder is '.'.")
+    return Path(text)
 
 
 Source = Annotated[
@@ -202,6 +214,7 @@ MarksFile = Annotated[
     Path | None,
     typer.Option(
         "--with-marks",
+        parser=place,
         metavar="FILE",
         rich_help_panel=_READ,
         help="More marks of the log's database, as [bold]auditlab mark --file[/bold] keeps them.",
@@ -325,7 +338,12 @@ Form = Annotated[
 File = Annotated[
     Path | None,
     typer.Option(
-        "--output", "-o", metavar="FILE", rich_help_panel=_WRITE, help="Write to this file: whole, or not at all."
+        "--output",
+        "-o",
+        parser=place,
+        metavar="FILE",
+        rich_help_panel=_WRITE,
+        help="Write to this file: whole, or not at all.",
     ),
 ]
 Raw = Annotated[
@@ -364,5 +382,7 @@ AnyArchive = Annotated[
 ]
 Sign = Annotated[
     Path | None,
-    typer.Option("--sign", metavar="KEY", help="Sign what is added with this private key (auditlab seal keygen)."),
+    typer.Option(
+        "--sign", parser=place, metavar="KEY", help="Sign what is added with this private key (auditlab seal keygen)."
+    ),
 ]

@@ -44,7 +44,14 @@ def report(
     question: Question,
     *,
     file: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="The HTML file: it appears whole, or not at all.")
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            parser=opt.place,
+            metavar="FILE",
+            help="The HTML file: it appears whole, or not at all.",
+        ),
     ],
     start: opt.From = None,
     end: opt.To = None,

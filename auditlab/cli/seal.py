@@ -11,7 +11,7 @@ import typer
 
 import auditlab as al
 from auditlab.archive.seal import PublicKey, new_key
-from auditlab.cli.options import AnyArchive, Archive, Memory, Sign
+from auditlab.cli.options import AnyArchive, Archive, Memory, Sign, place
 from auditlab.cli.output import say, warn
 from auditlab.errors import BadOption
 
@@ -52,6 +52,7 @@ def verify(
         list[Path] | None,
         typer.Option(
             "--key",
+            parser=place,
             metavar="FILE",
             help="A public key: every manifest must be signed by it. Given again, by one of them.",
         ),
@@ -132,7 +133,10 @@ def seal(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="Where the private key goes; the public one goes into FILE.pub.", show_default=False
+            parser=place,
+            metavar="FILE",
+            help="Where the private key goes; the public one goes into FILE.pub.",
+            show_default=False,
         ),
     ],
 ) -> None:

@@ -35,6 +35,34 @@ def test_no_such_source(typed: Typed, tmp_path: Path):
     failed(typed("summary", tmp_path / "nothing.parquet"), "nothing.parquet", "archive folder")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("report", "LOG", "-o", ""),
+        ("as-of", "LOG", "-t", "orders.orders", "--output", ""),
+        ("as-of", "LOG", "-t", "orders.orders", "--mark", "x", "--with-marks", ""),
+        ("pit-join", "LOG", "", "-t", "orders.orders", "--at", "changed_at"),
+        ("mark", "host=nowhere", "--file", " "),
+        ("archive", "LOG", "kept", "--sign", ""),
+        ("verify", "kept", "--key", ""),
+        ("seal", "keygen", ""),
+        ("demo", "--folder", ""),
+    ],
+)
+def test_an_empty_path_is_not_the_current_folder(
+    typed: Typed, log_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+):
+    monkeypatch.chdir(tmp_path)
+    there = sorted(tmp_path.iterdir())
+    done = typed(*(log_file if word == "LOG" else word for word in words))
+    failed(done, "is empty and names nothing")
+    assert sorted(tmp_path.iterdir()) == there
+
+
+def test_an_empty_source_is_said_to_be_empty(typed: Typed):
+    failed(typed("summary", ""), "'' is empty and names no folder")
+
+
 def test_a_folder_that_is_no_archive(typed: Typed, tmp_path: Path):
     failed(typed("summary", tmp_path), str(tmp_path))
 
