@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
-from hypothesis import HealthCheck, Phase, settings
 from polars.testing import assert_frame_equal
+from soak import SOAK
 
 import auditlab as al
 from auditlab.changelog import ChangeLog
@@ -19,20 +18,6 @@ if TYPE_CHECKING:
 
     Verb = Callable[[ChangeLog[Any]], Any]
     Verbs = dict[str, Verb]
-
-SOAK = os.environ.get("AUDITLAB_SOAK") == "1"
-
-
-def generated(many: int, *, few: int) -> settings:
-    """How a test over generated logs runs: with so many in a soak, with a few else, and those always the same."""
-    return settings(
-        max_examples=many if SOAK else few,
-        deadline=None,
-        derandomize=not SOAK,
-        database=None,
-        phases=(Phase.explicit, Phase.generate),
-        suppress_health_check=list(HealthCheck),
-    )
 
 
 def of_changes(frame: pl.DataFrame) -> pl.DataFrame:

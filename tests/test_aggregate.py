@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -10,8 +9,9 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from soak import generated
 
 import auditlab as al
 from auditlab.errors import BadOption, NoData, UncertainTime, UnknownEntityType, UnknownField
@@ -20,8 +20,7 @@ from auditlab.testing.families import KINDS, family, nested
 from auditlab.testing.logs import START
 
 ENGINES = ("polars", "duckdb")
-NIGHTLY = os.environ.get("AUDITLAB_HYPOTHESIS") == "nightly" or os.environ.get("AUDITLAB_SOAK") == "1"
-EXAMPLES = 400 if NIGHTLY else 6
+FEW = 6
 ORDER, ITEM, RETURN = ({"entity_type": f"orders.{name}"} for name in ("orders", "order_items", "returns"))
 ITEMS = {"items": ("orders.order_items", "order_id", {"returns": ("orders.returns", "item_id")})}
 
@@ -190,7 +189,7 @@ def test_both_engines_agree_with_the_oracle_over_histories():
     checked: Counter[str] = Counter()
     lines, tags = ({name: KINDS[name]} for name in ("lines", "tags"))
 
-    @settings(max_examples=EXAMPLES, deadline=None, derandomize=EXAMPLES < 100, database=None)
+    @generated(400, few=FEW)
     @given(st.integers(0, 2**32))
     def agree(seed: int) -> None:
         frame = family(Random(seed))  # noqa: S311 - no secret
@@ -215,4 +214,4 @@ def test_both_engines_agree_with_the_oracle_over_histories():
                 assert weights == {line: states["shop.lines", line]["weight"].decoded for line in weights}
 
     agree()
-    assert min(checked["lines"], checked["tags"]) > EXAMPLES
+    assert min(checked["lines"], checked["tags"]) > FEW

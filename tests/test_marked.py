@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections import Counter
 from datetime import datetime, timedelta
@@ -12,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from oracle_frames import assert_blame
+from soak import SOAK, generated
 
 import auditlab as al
 from auditlab.errors import BadMark, BadOption, BadTime, IncompleteLog, NoData, UncertainTime, UndeterminedState
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from auditlab.testing.schedules import Schedule
 
 ENGINES = ("polars", "duckdb")
-NIGHTLY = os.environ.get("AUDITLAB_HYPOTHESIS") == "nightly" or os.environ.get("AUDITLAB_SOAK") == "1"
-SEEDS = range(1000 if NIGHTLY else 12)
+SEEDS = range(1000 if SOAK else 12)
 TICK = timedelta(microseconds=1)
 
 
@@ -148,8 +147,7 @@ def answers_any_set(frame: pl.DataFrame) -> None:
 @pytest.mark.filterwarnings("ignore::auditlab.errors.UnlinkedKeys")
 @pytest.mark.parametrize("kind", [{}, {"rekeyed": True, "unavailable": True}], ids=["plain", "with keys that change"])
 def test_any_set_of_transactions_is_answered_as_the_oracle_does(kind: dict[str, bool]):
-    profile = settings(max_examples=1000 if NIGHTLY else 20, deadline=None, derandomize=not NIGHTLY, database=None)
-    profile(given(histories(**kind))(answers_any_set))()
+    generated(1000, few=20)(given(histories(**kind))(answers_any_set))()
 
 
 def changed(oracle: Oracle, entity_type: str, visible: set[int]) -> list[tuple[str, str, str]]:

@@ -1,12 +1,11 @@
 """Every verb against the oracle, on both engines, over generated histories: whole frames, each cell as a value.
 
-``AUDITLAB_SOAK=1`` (or ``AUDITLAB_HYPOTHESIS=nightly``) takes other histories every time, and forty times as many.
+A soak takes other histories every time, and forty times as many.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import random
 from collections import Counter
 from datetime import timedelta
@@ -16,10 +15,11 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given, settings
 from oracle_frames import assert_blame, text_fields, told
 from polars.testing import assert_frame_equal
 from same_answers import of_changes
+from soak import generated
 
 import auditlab as al
 from auditlab.errors import NoData
@@ -40,20 +40,12 @@ pytestmark = [
 ]
 
 ENGINES = ("polars", "duckdb")
-NIGHTLY = os.environ.get("AUDITLAB_HYPOTHESIS") == "nightly" or os.environ.get("AUDITLAB_SOAK") == "1"
-MORE = 40 if NIGHTLY else 1
+MORE = 40
+"""How many times as many histories a soak takes."""
 
 
 def profile(examples: int) -> settings:
-    """The same histories each run, so that a failure is the code's; nightly others, many more, and failures shrunk."""
-    return settings(
-        max_examples=examples * MORE,
-        deadline=None,
-        derandomize=not NIGHTLY,
-        database=None,
-        phases=tuple(Phase) if NIGHTLY else (Phase.explicit, Phase.generate),
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-    )
+    return generated(examples * MORE, few=examples)
 
 
 KINDS = {
@@ -318,7 +310,7 @@ def test_the_histories_are_as_many_as_promised():
     """Beside them, 300 databases are written to whose end is known without an oracle."""
     histories_ = sum(VERBS.values()) + sum(map(examples_of, KINDS))
     assert histories_ + 300 >= 500, "in every run"
-    assert histories_ * 40 >= 10_000, "when soaking"
+    assert histories_ * MORE >= 10_000, "when soaking"
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import random
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
+from soak import generated
 
 import auditlab as al
 from auditlab.errors import BadOption, NoData, UnknownField
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 ENGINES = ("polars", "duckdb")
 BERLIN = "Europe/Berlin"
-NIGHTLY = os.environ.get("AUDITLAB_HYPOTHESIS") == "nightly" or os.environ.get("AUDITLAB_SOAK") == "1"
 
 
 def day(month: int, number: int = 1) -> datetime:
@@ -244,17 +243,6 @@ def test_entities_with_very_many_versions_out_of_order(engine: str):
     assert told(log, *rows) == want
 
 
-def profile(examples: int) -> settings:
-    return settings(
-        max_examples=examples * (40 if NIGHTLY else 1),
-        deadline=None,
-        derandomize=not NIGHTLY,
-        database=None,
-        phases=tuple(Phase) if NIGHTLY else (Phase.explicit, Phase.generate),
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-    )
-
-
 VALID = [datetime(2024, 2, 1, tzinfo=UTC), day(3), day(3) + timedelta(microseconds=1), day(4, 1), day(12)]
 MICRO = timedelta(microseconds=1)
 Answer = tuple[str, Version | None, bool | None]
@@ -337,4 +325,4 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_both_engines_agree_with_the_oracle_over_histories(kind: str):
     verb, options, examples = KINDS[kind]
-    profile(examples)(given(histories(**options))(verb))()
+    generated(examples * 40, few=examples)(given(histories(**options))(verb))()

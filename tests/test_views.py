@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from decimal import Decimal
 from itertools import pairwise
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from polars.testing import assert_frame_equal
+from soak import generated
 
 import auditlab as al
 from auditlab.errors import BadOption, UnknownEntityType, UnknownField
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 ENGINES = ("polars", "duckdb")
-NIGHTLY = os.environ.get("AUDITLAB_HYPOTHESIS") == "nightly" or os.environ.get("AUDITLAB_SOAK") == "1"
 BIG = "123456789012345678901234567890"
 Row = dict[str, Any]
 
@@ -288,11 +287,4 @@ def only_texts(oracle: Oracle) -> set[tuple[str, str]]:
 
 @pytest.mark.filterwarnings("ignore::auditlab.errors.IncompletePopulation")
 def test_views_are_the_rows_taken_apart_and_left_out_by_hand_on_both_engines():
-    quick = settings(
-        max_examples=400 if NIGHTLY else 14,
-        deadline=None,
-        derandomize=not NIGHTLY,
-        database=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-    )
-    quick(given(histories())(agree))()
+    generated(400, few=14)(given(histories())(agree))()

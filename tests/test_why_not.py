@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
+from soak import generated
 
 import auditlab as al
 from auditlab.errors import BadOption, IncompleteLog
@@ -142,7 +142,6 @@ OPENINGS = {
     "not yet": "{who} was not yet there at ",
     "not recorded": "It cannot be told whether {who} was there at ",
 }
-NIGHTLY = os.environ.get("AUDITLAB_HYPOTHESIS") == "nightly" or os.environ.get("AUDITLAB_SOAK") == "1"
 
 
 def agree(frame: pl.DataFrame) -> None:
@@ -180,12 +179,4 @@ def agree(frame: pl.DataFrame) -> None:
     "options", [{}, {"lossy": True}, {"rekeyed": True}], ids=["whole", "with rows lost", "with keys changed"]
 )
 def test_the_words_name_the_reason_that_the_oracle_finds_over_histories(options: dict[str, bool]):
-    profile = settings(
-        max_examples=600 if NIGHTLY else 15,
-        deadline=None,
-        derandomize=not NIGHTLY,
-        database=None,
-        phases=tuple(Phase) if NIGHTLY else (Phase.explicit, Phase.generate),
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-    )
-    profile(given(histories(**options))(agree))()
+    generated(600, few=15)(given(histories(**options))(agree))()

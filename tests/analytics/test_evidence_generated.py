@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from soak import generated
 
 import auditlab as al
 from auditlab.testing import histories, make_log
@@ -16,7 +16,6 @@ from auditlab.testing import histories, make_log
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-NIGHTLY = os.environ.get("AUDITLAB_HYPOTHESIS") == "nightly" or os.environ.get("AUDITLAB_SOAK") == "1"
 SEVERE = ("error", "warning")
 CHAIN = (
     "unlogged change",
@@ -28,14 +27,7 @@ CHAIN = (
     "half-logged key change",
 )
 DOCUMENTS = {"duplicate keys", "lone surrogate", "NUL character"}
-often = settings(
-    max_examples=2_000 if NIGHTLY else 60,
-    deadline=None,
-    derandomize=not NIGHTLY,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
-"""The same logs each run, so that a failure is the code's; nightly others, and many more."""
+often = generated(2_000, few=60)
 
 
 def can_be_told(log: pl.DataFrame) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from archived_log import NOON, a_batch, forge, grow
 from polars.testing import assert_frame_equal
+from soak import SOAK
 from test_crash import NOBODY, run
 
 import auditlab as al
@@ -92,7 +93,7 @@ def test_a_manifest_that_holds_nonsense_anywhere_is_a_named_error_or_harmless(ar
     body = json.loads(whole)["manifest"]
     expected, refused = rows(archive), 0
     rng = random.Random(9)  # noqa: S311 - which nonsense, not a secret
-    kinds = len(NONSENSE) if os.environ.get("AUDITLAB_SOAK") else 3
+    kinds = len(NONSENSE) if SOAK else 3
     for place in places(body):
         for value in rng.sample(NONSENSE, kinds):
             changed = copy.deepcopy(body)

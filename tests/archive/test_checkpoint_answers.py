@@ -12,7 +12,8 @@ from checkpointed import KINDS, USED, add, assert_same, of_entity, pulled, whole
 from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
-from same_answers import SOAK, generated, some_of
+from same_answers import some_of
+from soak import SOAK, generated
 
 import auditlab as al
 from auditlab.archive.checkpoint import checkpoint

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pytest
 from archived_log import a_batch, grow, sealed
 from polars.testing import assert_frame_equal
+from soak import SOAK
 from test_crash import run
 
 import auditlab as al
@@ -374,7 +375,7 @@ def test_any_mixture_of_pulls_and_compactions_keeps_every_row_and_every_head(tmp
     folder, kept, first = tmp_path / "a", [], 1
     to_archive([], folder, facts=LogFacts())
     written: list[pa.RecordBatch] = []
-    for _ in range(40 if os.environ.get("AUDITLAB_SOAK") else 12):
+    for _ in range(40 if SOAK else 12):
         if rng.random() < 0.3:
             compact(folder, grace=rng.choice([0, 3600]))
         else:

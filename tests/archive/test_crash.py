@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from polars.testing import assert_frame_equal
+from soak import SOAK
 
 from auditlab.archive.files import HashingFile
 from auditlab.archive.manifest import DATA, MANIFESTS
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 KILLED_WRITER = Path(__file__).parent / "killed_writer.py"
 FEWEST_STEPS = 30
-AT_RANDOM = 200 if os.environ.get("AUDITLAB_SOAK") else 10
+AT_RANDOM = 200 if SOAK else 10
 """Attempts that are killed at random moments, besides those at every step."""
 NOBODY = 65534
 

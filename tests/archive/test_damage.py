@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from archived_log import a_batch, forge, grow, sealed
+from soak import SOAK
 
 from auditlab.archive import proof, read
 from auditlab.archive.checkpoint import checkpoint
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from auditlab.schema import LogFacts
 
-SOAK = bool(os.environ.get("AUDITLAB_SOAK"))
 FLIPS, CUTS = (10_000, 1_000) if SOAK else (400, 60)
 
 

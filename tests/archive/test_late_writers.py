@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from typing import TYPE_CHECKING, Self
 
 from old_log import ROW, fill_months, ids_of, months_of
+from soak import SOAK
 
 from auditlab.archive.export import archive_postgres
 from auditlab.archive.prune import prune
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-ROUNDS = 100 if os.environ.get("AUDITLAB_SOAK") else 3
+ROUNDS = 100 if SOAK else 3
 BY_HAND = (
     "ALTER TABLE audit.entity_change_log DETACH PARTITION audit.entity_change_log_2024_01; "
     "DROP TABLE audit.entity_change_log_2024_01"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 from polars.testing import assert_frame_equal
+from soak import SOAK
 
 from auditlab.archive.export import archive_postgres
 from auditlab.archive.manifest import read_chain
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 TABLE = "CREATE SCHEMA s; CREATE TABLE s.t (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, v int)"
 IDS = "SELECT id, transaction_id FROM audit.entity_change_log ORDER BY id"
-SOAK = bool(os.environ.get("AUDITLAB_SOAK"))
 ROUNDS = 1500 if SOAK else 40
 """Transactions of each of eight writers: seven of eight are committed, so a soak leaves more than 50,000 rows."""
 AFTER = "SELECT id FROM audit.entity_change_log WHERE id > $1 ORDER BY id"

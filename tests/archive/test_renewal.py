@@ -11,7 +11,7 @@ from checkpointed import KINDS, add, assert_same, pulled
 from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
-from same_answers import generated
+from soak import generated
 
 import auditlab as al
 from auditlab.archive import checkpoint as checkpoints

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from soak import SOAK
 
 from auditlab.archive.export import archive_postgres
 from auditlab.archive.read import scan_archive
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 TABLE = "CREATE SCHEMA s; CREATE TABLE s.t (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, v int)"
 IDS = "SELECT id FROM audit.entity_change_log ORDER BY id"
 ASYNCHRONOUS = ("synchronous_commit=off", "wal_writer_delay=2s", "fsync=off", "shared_buffers=16MB")
-ROUNDS = 10 if os.environ.get("AUDITLAB_SOAK") else 2
+ROUNDS = 10 if SOAK else 2
 
 
 @pytest.fixture

@@ -1,17 +1,16 @@
-"""What ``bench_marks.py`` measures, as a test under writers at work: short, or with AUDITLAB_SOAK=1 in full."""
+"""What ``bench_marks.py`` measures, as a test under writers at work: short, or in a soak in full."""
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from live_marks import judge, run
+from soak import SOAK
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-SOAK = os.environ.get("AUDITLAB_SOAK") == "1"
 SIZE = {"copies": 520, "entities": 250, "mark_every": 0.5, "longest": 4.0}
 """What ``bench_marks.py`` takes: over 100,000 answers of each kind."""
 SHORT = {"copies": 25, "entities": 40, "mark_every": 0.1, "longest": 0.5}

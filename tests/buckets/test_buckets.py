@@ -12,7 +12,8 @@ import pytest
 from dealt import ENOUGH, asked_of, dealt_out
 from hypothesis import given
 from polars.testing import assert_frame_equal
-from same_answers import assert_same, generated, some_of
+from same_answers import assert_same, some_of
+from soak import generated
 
 import auditlab as al
 from auditlab.errors import NoData, UncertainTime

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from dealt import dealt_out
-from same_answers import SOAK, assert_same
+from same_answers import assert_same
+from soak import SOAK
 
 import auditlab as al
 from auditlab.errors import LogTooLarge, UncertainTime

@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 from dealt import ENOUGH, asked_of, dealt_out
 from hypothesis import given
-from same_answers import assert_same, generated, of_changes, some_of
+from same_answers import assert_same, of_changes, some_of
+from soak import generated
 
 import auditlab as al
 from auditlab.errors import LogTooLarge, ReadingError, UpcastError

@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 from hypothesis import given
 from polars.testing import assert_frame_equal
-from same_answers import assert_same, generated
+from same_answers import assert_same
+from soak import generated
 
 import auditlab as al
 from auditlab.errors import BadOption, SchemaMismatch
