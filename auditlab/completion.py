@@ -66,10 +66,13 @@ def silent_lists() -> pl.Expr:
 def lists_values(lists: pl.Series) -> bool:
     """Whether the changed fields of changes without an after image are new values; the first ``SAMPLE`` tell it.
 
+    Those that are no JSON tell nothing; where none is, they pass for new values, which the split refuses by name.
+
     Args:
         lists: Those of one entity type that ``silent_lists``, in the order of the changes.
     """
-    return bool(len(lists)) and not all(_old_and_new(text) for text in lists.head(SAMPLE))
+    told = [found for text in lists.head(SAMPLE) if (found := _old_and_new(text)) is not None]
+    return bool(len(lists)) and not (told and all(told))
 
 
 def told_fields(changes: pl.DataFrame, *, values: bool) -> pl.Series | None:
@@ -91,12 +94,12 @@ def told_fields(changes: pl.DataFrame, *, values: bool) -> pl.Series | None:
     return changes.select(told=told).to_series()
 
 
-def _old_and_new(text: str) -> bool:
-    """Whether all values of a list of changed fields may be an old and a new value together."""
+def _old_and_new(text: str) -> bool | None:
+    """Whether all values of a list of changed fields may be an old and a new value together; None if it is no JSON."""
     try:
         values = [json.loads(raw, strict=False) for raw in raw_fields(text).values()]
     except (ValueError, RecursionError):
-        return False  # the split refuses it by name
+        return None
     return bool(values) and all(
         (isinstance(value, list) and len(value) == 2) or (isinstance(value, dict) and set(value) in _PAIRS)  # noqa: PLR2004
         for value in values

@@ -87,8 +87,8 @@ def split(
         changes: A log in the canonical columns.
         strict: Whether malformed rows are an error.
         whole: Whether all changes are there. Of a part, a missing after image is no fault: the rest may tell it.
-        read: Whether to read the images, to see which are no JSON; None where not ``strict``. Else they are an error
-            of the questions about their entity type, and of no other.
+        read: Whether to read the images, and the lists in their place, to see which are no JSON; None where not
+            ``strict``. Else they are an error of the questions about their entity type, and of no other.
         images: Of a part that has all changes of its entities, what all changes tell of missing images.
 
     Raises:
@@ -108,15 +108,20 @@ def split(
 
 
 def _unread(changes: pl.DataFrame) -> dict[str, pl.Expr]:
-    """How to tell images that are no JSON objects though they begin like some; nothing where there are none."""
-    texts = pl.concat([changes[side].alias("image") for side in ("before_snapshot", "after_snapshot")]).unique()
-    odd = no_objects(texts.drop_nulls())
+    """How to tell documents that are no JSON objects though they begin like some; nothing where there are none.
+
+    The documents are the images, and in place of one that is missing the list of changed fields.
+    """
+    silent = changes.select(silent_lists()).to_series()
+    found = (changes["before_snapshot"], changes["after_snapshot"], changes["changed_fields"].filter(silent))
+    odd = no_objects(pl.concat([texts.alias("document") for texts in found]).unique().drop_nulls())
     if odd.is_empty():
         return {}
-    names = {"before_snapshot": _BEFORE, "after_snapshot": _AFTER}
-    return {
-        f"{side} is no JSON object": _no_object(image) | image.is_in(odd.implode()) for side, image in names.items()
+    images = {"before_snapshot": _BEFORE, "after_snapshot": _AFTER}
+    kinds = {
+        f"{side} is no JSON object": _no_object(image) | image.is_in(odd.implode()) for side, image in images.items()
     }
+    return kinds | {"changed_fields is no JSON object": silent_lists() & pl.col("changed_fields").is_in(odd.implode())}
 
 
 def _untold(changes: pl.DataFrame, images: Images | None) -> pl.Series | pl.Expr:
