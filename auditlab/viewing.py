@@ -73,7 +73,31 @@ class Viewing:
     __slots__ = ()
 
     def compare_view(self, start: Moment, end: Moment, *, entities: int = 200) -> MarkedView:
-        """``auditlab.widgets.compare_view.compare_view``: two times side by side; ``compare()`` gives the frame."""
+        """Two times against each other, to look at: which entities came, went and changed; ``compare()`` is the frame.
+
+        Each entity that differs opens to its fields at both times and the changes between them. Its ``frame`` is
+        ``compare()``'s: ``entity_type, entity_id, field, kind, old, new``, all String, one row a field; ``rows()`` are
+        those of the selected entity, and ``select("e0")`` selects the first.
+
+        Args:
+            start: The earlier instant; its own changes count as done. Naive times are read in the log's zone.
+            end: The later instant, inclusive.
+            entities: How many of the entities that differ the page holds, by type and id; ``frame`` has all of them.
+
+        Raises:
+            BadOption: end lies before start, or ``entities`` is below 1.
+            BadTime: a time that cannot be read.
+            NoData: an instant is outside what the log covers.
+            IncompleteLog: the log does not hold whole histories.
+
+        Example:
+            >>> from auditlab import from_arrow
+            >>> from auditlab.testing import make_log
+            >>> log = from_arrow(make_log([("INSERT", "a", {"x": 1}), ("UPDATE", "a", {"x": 2})]))
+            >>> view = log.compare_view(log.facts.coverage.start, log.facts.coverage.end)
+            >>> view.frame.select("entity_id", "field", "kind", "old", "new").rows()
+            [('a', 'x', 'modified', '1', '2')]
+        """
         return cast("MarkedView", self._open("compare_view", start=start, end=end, entities=entities))
 
     def dashboard(
@@ -86,7 +110,34 @@ class Viewing:
         mask: Sequence[str] = (),
         omit: Sequence[str] = (),
     ) -> MarkedView:
-        """``auditlab.widgets.dashboard.dashboard``: activity and evidence as pictures; each mark leads to its rows."""
+        """What happened and what was found, as pictures; ``activity()`` and ``evidence()`` are the same as frames.
+
+        Changes over time by operation and by user, by weekday and hour of the log's zone, transactions by size, the
+        most changed entities and fields, and the findings of evidence. Each bar and cell is a mark: the ``frame`` has
+        one row for each, ``name, picture, words, changes, transactions, code``; ``select(name)`` selects it, and
+        ``rows()`` are the changes behind it.
+
+        Args:
+            period: second, minute, hour, day, week, month or year; without one, what suits the log's length.
+            top: How many entities, fields and users are shown, the most changed and busiest first.
+            rows: How many of the rows behind each mark the page holds; ``rows()`` has all of them.
+            documents: Whether evidence looks into every document.
+            mask: Fields whose values the page does not show.
+            omit: Fields that the page does not tell of.
+
+        Raises:
+            UnknownField: ``mask`` or ``omit`` names a field that the log does not have.
+            BadOption: no such period, or ``top`` or ``rows`` is below 1.
+
+        Example:
+            >>> from auditlab import from_arrow
+            >>> from auditlab.testing import make_log
+            >>> view = from_arrow(make_log([("INSERT", "a", {"x": 1}), ("UPDATE", "a", {"x": 2})])).dashboard()
+            >>> bar = view.frame.row(0, named=True)
+            >>> view.select(bar["name"])
+            >>> len(view.rows()) == bar["changes"]
+            True
+        """
         view = self._open("dashboard", period=period, top=top, rows=rows, documents=documents, mask=mask, omit=omit)
         return cast("MarkedView", view)
 
@@ -209,7 +260,41 @@ class Viewing:
         read_from: str | Path | None = None,
         title: str = "Audit report",
     ) -> str | Path:
-        """``auditlab.report.report``: one HTML file to hand over, with what was asked, of what, with which digests."""
+        """One HTML file for the audit's folder: what was found, what was asked, of what, and which digests that has.
+
+        It needs no network, no kernel and no other file, and nothing in the log's values can run in it.
+
+        Args:
+            path: Where to write it: whole, or not at all.
+            include: The sections, of ``summary``, ``evidence``, ``compare``, ``timeline``, ``diffs``, ``history`` and
+                ``blame``. Without: summary, evidence and timeline; with both times also compare; of one entity also
+                history and blame.
+            start: Summary, timeline and diffs tell of changes from this time on. Naive times are read in the log's
+                zone.
+            end: And of changes before this time. Compare and blame are as of both.
+            by: And of changes by this user alone.
+            mask: Fields whose values are not shown, only that they changed.
+            omit: Fields of which nothing is told.
+            rows: The most rows of a table; a longer one says how many there are, and what gives all of them.
+            documents: Whether evidence looks into every document.
+            read_from: The file or archive that the log was read from: its digest goes into the report.
+            title: The heading.
+
+        Returns:
+            The path where one was given, else the HTML.
+
+        Raises:
+            BadOption: there is no such section, a time or number cannot be, or the file cannot be written.
+            UnknownField: ``mask`` or ``omit`` names a field that the log does not have.
+            AuditlabError: the log cannot answer a section, for the reason that its verb gives.
+
+        Example:
+            >>> from auditlab import from_arrow
+            >>> from auditlab.testing import make_log
+            >>> log = from_arrow(make_log([("INSERT", "a", {"x": 1, "note": "secret"})]))
+            >>> "secret" in log.report(include=["summary", "diffs"], mask=["note"])
+            False
+        """
         made: str | Path = import_module("auditlab.report").report(
             self, path, include=include, start=start, end=end, by=by, mask=mask, omit=omit, rows=rows,
             documents=documents, read_from=read_from, title=title,
