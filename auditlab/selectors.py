@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,7 +77,8 @@ def entity(selected: Selected, key: object, entity_type: str | None = None) -> S
     found = known(log, log.entity_types, key)
     if not found:
         types = ", ".join(map(repr, log.entity_types)) or "no types"
-        raise UnknownEntity(f"no entity {key!r} among {types} in this log.")
+        hint = " A time is given by its name: at=." if isinstance(key, date) else ""
+        raise UnknownEntity(f"no entity {key!r} among {types} in this log.{hint}")
     if len(found) > 1:
         names = ", ".join(repr(name) for name, _ in found)
         raise BadOption(f"entity {key!r} is in several types: {names}. Say which by entity_type=.")

@@ -9,7 +9,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import auditlab as al
-from auditlab.errors import NoData
+from auditlab.errors import NoData, UnknownEntity
 from auditlab.temporal.blame import BLAME
 from auditlab.testing import make_log
 from auditlab.testing.logs import START
@@ -147,3 +147,9 @@ def test_one_entity_whole_types_and_the_coverage(engine: str):
 
 def test_the_query_can_be_shown():
     assert "field_origins" in al.from_arrow(make_log([])).sql("blame")
+
+
+def test_a_time_in_the_place_of_an_entity_says_how_a_time_is_given():
+    log = al.from_arrow(make_log([("INSERT", "a", {"x": 1})]))
+    with pytest.raises(UnknownEntity, match=r"no entity datetime.* A time is given by its name: at=\."):
+        log.blame(log.facts.coverage.end)
