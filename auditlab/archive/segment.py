@@ -26,6 +26,9 @@ __all__ = ["PartFile", "Written"]
 ROW_GROUP = 32 << 20
 """Bytes of rows that make a row group."""
 
+AT_ONCE = 8 << 20
+"""Bytes of rows whose documents become columns at once."""
+
 BUFFER = 96
 """Bytes of small pieces (headers, columns without a value) that are gathered before they are written."""
 
@@ -96,16 +99,27 @@ class PartFile:
     def flush(self) -> None:
         """Write the rows that wait as one row group."""
         if self._batches:
-            for batch in self._batches:
-                self._digest.update(batch)
-            rows = pl.concat([pl.DataFrame(pl.from_arrow(batch, rechunk=False)) for batch in self._batches])
-            self._batches, self.waiting = [], 0
-            if self._shredder is None:
-                self._shredder = Shredder(rows)
-            table = self._shredder.table(rows)
+            table = self._shredded()
             if self._writer is None:
                 self._writer = pq.ParquetWriter(self._sink, table.schema, **_OPTIONS, **_encodings(table))
             self._writer.write_table(table, row_group_size=table.num_rows)
+
+    def _shredded(self) -> pa.Table:
+        """The rows that wait, in the columns of the file; some at a time, as that takes several times their size."""
+        if self._shredder is None:
+            self._shredder = Shredder(pl.concat(map(_frame, self._batches)))
+        tables = []
+        waiting, self._batches, self.waiting = self._batches[::-1], [], 0
+        while waiting:
+            frames, size = [], 0
+            while waiting and size < AT_ONCE:
+                batch = waiting.pop()
+                self._digest.update(batch)
+                frames.append(_frame(batch))
+                size += batch.nbytes
+            tables.append(self._shredder.table(pl.concat(frames)))
+        self._shredder.judge()
+        return pa.concat_tables(tables)
 
     def finish(self) -> Written:
         """Write what waits, force it to disk, read it back.
@@ -154,6 +168,10 @@ class PartFile:
         if least is not None:
             low, high = self._ranges.get(name, (least, most))
             self._ranges[name] = (min(low, least), max(high, most))
+
+
+def _frame(batch: pa.RecordBatch) -> pl.DataFrame:
+    return pl.DataFrame(pl.from_arrow(batch, rechunk=False))
 
 
 def _encodings(table: pa.Table) -> dict[str, Any]:

@@ -67,6 +67,7 @@ class Shredder:
         for flat in sorted(groups, key=lambda flat: -len(flat.numbers)):
             self._number(texts[int(flat.numbers[0])], tuple(flat.fields), places)
         self._first: float | None = None
+        self._rows = self._as_text = 0
 
     def table(self, rows: pl.DataFrame) -> pa.Table:
         """The rows in the columns of the file (``schema``)."""
@@ -88,12 +89,14 @@ class Shredder:
                 *(pl.when(~pl.lit(kept.get(name.removesuffix("_told"), odd))).then(name).alias(name) for name in rest),
             )
             told = self._arrow(pl.concat([plain, cells], how="horizontal"))
-        self._judge(cells)
+        self._rows += len(cells)
+        self._as_text += int((cells["before_snapshot"].is_not_null() | cells["after_snapshot"].is_not_null()).sum())
         return told
 
-    def _judge(self, cells: pl.DataFrame) -> None:
-        kept = cells.select((pl.col("before_snapshot").is_not_null() | pl.col("after_snapshot").is_not_null()).mean())
-        share = float(kept.item() or 0)
+    def judge(self) -> None:
+        """Find the file stale where more of the rows since the last time are kept as text than of the first ones."""
+        share = self._as_text / max(1, self._rows)
+        self._rows = self._as_text = 0
         if self._first is None:
             self._first = share
         self.stale |= share > self._first + STALE

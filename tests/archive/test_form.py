@@ -217,6 +217,21 @@ def test_a_field_that_appears_begins_another_file(tmp_path: Path, monkeypatch: p
     assert_frame_equal(scanned.changes.collect().sort("id"), pl.concat(parts))
 
 
+def test_a_row_group_is_put_together_from_rows_that_became_columns_some_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(segment, "AT_ONCE", 1)
+    at_once: list[int] = []
+    table = Shredder.table
+    monkeypatch.setattr(Shredder, "table", lambda self, rows: at_once.append(len(rows)) or table(self, rows))
+    parts = [orders(0, 60), orders(60, 70, extra=', "channel": "web"'), orders(130, 80, extra=', "tags": ["a"]')]
+    to_archive((batch for part in parts for batch in source.batches(part)), tmp_path / "a", facts=LogFacts())
+    scanned = scan_archive(tmp_path / "a")
+    assert at_once == [60, 70, 80]
+    assert [pq.read_metadata(file).num_row_groups for file in scanned.files] == [1]
+    assert_frame_equal(scanned.changes.collect(), pl.concat(parts))
+
+
 def test_what_is_asked_for_is_what_is_decoded(tmp_path: Path):
     rows = orders(0, 200)
     to_archive(source.batches(rows), tmp_path / "a", facts=LogFacts())
