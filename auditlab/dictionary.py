@@ -20,6 +20,9 @@ SELDOM = 32
 SHORT = 10_000
 """A column of so few texts takes longer to hash than a dictionary of texts."""
 
+FEWEST = 100
+"""A column of fewer texts is not numbered to look at each distinct one once: that takes longer than to look at all."""
+
 SAMPLED = 16
 """Of so many texts one is looked at to choose a dictionary: texts that stand there seldom show in one of them, too."""
 
@@ -110,7 +113,7 @@ def repeated(texts: pl.Series) -> Coded | None:
 def by_number(column: pl.Series | Coded) -> tuple[pl.Series, pl.Series | None]:
     """What stands in a column, and of each cell the number of it (UInt32); None where it stands there by cell."""
     if isinstance(column, pl.Series):
-        found = repeated(column)
+        found = repeated(column) if len(column) >= FEWEST else None
         if found is None:
             return column, None
         column = found

@@ -43,12 +43,13 @@ def _unaccounted(texts: pl.Series, parsed: pl.Series, fields: Mapping[str, pl.Se
     """The numbers of parsed documents that are not as long as their fields are together, however they are separated."""
     if parsed.is_empty():
         return parsed
-    keys_sizes = (len(json.dumps(name, ensure_ascii=False).encode()) for name in fields)
-    raws = ((raw.gather(parsed), key) for raw, key in zip(fields.values(), keys_sizes, strict=True))
-    sizes = [(raw.str.len_bytes().cast(pl.Int64) + key).alias(str(place)) for place, (raw, key) in enumerate(raws)]
-    frame = pl.DataFrame(sizes or [pl.Series("0", [None] * len(parsed), dtype=pl.Int64)])
-    count = frame.select(pl.sum_horizontal(pl.all().is_not_null().cast(pl.Int64)))[:, 0]
-    total = frame.select(pl.sum_horizontal(pl.all()))[:, 0] + 2
+    raws = [raw.alias(str(place)) for place, raw in enumerate(fields.values())]
+    frame = pl.DataFrame(raws or [pl.Series("0", [None], dtype=pl.String).new_from_index(0, len(texts))])
+    sizes = frame.select(pl.all().gather(parsed).str.len_bytes().cast(pl.Int64))
+    keys = [len(json.dumps(name, ensure_ascii=False).encode()) for name in fields] or [0]
+    sizes = sizes.select(pl.col(name) + key for name, key in zip(sizes.columns, keys, strict=True))
+    count = sizes.select(pl.sum_horizontal(pl.all().is_not_null().cast(pl.Int64))).to_series()
+    total = sizes.select(pl.sum_horizontal(pl.all())).to_series() + 2
     length = texts.gather(parsed).str.len_bytes().cast(pl.Int64)
     separators = count + (count - 1).clip(lower_bound=0)
     return parsed.filter((length != total + separators) & (length != total + 2 * separators))

@@ -93,19 +93,24 @@ def strings(text: pl.Series, declared: str | None, instants: pl.Series | None) -
         declared: The kind that the source's catalog declares.
         instants: What :func:`instants` made of them, where the field may hold instants.
     """
-    values = text.drop_nulls()
     typed: pl.Series | None = None
     kind = "text"
     if instants is not None and instants.null_count() == text.null_count():
         typed, kind = instants, "timestamptz"
-    elif declared in (None, "timestamp") and values.str.contains(TIMESTAMP).all():
+    elif declared in (None, "timestamp") and _all_like(text, TIMESTAMP):
         typed, kind = _timestamps(text), "timestamp"
-    elif declared in (None, "date") and values.str.contains(DATE).all():
+    elif declared in (None, "date") and _all_like(text, DATE):
         typed, kind = text.str.to_date("%Y-%m-%d", strict=False), "date"
     if typed is not None and typed.null_count() == text.null_count() and _in_years(typed):
         return typed, kind, ""
     note = f"holds values that a {declared} column cannot: kept as text" if declared in EMPTY_DTYPES else ""
     return text, "text", note
+
+
+def _all_like(text: pl.Series, pattern: str) -> bool:
+    """Whether all texts match a pattern; most columns do not, and one text shows it."""
+    one: str | None = text.first(ignore_nulls=True)  # type: ignore[assignment]  # a column of texts
+    return (one is None or re.match(pattern, one) is not None) and bool(text.str.contains(pattern).all())
 
 
 def _in_years(times: pl.Series) -> bool:

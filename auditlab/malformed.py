@@ -159,10 +159,11 @@ def without_copies(changes: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
     Two exports put together, or a feed that delivers at least once, hold such copies: one change, told twice.
     """
-    numbered = changes.with_row_index("__row")
     ids = changes["id"]
-    alone = ids.is_sorted() and not (ids == ids.shift()).any()  # as nearly always: nothing to look up
-    repeated = numbered.clear() if alone else numbered.filter(ids.is_duplicated())
+    if ids.is_sorted() and not (ids == ids.shift()).any():  # as nearly always: nothing to look up
+        return changes, pl.DataFrame(schema={"kind": pl.String(), **changes.schema})
+    numbered = changes.with_row_index("__row")
+    repeated = numbered.filter(ids.is_duplicated())
     copies = repeated.filter(~pl.struct(*CHANGES).is_first_distinct())
     told = copies.select(pl.lit(COPY).alias("kind"), *changes.columns)
     if copies.is_empty():

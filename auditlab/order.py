@@ -131,6 +131,8 @@ def _relinked(
 
 def _within(links: pl.DataFrame, by_id: pl.DataFrame) -> pl.DataFrame:
     """The links of a larger log whose changes are all here, by their slots here."""
+    if links.is_empty():
+        return pl.DataFrame(schema=LINKS)
     slots = by_id.select("row").with_row_index("slot")
     for side in ("left", "came"):
         here = slots.rename({"row": side, "slot": f"{side}_slot"})
@@ -215,24 +217,27 @@ def _doubled(rows: pl.DataFrame, by_id: pl.DataFrame) -> pl.Series:
     return entity.filter(pl.struct("entity", "id").is_duplicated())["position"]
 
 
-def _suspects(rows: pl.DataFrame, by_id: pl.DataFrame) -> pl.DataFrame:
-    """Groups of one entity's changes in one transaction whose images do not link as they stand, texts compared.
+_SUSPECTS = {"entity_type": pl.String(), "epoch": pl.UInt32(), "slots": pl.List(pl.UInt32()), "previous": pl.UInt32()}
+"""``slots`` are those of a group by id, ``previous`` is that of the entity's change before it."""
 
-    Columns: entity_type, epoch, slots (list, by id) and previous (the slot of the entity's change before the group).
-    """
+
+def _suspects(rows: pl.DataFrame, by_id: pl.DataFrame) -> pl.DataFrame:
+    """``_SUSPECTS``: groups of one entity's changes in one transaction whose images do not link, texts compared."""
     key = ["entity", "epoch", "transaction_id"]
     same = pl.all_horizontal(pl.col(name) == pl.col(name).shift() for name in ("entity", "epoch"))
     # Where an entity's transaction ids only grow, none comes twice: only the others are worth the grouping.
     grows = (pl.col("transaction_id") > pl.col("transaction_id").shift()).fill_null(value=False)
     again = (pl.col("entity") == pl.col("entity").shift()) & pl.col("transaction_id").is_not_null() & ~grows
     entities = rows.filter(again & pl.col("entity_id").is_not_null())["entity"].unique()
+    if entities.is_empty():
+        return pl.DataFrame(schema=_SUSPECTS)
     mixed = rows.filter(pl.col("entity").is_in(entities.implode()))
     tied = mixed.filter(pl.col("transaction_id").is_not_null())
     crowded = mixed.with_columns(previous=pl.when(same).then(pl.col("slot").shift())).join(
         tied.group_by(key).len().filter(pl.col("len") > 1).drop("len"), on=key, how="semi", maintain_order="left"
     )
     if crowded.is_empty():
-        return crowded.select("entity_type", "epoch", pl.col("slot").alias("slots"), "previous")
+        return pl.DataFrame(schema=_SUSPECTS)
     after = by_id["after_snapshot"].gather(crowded["previous"])
     before = by_id["before_snapshot"].gather(crowded["slot"])
     begins, first = crowded["operation"] == "INSERT", crowded["previous"].is_null()

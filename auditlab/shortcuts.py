@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from auditlab.buckets.rowwise import is_rowwise
 from auditlab.clock import instant
+from auditlab.engines import PolarsEngine
 from auditlab.errors import AuditlabError
 from auditlab.marks import Mark, TransactionSnapshot, named
 
@@ -89,4 +90,4 @@ def _of(selected: Selected, part: Recorded | None) -> Selected | None:
     if part is None:
         return None
     part.spans_its_ids, part.larger = selected.recorded.spans_its_ids, selected.in_larger().recorded
-    return replace(selected, recorded=part)
+    return replace(selected, recorded=part, engine=PolarsEngine())  # its rows are in memory

@@ -164,7 +164,7 @@ def _column(name: str, raw: pl.Series, declared: str | None) -> Column:
         .then(pl.lit("bool"))
         .otherwise(pl.lit("number")),
     )
-    shapes = set(cells["shape"].drop_nulls().unique())
+    shapes = set(cells["shape"].unique()) - {None}
     text = _texts(raw, has_strings="string" in shapes)
     instants = literals.instants(text) if "string" in shapes and declared in INSTANT_KINDS else None
     coded = cache(partial(_coded, raw, cells["shape"], text, declared, instants))
@@ -207,17 +207,19 @@ def _numbers(text: pl.Series, declared: str | None) -> tuple[pl.Series, str, str
         floats = text.cast(pl.Float64, strict=False)
         if literals.floats_are_exact(text, floats):
             return floats, "float", ""
-    plain = _patch(text, text, ~text.str.contains(PLAIN_NUMBER), literals.canonical_number)
-    if not plain.drop_nulls().str.contains(PLAIN_NUMBER).all():
-        return text, "text", "holds numbers of more digits than a decimal column holds: kept as text"
+    plain, odd = text, ~text.str.contains(PLAIN_NUMBER)
+    if odd.any():
+        plain = _patch(text, text, odd, literals.canonical_number)
+        if not plain.str.contains(PLAIN_NUMBER).all():
+            return text, "text", "holds numbers of more digits than a decimal column holds: kept as text"
+    if declared != "decimal" and not plain.str.contains(".", literal=True).any():
+        small = plain.cast(pl.Int64, strict=False)
+        if small.null_count() == text.null_count():
+            return small, "int", ""
     parts = plain.str.strip_chars_start("-").str.splitn(".", 2).struct.unnest()
     whole, fraction = parts.to_series(0).str.strip_chars_start("0").str.len_bytes(), parts.to_series(1)
     scale = int(fraction.str.len_bytes().max() or 0)  # type: ignore[arg-type]
     digits = int(whole.max() or 0)  # type: ignore[arg-type]
-    if scale == 0 and declared != "decimal":
-        small = plain.cast(pl.Int64, strict=False)
-        if small.null_count() == text.null_count():
-            return small, "int", ""
     if digits + scale > DECIMAL_DIGITS:
         return text, "text", f"holds numbers of {digits + scale} digits, more than a decimal column holds: kept as text"
     return (
@@ -235,8 +237,9 @@ def _texts(raw: pl.Series, *, has_strings: bool) -> pl.Series:
             .otherwise(pl.col("raw")),
         ),
     )["raw"]
-    escaped = raw.str.starts_with('"') & raw.str.contains("\\", literal=True) if has_strings else None
-    return plain if escaped is None else _patch(plain, raw, escaped, recorded_text)
+    if not has_strings or not (escaped := raw.str.contains("\\", literal=True)).any():
+        return plain
+    return _patch(plain, raw, escaped & raw.str.starts_with('"'), recorded_text)
 
 
 def _canonicals(

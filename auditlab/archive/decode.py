@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -51,6 +52,10 @@ def stored_columns(form: Form | None, columns: Collection[str], there: Sequence[
     return [name for name in there if name in wanted]
 
 
+SELDOM = 8
+"""Where of so many rows less than one has no image, its text is made from columns of all rows, and taken away again."""
+
+
 class _Rows:
     """Rows of one file, whose fields' texts are made once."""
 
@@ -96,9 +101,9 @@ class _Rows:
 
         def raw(place: int, at: pl.Series | None) -> pl.Series:
             after = _gathered(self._after_raw(place), at)
-            own = _gathered(self._differs(place), at).fill_null(value=True)
-            if place not in stored or not own.any():
+            if place not in stored or not self._may_differ(place):
                 return after
+            own = _gathered(self._differs(place), at).fill_null(value=True)
             rows = own.arg_true()
             column = _gathered(self._frame[stored[place]], at).gather(rows)
             texts = told(self._form.fields[place].kind, column, column)
@@ -144,19 +149,33 @@ class _Rows:
             self._after[place] = told(field.kind, column, entity)
         return self._after[place]
 
+    def _may_differ(self, place: int) -> bool:
+        """Whether any before image that is made of columns has its own value of a field."""
+        _, named = self._named()
+        return self._all_differ or any(self._form.fields[place].name in one for one in named)
+
+    @cached_property
+    def _all_differ(self) -> bool:
+        """Whether one of them has its own values of all fields."""
+        return bool((self._frame["before_layout"].is_not_null() & self._named()[0].is_null()).any())
+
     def _differs(self, place: int) -> pl.Series:
         """Whether the before image has its own value of a field; null where it has its own of all."""
+        numbers, named = self._named()
+        name = self._form.fields[place].name
+        if not named:
+            return _nulls(len(numbers), pl.Boolean())
+        return pl.Series([name in one for one in named], dtype=pl.Boolean).gather(numbers)
+
+    def _named(self) -> tuple[pl.Series, list[frozenset[str]]]:
+        """Of each row the number (UInt32) of what ``differs`` names, null where it is null; and those names."""
         if self._told is None:
             numbers = codes(self._frame["differs"])
             firsts = numbers.arg_unique()
             known = pl.DataFrame({"number": numbers.gather(firsts), "text": self._frame["differs"].gather(firsts)})
             texts = known.drop_nulls().sort("number")["text"]
             self._told = numbers, [frozenset(json.loads(text)) for text in texts]
-        numbers, named = self._told
-        name = self._form.fields[place].name
-        if not named:
-            return _nulls(len(numbers), pl.Boolean())
-        return pl.Series([name in one for one in named], dtype=pl.Boolean).gather(numbers)
+        return self._told
 
 
 def _by_layout(layouts: pl.Series, text: Callable[[int, pl.Series | None], pl.Series]) -> pl.Series:
@@ -165,6 +184,10 @@ def _by_layout(layouts: pl.Series, text: Callable[[int, pl.Series | None], pl.Se
     if len(numbers) == 1:
         number = numbers[0]
         return _nulls(len(layouts), pl.String()) if number is None else _as_long(text(number, None), len(layouts))
+    if len(numbers) == 2 and 0 < layouts.null_count() * SELDOM < len(layouts):  # noqa: PLR2004 - one layout, and none
+        number = next(number for number in numbers if number is not None)
+        made = _as_long(text(number, None), len(layouts))
+        return made.zip_with(layouts.is_not_null(), _nulls(len(layouts), pl.String()))
     rows, texts = [], []
     for number in numbers:
         at = (layouts.is_null() if number is None else layouts == number).arg_true()

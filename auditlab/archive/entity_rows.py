@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from auditlab.archive.decode import recorded_rows
 from auditlab.archive.form import form_of, schema_of
 from auditlab.archive.rows import lazy_rows
-from auditlab.engines.duckdb import OF_FILE, ParquetFiles
+from auditlab.engines.duckdb import PLACE, ParquetFiles
 from auditlab.errors import ArchiveError
 from auditlab.load.uuids import uuid_bytes
 from auditlab.schema import CHANGES
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from auditlab.archive.form import Form
 
 __all__ = ["EntityRows"]
-
-_PLACE = "\x00place"
-"""The column with the place of a row's file among the others."""
 
 _FEW = 32
 """Entities that are looked for one by one; for more, the files are read."""
@@ -42,8 +39,7 @@ class EntityRows:
 
     def __init__(self, files: Sequence[Path], prove: Callable[[Path], object]) -> None:
         self._files, self._prove = files, prove
-        self._place = {file.name: place for place, file in enumerate(files)}
-        self._groups: list[tuple[Form | None, list[Path]]] = []
+        self._groups: list[tuple[Form | None, list[int]]] = []
 
     def of(self, ids: list[str]) -> pl.DataFrame:
         """All rows of some entities: ``CHANGES``, those of each in the order of the files.
@@ -66,34 +62,35 @@ class EntityRows:
         parquet = ParquetFiles(folder)
         uuid = uuid_bytes(pa.array([entity_id], pa.string()))[0].as_py()
         rows: list[pl.DataFrame] = []
-        for form, files in self._by_form():
+        for form, places in self._by_form():
             as_uuid = form is not None and uuid is not None
             column, value = ("entity_uuid", uuid) if as_uuid else ("entity_id", entity_id)
-            names = [file.name for file in files]
+            there = {self._files[place].name: place for place in places}
+            names = list(there)
             with _told(folder):
                 if len(self._by_form()) > 1:
                     names = parquet.having(names, column, value)
-                found = parquet.rows(names, column, value) if names else {}
-            if found:
-                tables = [table.drop_columns(list(OF_FILE)) for table in found.values()]
-                schema = tables[0].schema if form is None else schema_of(form)
-                table = pa.concat_tables([one.select(schema.names).cast(schema) for one in tables])
-                places = [self._place[name] for name, one in found.items() for _ in range(one.num_rows)]
-                told = recorded_rows(table.combine_chunks(), form)
-                rows.append(told.with_columns(pl.Series(_PLACE, places, dtype=pl.UInt32)))
+                if not names or not (table := parquet.rows(names, column, value)).num_rows:
+                    continue
+            own = pl.Series(PLACE, [there[name] for name in names], dtype=pl.UInt32).gather(pl.Series(table[PLACE]))
+            table = table.drop_columns([PLACE])
+            if form is not None:
+                schema = schema_of(form)
+                table = table.select(schema.names).cast(schema)
+            rows.append(recorded_rows(table.combine_chunks(), form).with_columns(own))
         if not rows:
             return pl.DataFrame(schema=CHANGES)
-        return pl.concat(rows).sort(_PLACE, maintain_order=True).drop(_PLACE)
+        return (rows[0] if len(rows) == 1 else pl.concat(rows).sort(PLACE, maintain_order=True)).drop(PLACE)
 
-    def _by_form(self) -> list[tuple[Form | None, list[Path]]]:
-        """The files, those together whose columns and layouts are the same."""
+    def _by_form(self) -> list[tuple[Form | None, list[int]]]:
+        """The files by their places, those together whose columns and layouts are the same."""
         if not self._groups:
-            groups: dict[tuple[object, ...], tuple[Form | None, list[Path]]] = {}
-            for file in self._files:
+            groups: dict[tuple[object, ...], tuple[Form | None, list[int]]] = {}
+            for place, file in enumerate(self._files):
                 metadata = pq.read_metadata(file)
                 form = form_of(metadata.metadata)
                 key = tuple(metadata.schema.names) if form is None else (form.fields, *form.layouts)
-                groups.setdefault(key, (form, []))[1].append(file)
+                groups.setdefault(key, (form, []))[1].append(place)
             self._groups = list(groups.values())
         return self._groups
 

@@ -360,7 +360,7 @@ def sound(
             pl.lit("").alias("kind"), pl.all()
         )
     parts = []
-    for early in (True, False):
+    for early in (True, False) if rows["baseline"].any() else (False,):
         side, images = rows.filter(pl.col("baseline") == early), None if sides is None else sides[early]
         parts.append(malformed.split(side, strict=False, read=read, images=images))
     changes = _by_place(pl.concat([side for side, _ in parts]))
@@ -376,6 +376,8 @@ def _by_place(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _here(links: pl.DataFrame, arrivals: pl.Series) -> pl.DataFrame:
     """The links whose changes are in this bucket, by their rows."""
+    if links.is_empty():
+        return pl.DataFrame(schema=LINKS)
     rows = pl.DataFrame({"at": arrivals}).with_row_index("row")
     for side in ("left", "came"):
         links = links.join(rows.rename({"at": side, "row": f"{side}_row"}), on=side, how="inner").drop(side)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 import polars as pl
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from auditlab import queries
@@ -16,12 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    import pyarrow as pa
+__all__ = ["PLACE", "DuckDBEngine", "ParquetFiles"]
 
-__all__ = ["OF_FILE", "DuckDBEngine", "ParquetFiles"]
+PLACE = "\x00place"
+"""The column that ``ParquetFiles.rows`` adds: the place of a row's file among the files."""
 
-OF_FILE = ("filename", "file_row_number")
-"""The columns that ``ParquetFiles.rows`` adds: the path of a row's file, and its number there."""
+_OF_FILE = ("filename", "file_row_number")
 
 
 class DuckDBEngine:
@@ -64,11 +65,15 @@ class ParquetFiles:
         there = set(found["filename"].to_pylist())
         return [name for name in names if str(self._folder / name) in there]
 
-    def rows(self, names: Sequence[str], column: str, value: str | bytes) -> dict[str, pa.Table]:
-        """The rows that have the value in a column, by file, in the order of each; all files have the same columns."""
+    def rows(self, names: Sequence[str], column: str, value: str | bytes) -> pa.Table:
+        """The rows that have the value in a column, by file and in the order of each; with ``PLACE`` (int32).
+
+        All files have the same columns.
+        """
         found = self._run("rows_of_value", column, value, names)
-        own = {name: found.filter(pc.equal(found["filename"], str(self._folder / name))) for name in names}
-        return {name: rows.sort_by("file_row_number") for name, rows in own.items() if rows.num_rows}
+        places = pc.index_in(found["filename"], pa.array([str(self._folder / name) for name in names]))
+        rows = found.append_column(PLACE, places).sort_by([(PLACE, "ascending"), (_OF_FILE[1], "ascending")])
+        return rows.drop_columns(list(_OF_FILE))
 
     def _run(self, query: str, column: str, value: str | bytes, names: Sequence[str]) -> pa.Table:
         paths = [str(self._folder / name) for name in names]
