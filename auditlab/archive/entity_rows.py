@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from auditlab.archive.decode import recorded_rows
 from auditlab.archive.form import form_of, schema_of
-from auditlab.archive.rows import lazy_rows
+from auditlab.archive.rows import decoded, dictionary_columns, lazy_rows, opened
 from auditlab.engines.duckdb import PLACE, ParquetFiles
 from auditlab.errors import ArchiveError
 from auditlab.load.uuids import uuid_bytes
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from auditlab.archive.form import Form
 
 __all__ = ["EntityRows"]
+
+_SMALL = 1024
+"""Bytes of a column in a row group, uncompressed, up to which it is looked at whether it holds one value only."""
 
 _FEW = 32
 """Entities that are looked for one by one; for more, the files are read."""
@@ -39,7 +42,6 @@ class EntityRows:
 
     def __init__(self, files: Sequence[Path], prove: Callable[[Path], object]) -> None:
         self._files, self._prove = files, prove
-        self._groups: list[tuple[Form | None, list[int]]] = []
 
     def of(self, ids: list[str]) -> pl.DataFrame:
         """All rows of some entities: ``CHANGES``, those of each in the order of the files.
@@ -62,37 +64,92 @@ class EntityRows:
         parquet = ParquetFiles(folder)
         uuid = uuid_bytes(pa.array([entity_id], pa.string()))[0].as_py()
         rows: list[pl.DataFrame] = []
-        for form, places in self._by_form():
-            as_uuid = form is not None and uuid is not None
+        for group in self._groups:
+            as_uuid = group.form is not None and uuid is not None
             column, value = ("entity_uuid", uuid) if as_uuid else ("entity_id", entity_id)
-            there = {self._files[place].name: place for place in places}
-            names = list(there)
+            turns = {self._files[place].name: turn for turn, place in enumerate(group.places)}
+            names = list(turns)
             with _told(folder):
-                if len(self._by_form()) > 1:
+                if len(self._groups) > 1:
                     names = parquet.having(names, column, value)
-                if not names or not (table := parquet.rows(names, column, value)).num_rows:
+                if not names or not (table := parquet.rows(names, column, value, group.several)).num_rows:
                     continue
-            own = pl.Series(PLACE, [there[name] for name in names], dtype=pl.UInt32).gather(pl.Series(table[PLACE]))
-            table = table.drop_columns([PLACE])
-            if form is not None:
-                schema = schema_of(form)
-                table = table.select(schema.names).cast(schema)
-            rows.append(recorded_rows(table.combine_chunks(), form).with_columns(own))
+            turn = pl.Series([turns[name] for name in names], dtype=pl.UInt32).gather(pl.Series(table[PLACE]))
+            told = recorded_rows(group.whole(table.drop_columns([PLACE]), turn), group.form)
+            rows.append(told.with_columns(pl.Series(PLACE, group.places, dtype=pl.UInt32).gather(turn)))
         if not rows:
             return pl.DataFrame(schema=CHANGES)
         return (rows[0] if len(rows) == 1 else pl.concat(rows).sort(PLACE, maintain_order=True)).drop(PLACE)
 
-    def _by_form(self) -> list[tuple[Form | None, list[int]]]:
-        """The files by their places, those together whose columns and layouts are the same."""
-        if not self._groups:
-            groups: dict[tuple[object, ...], tuple[Form | None, list[int]]] = {}
-            for place, file in enumerate(self._files):
-                metadata = pq.read_metadata(file)
-                form = form_of(metadata.metadata)
-                key = tuple(metadata.schema.names) if form is None else (form.fields, *form.layouts)
-                groups.setdefault(key, (form, []))[1].append(place)
-            self._groups = list(groups.values())
-        return self._groups
+    @cached_property
+    def _groups(self) -> list[_Group]:
+        """The files, those together whose columns and layouts are the same."""
+        groups: dict[tuple[object, ...], list[tuple[int, _File]]] = {}
+        for place, path in enumerate(self._files):
+            file = _File.of(path)
+            key = tuple(file.columns) if file.form is None else (file.form.fields, *file.form.layouts)
+            groups.setdefault(key, []).append((place, file))
+        return [_Group.of(files) for files in groups.values()]
+
+
+class _File(NamedTuple):
+    """What a data file says of itself: its form, its columns, and one row of those that hold one value only."""
+
+    form: Form | None
+    columns: list[str]
+    single: pa.Table
+
+    @classmethod
+    def of(cls, path: Path) -> _File:
+        with opened(path) as parquet:
+            form, columns = form_of(parquet.metadata.metadata), parquet.schema_arrow.names
+            texts = dictionary_columns(parquet)
+            groups = [parquet.metadata.row_group(number) for number in range(parquet.num_row_groups)]
+        small = [
+            name
+            for place, name in enumerate(columns)
+            if form is not None and all(group.column(place).total_uncompressed_size <= _SMALL for group in groups)
+        ]
+        with opened(path, read_dictionary=texts) as parquet:
+            rows = parquet.read(columns=small)
+        single = rows.select([name for name in small if rows.num_rows and _is_single(rows.column(name))])
+        return cls(form, columns, decoded(single.take([0]) if single.num_columns else single))
+
+
+def _is_single(column: pa.ChunkedArray) -> bool:
+    """Whether a column is known to hold one value, or null, in every row."""
+    if column.null_count:
+        return bool(column.null_count == len(column))
+    if not pa.types.is_dictionary(column.type):
+        return False
+    values = [chunk.dictionary for chunk in column.chunks]
+    return all(len(one) == 1 and one.equals(values[0]) for one in values)
+
+
+class _Group(NamedTuple):
+    """Files of one form, by their places; the columns of which one has several values, and of the others theirs."""
+
+    form: Form | None
+    places: list[int]
+    several: list[str]
+    single: pa.Table
+
+    @classmethod
+    def of(cls, files: list[tuple[int, _File]]) -> _Group:
+        """The files of one form, each with its place."""
+        first = files[0][1]
+        names = [name for name in first.columns if all(name in file.single.column_names for _, file in files)]
+        single = pa.concat_tables(file.single.select(names) for _, file in files)
+        several = [name for name in first.columns if name not in names]
+        return cls(first.form, [place for place, _ in files], several, single)
+
+    def whole(self, rows: pa.Table, turn: pl.Series) -> pa.Table:
+        """Rows of ``several`` with all columns; ``turn`` (UInt32) says of each which of the files it is in."""
+        if self.form is None:
+            return rows.combine_chunks()
+        single, schema = self.single.take(turn.to_arrow()), schema_of(self.form)
+        columns = [(single if name in self.single.column_names else rows).column(name) for name in schema.names]
+        return pa.table(columns, schema.names).cast(schema).combine_chunks()
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from auditlab.archive.decode import recorded_rows, stored_columns
 from auditlab.archive.form import form_of
 from auditlab.archive.kinds import ENTITY, told
-from auditlab.archive.rows import opened
+from auditlab.archive.rows import decoded, dictionary_columns, opened
 from auditlab.buckets.checkpoint import Kept
 from auditlab.errors import ArchiveCorrupt
 from auditlab.load.uuids import uuid_text
@@ -70,13 +70,13 @@ class KeptRows:
     def _read(self) -> _Read:
         self._prove(self._path)
         with opened(self._path) as parquet:
-            repeating = _repeating(parquet)
+            repeating = dictionary_columns(parquet)
         with opened(self._path, read_dictionary=repeating) as parquet:
             table, form = parquet.read(), form_of(parquet.metadata.metadata)
         if form is None:
-            rows = recorded_rows(_plain(table), None)
+            rows = recorded_rows(decoded(table), None)
             return _Read(table, None, rows["entity_id"], pl.Series([False]).new_from_index(0, len(rows)))
-        ids = recorded_rows(_plain(table.select(["entity_id", "entity_uuid"])), form, ("entity_id",))["entity_id"]
+        ids = recorded_rows(decoded(table.select(["entity_id", "entity_uuid"])), form, ("entity_id",))["entity_id"]
         plain = pl.Series(table.column("after_layout")).is_not_null() & ids.is_not_null()
         return _Read(table, form, ids, plain)
 
@@ -85,12 +85,12 @@ class KeptRows:
         table, form, ids, plain = self._read
         if touched is not None:
             table = table.filter((ids.is_in(touched.implode()) | ~plain).to_arrow())
-        return recorded_rows(_plain(table), form)
+        return recorded_rows(decoded(table), form)
 
     def others(self, touched: pl.Series) -> pl.DataFrame:
         """``CHANGES`` of the rows that ``rows`` leaves out: one a live entity."""
         table, form, ids, plain = self._read
-        return recorded_rows(_plain(table.filter((plain & ~ids.is_in(touched.implode())).to_arrow())), form)
+        return recorded_rows(decoded(table.filter((plain & ~ids.is_in(touched.implode())).to_arrow())), form)
 
     def live(self, types: Types, entity_type: str, touched: pl.Series, *, texts: bool) -> pl.DataFrame:
         """The entities that ``rows`` leaves out, whose one row is their state, in no promised order.
@@ -110,7 +110,7 @@ class KeptRows:
             needed = stored_columns(form, ("after_snapshot",), table.column_names)
             table, ids = table.select(needed).filter(own.to_arrow()), ids.filter(own)
         if texts:
-            state = recorded_rows(_plain(table), form, ("after_snapshot",))["after_snapshot"]
+            state = recorded_rows(decoded(table), form, ("after_snapshot",))["after_snapshot"]
             columns = [state.alias("state")]
         else:
             places = {} if form is None else {one.name: place for place, one in enumerate(form.fields)}
@@ -167,22 +167,6 @@ def _straight(kind: str, column: pl.Series, signature: Signature) -> pl.Series |
     if kind in ("text", "entity text"):
         return column
     return pl.Series(uuid_text(_of_16(column))) if kind == "uuid" else None
-
-
-def _repeating(parquet: pq.ParquetFile) -> list[str]:
-    """The columns of texts that were written with a dictionary: they are read several times faster as such."""
-    if not parquet.num_row_groups:
-        return []
-    group = parquet.metadata.row_group(0)
-    chunks = [group.column(place) for place in range(group.num_columns)]
-    texts = {field.name for field in parquet.schema_arrow if pa.types.is_string(field.type)}
-    return [one.path_in_schema for one in chunks if "RLE_DICTIONARY" in one.encodings and one.path_in_schema in texts]
-
-
-def _plain(table: pa.Table) -> pa.Table:
-    """The table without dictionaries."""
-    fields = [pa.field(one.name, pa.string()) if pa.types.is_dictionary(one.type) else one for one in table.schema]
-    return table.cast(pa.schema(fields))
 
 
 def _texts(column: pa.ChunkedArray) -> pl.Series:

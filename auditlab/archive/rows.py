@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-__all__ = ["frames", "lazy_rows", "opened"]
+__all__ = ["decoded", "dictionary_columns", "frames", "lazy_rows", "opened"]
 
 _BATCH = 16_384
 """Rows that are decoded at a time."""
@@ -86,6 +86,22 @@ def opened(file: Path, *, read_dictionary: Sequence[str] = ()) -> Iterator[pq.Pa
         ) from exc
     except (OSError, pa.ArrowException) as exc:
         raise ArchiveCorrupt(f"{file}: cannot be read: {exc}") from exc
+
+
+def dictionary_columns(parquet: pq.ParquetFile) -> list[str]:
+    """The columns of texts that were written with a dictionary: they are read several times faster as such."""
+    if not parquet.num_row_groups:
+        return []
+    group = parquet.metadata.row_group(0)
+    chunks = [group.column(place) for place in range(group.num_columns)]
+    texts = {field.name for field in parquet.schema_arrow if pa.types.is_string(field.type)}
+    return [one.path_in_schema for one in chunks if "RLE_DICTIONARY" in one.encodings and one.path_in_schema in texts]
+
+
+def decoded(table: pa.Table) -> pa.Table:
+    """The table without dictionaries."""
+    fields = [pa.field(one.name, pa.string()) if pa.types.is_dictionary(one.type) else one for one in table.schema]
+    return table.cast(pa.schema(fields))
 
 
 def _file_rows(file: Path, wanted: list[str], predicate: pl.Expr | None) -> Iterator[pl.DataFrame]:

@@ -65,22 +65,22 @@ class ParquetFiles:
         there = set(found["filename"].to_pylist())
         return [name for name in names if str(self._folder / name) in there]
 
-    def rows(self, names: Sequence[str], column: str, value: str | bytes) -> pa.Table:
-        """The rows that have the value in a column, by file and in the order of each; with ``PLACE`` (int32).
+    def rows(self, names: Sequence[str], column: str, value: str | bytes, columns: Sequence[str]) -> pa.Table:
+        """Columns of the rows that have the value in one, by file and in the order of each; with ``PLACE`` (int32).
 
         All files have the same columns.
         """
-        found = self._run("rows_of_value", column, value, names)
+        found = self._run("rows_of_value", column, value, names, columns=[*columns, *_OF_FILE])
         places = pc.index_in(found["filename"], pa.array([str(self._folder / name) for name in names]))
         rows = found.append_column(PLACE, places).sort_by([(PLACE, "ascending"), (_OF_FILE[1], "ascending")])
         return rows.drop_columns(list(_OF_FILE))
 
-    def _run(self, query: str, column: str, value: str | bytes, names: Sequence[str]) -> pa.Table:
+    def _run(self, query: str, column: str, value: str | bytes, names: Sequence[str], **more: list[str]) -> pa.Table:
         paths = [str(self._folder / name) for name in names]
         text = queries.text("archive", query).replace("entity_key", queries.quote_identifier(column))
         try:
             with _reader(str(self._folder.absolute())).cursor() as cursor:
-                return cursor.sql(text, params={"files": paths, "value": value}).to_arrow_table()
+                return cursor.sql(text, params={"files": paths, "value": value, **more}).to_arrow_table()
         except duckdb.Error as exc:
             raise OSError(str(exc)) from exc
 
