@@ -34,6 +34,25 @@ INSTANT_KINDS = (None, "timestamptz")
 """Declared kinds whose texts are read as instants; None is a field that no catalog declared."""
 
 
+_RAW = pl.col("raw")
+_SHAPE = (
+    pl.when(_RAW.is_null() | (_RAW == "null"))
+    .then(None)
+    .when(_RAW.str.head(1) == '"')
+    .then(pl.lit("string"))
+    .when(_RAW.str.head(1).is_in(["{", "["]))
+    .then(pl.lit("json"))
+    .when(_RAW.str.head(1).is_in(["t", "f"]))
+    .then(pl.lit("bool"))
+    .otherwise(pl.lit("number"))
+)
+"""What a raw value is; null for JSON null and for a missing field."""
+_TEXT = pl.when(_RAW != "null").then(
+    pl.when(_RAW.str.starts_with('"')).then(_RAW.str.strip_prefix('"').str.strip_suffix('"')).otherwise(_RAW)
+)
+"""A raw value as people read it, but for what is escaped in it."""
+
+
 @dataclass(frozen=True)
 class Column:
     """One field of an entity type over all its documents.
@@ -152,20 +171,11 @@ def column(name: str, raw: pl.Series | Coded, declared: str | None = None) -> Co
 
 def _column(name: str, raw: pl.Series, declared: str | None) -> Column:
     raw = raw.alias("raw")  # Polars takes a name like ^a.*$ for a pattern
-    head = pl.col("raw").str.head(1)
-    cells = pl.DataFrame({"raw": raw}).with_columns(
-        shape=pl.when(pl.col("raw").is_null() | (pl.col("raw") == "null"))
-        .then(None)
-        .when(head == '"')
-        .then(pl.lit("string"))
-        .when(head.is_in(["{", "["]))
-        .then(pl.lit("json"))
-        .when(head.is_in(["t", "f"]))
-        .then(pl.lit("bool"))
-        .otherwise(pl.lit("number")),
-    )
+    cells = pl.DataFrame({"raw": raw}).with_columns(shape=_SHAPE, text=_TEXT)
     shapes = set(cells["shape"].unique()) - {None}
-    text = _texts(raw, has_strings="string" in shapes)
+    text = cells["text"].alias("raw")
+    if "string" in shapes and (escaped := raw.str.contains("\\", literal=True)).any():
+        text = _patch(text, raw, escaped & (cells["shape"] == "string"), recorded_text)
     instants = literals.instants(text) if "string" in shapes and declared in INSTANT_KINDS else None
     coded = cache(partial(_coded, raw, cells["shape"], text, declared, instants))
     if shapes == {"number", "string"} and declared in ("float", "decimal"):
@@ -227,19 +237,6 @@ def _numbers(text: pl.Series, declared: str | None) -> tuple[pl.Series, str, str
         "int" if scale == 0 and declared != "decimal" else "decimal",
         "",
     )
-
-
-def _texts(raw: pl.Series, *, has_strings: bool) -> pl.Series:
-    plain = pl.DataFrame({"raw": raw}).select(
-        pl.when(pl.col("raw") != "null").then(
-            pl.when(pl.col("raw").str.starts_with('"'))
-            .then(pl.col("raw").str.strip_prefix('"').str.strip_suffix('"'))
-            .otherwise(pl.col("raw")),
-        ),
-    )["raw"]
-    if not has_strings or not (escaped := raw.str.contains("\\", literal=True)).any():
-        return plain
-    return _patch(plain, raw, escaped & raw.str.starts_with('"'), recorded_text)
 
 
 def _canonicals(

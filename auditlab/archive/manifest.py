@@ -9,6 +9,7 @@ import os
 import re
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -195,10 +196,7 @@ class Manifest:
 
 
 def render(manifest: Manifest, sign: Signer | None = None) -> bytes:
-    """The manifest as JSON that carries the SHA-256 of its own body, and a signature where a key is given.
-
-    The same value gives the same bytes.
-    """
+    """The manifest as JSON, the same bytes for the same value: with its body's SHA-256, and signed if ``sign`` can."""
     body = _body(manifest)
     return _sealed(body, sign.sign(_seal(body)) if sign else None)
 
@@ -240,6 +238,7 @@ def _text(value: dict[str, Any]) -> str:
     return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=True, allow_nan=False)
 
 
+@lru_cache(maxsize=1024)  # every scan and every pull reads a chain again, which only grows
 def parse(data: bytes, path: Path) -> Manifest:
     """The manifest in a file's bytes, every one of which must be what ``render`` would write.
 

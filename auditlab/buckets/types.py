@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from auditlab.assembled import written
-from auditlab.dictionary import by_number, held
+from auditlab.dictionary import Coded, Texts, by_number, held
 from auditlab.documents import MOST_FIELDS, Documents, refuse
 from auditlab.errors import SnapshotTooLarge
 from auditlab.values import Column, column
@@ -21,7 +21,6 @@ from auditlab.values import Column, column
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from auditlab.dictionary import Coded
     from auditlab.documents import Split
 
 __all__ = ["First", "Signature", "Told", "Types", "firsts", "signature"]
@@ -131,10 +130,12 @@ class Types:
         one = _beside(name, missing, own.witnesses, self._kinds.get(entity_type, {}).get(name))
         return replace(one, numbers=pl.zeros(documents, dtype=pl.UInt32, eager=True))
 
-    def column(self, entity_type: str, name: str, raw: pl.Series) -> Column:
+    def column(self, entity_type: str, name: str, raw: pl.Series | Coded) -> Column:
         """A known field of some documents, from its raw JSON text by document, typed as in the whole."""
         own = self._fields[entity_type][name]
-        return _beside(name, raw, own.witnesses, self._kinds.get(entity_type, {}).get(name))
+        values, numbers = by_number(raw)
+        found = _beside(name, values, own.witnesses, self._kinds.get(entity_type, {}).get(name))
+        return replace(found, numbers=numbers)
 
     def told(self, entity_type: str) -> tuple[Told, ...]:
         """What is known of a type's fields, so that ``take`` can go on from it."""
@@ -150,10 +151,15 @@ class Types:
 
     def typed(self, entity_type: str, split: Split, derived: pl.Series) -> Documents:
         """The documents of a part of a type's changes, with all the fields of the type, typed as in the whole."""
-        nothing = pl.Series("raw", [None], dtype=pl.String).new_from_index(0, len(split.texts))
         fields = self.fields(entity_type)
-        columns = tuple(self.column(entity_type, name, split.fields.get(name, nothing)) for name in fields)
-        texts = written(split.texts, {name: split.fields[name] for name in fields if name in split.fields})
+        there = {name: held(split.fields, name) for name in fields if name in split.fields}
+        columns = tuple(
+            self.column(entity_type, name, there[name])
+            if name in there
+            else self.nowhere(entity_type, name, len(split.texts))
+            for name in fields
+        )
+        texts = written(split.texts, Texts(there))
         return Documents(texts, columns, split.flags, split.before, split.after, derived)
 
 
@@ -169,8 +175,10 @@ def firsts(split: Split, ids: pl.Series, arrivals: pl.Series) -> dict[str, First
     where = codes.arg_unique()  # documents are numbered as they appear, so these are the rows of each by number
     where = where.filter(codes.gather(where).is_not_null())
     found: dict[str, First] = {}
-    for place, (name, raw) in enumerate(split.fields.items()):
-        late, row = divmod(int(where[int(raw.is_not_null().arg_max() or 0)]), len(ids))
+    for place, name in enumerate(split.fields):
+        raw = held(split.fields, name)
+        cells = raw.numbers if isinstance(raw, Coded) else raw
+        late, row = divmod(int(where[int(cells.is_not_null().arg_max() or 0)]), len(ids))
         found[name] = (late, int(ids[row]), int(arrivals[row]), place)
     return found
 

@@ -19,7 +19,7 @@ from made_log import TYPE, made_log
 from polars.testing import assert_frame_equal
 
 import auditlab as al
-from auditlab import documents
+from auditlab import documents, malformed, order
 from auditlab.archive import decode, kept
 from auditlab.archive.manifest import read_chain
 from auditlab.archive.write import ArchiveWriter
@@ -101,6 +101,10 @@ def test_checkpoints(tmp_path: Path):
                 {
                     f"the texts of {2 * LIVE:,} changes since": [decode.recorded_rows],
                     "their documents split": [documents.split],
+                    "their fields typed": [Types.learn, Types.typed],
+                    "their order": [order.sequence],
+                    "what is no change looked for": [malformed.split],
+                    "the manifests": [read_chain],
                     "the live rows from their columns": [kept.KeptRows.live],
                 },
             )
@@ -140,7 +144,9 @@ def test_checkpoints(tmp_path: Path):
                 {
                     "files looked into": [ParquetFiles.having, ParquetFiles.rows],
                     "texts of its changes": [decode.recorded_rows],
-                    "values typed": [Types.column],
+                    "documents split": [documents.split],
+                    "values typed": [Types.typed],
+                    "order": [order.sequence],
                 },
             )
         },
