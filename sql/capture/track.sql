@@ -170,6 +170,7 @@ SET row_security = off
 AS $$
 DECLARE
     type_name text;
+    types text[];
     keys text[];
     is_uuid boolean;
     careful boolean;
@@ -191,17 +192,29 @@ BEGIN
         'AS entity', target
     ) USING type_name, context, keys, is_uuid, careful, derived;
     GET DIAGNOSTICS written = ROW_COUNT;
+    -- The published trigger logs a row of a partitioned table under its partition, and a key that was changed under the
+    -- new one alone: there the images of the UPDATE tell that the old key ended.
+    types := ARRAY(
+        SELECT n.nspname || '.' || c.relname
+        FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE c.oid = target OR c.oid IN (SELECT tree.relid FROM pg_partition_tree(target) AS tree)
+    );
     INSERT INTO audit.entity_change_log (entity_type, entity_id, operation, before_snapshot, metadata, transaction_id)
     SELECT type_name, lost.entity_id, 'DELETE', lost.after_snapshot, context || '{"gone": true}', txid_current()
     FROM (
-        SELECT DISTINCT ON (l.entity_id) l.entity_id, l.operation, l.after_snapshot, l.transaction_id
+        SELECT DISTINCT ON (l.entity_id) l.id, l.entity_id, l.operation, l.after_snapshot, l.transaction_id
         FROM audit.entity_change_log AS l
-        WHERE l.entity_type = type_name AND l.entity_id IS NOT NULL AND l.id > coalesce((
-            SELECT max(t.id) FROM audit.entity_change_log AS t WHERE t.entity_type = type_name AND t.operation = 'TRUNCATE'
+        WHERE l.entity_type = ANY (types) AND l.entity_id IS NOT NULL AND l.id > coalesce((
+            SELECT max(t.id) FROM audit.entity_change_log AS t WHERE t.entity_type = ANY (types) AND t.operation = 'TRUNCATE'
         ), 0)
         ORDER BY l.entity_id, l.id DESC
     ) AS lost
-    WHERE lost.operation <> 'DELETE' AND NOT (lost.operation = 'SNAPSHOT' AND lost.transaction_id = txid_current());
+    WHERE lost.operation <> 'DELETE' AND NOT (lost.operation = 'SNAPSHOT' AND lost.transaction_id = txid_current())
+        AND NOT (is_uuid AND EXISTS (
+            SELECT FROM audit.entity_change_log AS moved
+            WHERE moved.entity_type = ANY (types) AND moved.operation = 'UPDATE' AND moved.id > lost.id
+                AND moved.before_snapshot ->> keys[1] = lost.entity_id::text AND moved.entity_id <> lost.entity_id
+        ));
     RETURN written;
 END
 $$;

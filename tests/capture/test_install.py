@@ -5,8 +5,10 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import polars as pl
 import pytest
 
+import auditlab as al
 from auditlab.capture import check, create_partitions, install, track
 from auditlab.capture.install import FILES, VERSION, Installation
 from auditlab.connection import connect
@@ -145,6 +147,35 @@ def test_a_log_that_cannot_be_adopted_is_told_what_to_do_with(database: str):
         )
     with pytest.raises(DatabaseError, match=r"it is no plain table[^$]*read, archived and pruned as it is"):
         install(database)
+
+
+def test_rows_that_a_published_log_names_otherwise_end_where_ours_begins(published: str):
+    """Of a partition and of an old key nothing stays that is not in the table, and what ended is not ended again."""
+    keys = [f"6f1c0000-0000-4000-8000-00000000000{number}" for number in range(1, 4)]
+    with connect(published, autocommit=True) as connection:
+        connection.execute(
+            "CREATE TABLE orders.visits (id uuid, at date, n int, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);"
+            "CREATE TABLE orders.visits_24 PARTITION OF orders.visits FOR VALUES FROM ('2024-01-01') TO ('2025-01-01');"
+            "CREATE TABLE orders.visits_25 PARTITION OF orders.visits FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');"
+            "CREATE TRIGGER logged AFTER INSERT OR UPDATE OR DELETE ON orders.visits"
+            " FOR EACH ROW EXECUTE FUNCTION audit.log_entity_change()"
+        )
+        for key in keys:
+            connection.execute("INSERT INTO orders.visits VALUES ($1::text::uuid, '2024-05-01', 1)", (key,))
+        connection.execute("UPDATE orders.visits SET at = '2025-05-01' WHERE id = $1::text::uuid", (keys[1],))
+        connection.execute("DELETE FROM orders.visits WHERE id = $1::text::uuid", (keys[2],))
+        connection.execute("INSERT INTO orders.orders (id, total) VALUES ($1::text::uuid, 1)", (keys[0],))
+        connection.execute("UPDATE orders.orders SET id = $1::text::uuid", (keys[1],))
+        install(published)
+        track(published, ["orders.orders", "orders.visits"])
+    log = al.read_postgres(published, progress=False)
+    assert log.of("orders.visits").as_of()["id"].to_list() == keys[:2]
+    ended = log.of("orders.visits").changes().filter(pl.col("metadata").str.contains('"gone"'))
+    assert ended["entity_id"].sort().to_list() == keys[:2]
+    assert log.of("orders.orders").as_of()["entity_id"].to_list() == [keys[1]]
+    assert "its key was changed to" in log.of("orders.orders").why_not(keys[0])
+    assert log.of("orders.orders").evidence().worst != "error"
+    assert al.reconcile(log, published).worst is None
 
 
 def test_a_published_log_is_adopted_in_place(published: str, replay_of: Callable[[str, str], tuple[int, int]]):
