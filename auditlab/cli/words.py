@@ -30,7 +30,7 @@ SPOKEN: dict[str, str] = {
     r"\(log\.of\(\.\.\.\)\) or of one entity": "(--type) or of one entity (--entity)",
     r"scan_archive\(folder, memory=(?:\.\.\.|\"64GB\")\)": "--memory 64GB",
     r"memory= more memory": "--memory more memory",
-    r"log\.doubtful\(at\) lists them; as of a mark there is no doubt\.": "As of a mark (--mark) there is no doubt.",
+    r": log\.doubtful\(at\) lists them; as of a mark there is no doubt\.": ". As of a mark (--mark) there is no doubt.",
     r"log\.evidence\(\) has": "auditlab evidence has",
     r"entity types \(log\.of\(\.\.\.\)\); changes\(\) and evidence\(\) answer": "entity types (--type); auditlab "
     "evidence answers",

@@ -106,4 +106,6 @@ def test_a_warning_is_what_it_says_and_names_no_file_of_ours(typed: Typed, tmp_p
     assert done.exit_code == 0
     assert "auditlab: warning: rows of t (1 of them were changed later) were there before the log began." in done.stderr
     assert ".py" not in done.stderr
+    doubt = "they were at work: log.doubtful(at) lists them; as of a mark there is no doubt."
+    assert in_commands(doubt) == "they were at work. As of a mark (--mark) there is no doubt."
     assert in_commands("log.evidence() has the changes.") == "auditlab evidence has the changes."
