@@ -11,7 +11,7 @@ from auditlab.archive.nearest import Nearest
 from auditlab.archive.together import together
 from auditlab.buckets.bucketed import Bucketed, Rows
 from auditlab.buckets.dealing import AMPLIFIED
-from auditlab.buckets.room import LEAST, memory_bytes
+from auditlab.buckets.room import LEAST, USUAL, memory_bytes
 from auditlab.changelog import ChangeLog
 from auditlab.engines import DuckDBEngine
 from auditlab.load import arrow, debezium, postgres, text
@@ -181,7 +181,7 @@ def _answered(
 ) -> ChangeLog[pl.LazyFrame]:
     """The log that was found: in memory at the first question, or bucket by bucket where that is too small."""
     recorded: Recorded
-    if found.rows * LEAST > room and found.size() * AMPLIFIED > room:
+    if found.rows * USUAL > room and found.size() * AMPLIFIED > room:
         rows = Rows(found.batches, found.rows, found.size())
         recorded = Bucketed(rows, facts, entity_types=types, room=room, strict=strict)
     else:

@@ -6,10 +6,13 @@ import re
 
 from auditlab.errors import BadOption
 
-__all__ = ["LEAST", "memory_bytes"]
+__all__ = ["LEAST", "USUAL", "memory_bytes"]
 
 LEAST = 4_000
-"""Bytes that a change takes while it is asked about, if it is no large one: where all fit so, nothing is measured."""
+"""Bytes that a change takes at the least while it is asked about."""
+USUAL = 10_000
+"""Bytes that a change takes while everything is asked about it, if it is no large one: a log that fits so is not
+measured."""
 
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _UNITS |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}

@@ -13,8 +13,10 @@ from dealt import dealt_out
 from polars.testing import assert_frame_equal
 
 import auditlab as al
+from auditlab.archive import read
 from auditlab.buckets.bucketed import Bucketed
 from auditlab.buckets.compartments import Compartments
+from auditlab.buckets.dealing import AMPLIFIED
 from auditlab.errors import BadOption, LogTooLarge, MalformedChange, SpillFailed, WithheldFields
 from auditlab.testing import make_log
 
@@ -51,6 +53,16 @@ def test_an_archive_under_a_memory_limit_answers_as_one_without(tmp_path: Path):
     assert_frame_equal(limited.diffs().head(3).collect(), whole.diffs().head(3).collect())
     only = pl.col("entity_id") == "e3"
     assert_frame_equal(limited.history().filter(only).collect(), whole.history().filter(only).collect())
+
+
+def test_an_archive_is_asked_in_buckets_from_the_size_on_that_does_not_fit(tmp_path: Path):
+    steps = [("INSERT", f"e{n}", {"n": n, "text": "x" * 400}) for n in range(60)]
+    al.from_arrow(make_log(steps)).to_archive(tmp_path / "archive")
+    needed = read.scan_archive(tmp_path / "archive").size() * AMPLIFIED
+    assert 4_000 < needed / len(steps) < 10_000, "changes of a usual size"
+    for room, dealt in ((needed, False), (needed - 1, True)):
+        log = al.scan_archive(tmp_path / "archive", memory=room)
+        assert isinstance(log.selected.recorded, Bucketed) == dealt
 
 
 def test_an_archive_larger_than_memory_is_written_as_another(tmp_path: Path):
