@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pyarrow.compute as pc
 
-__all__ = ["Coded", "Texts", "by_number", "codes", "held", "repeated"]
+__all__ = ["Coded", "Texts", "by_number", "codes", "hash_codes", "held", "repeated"]
 
 OFTEN = 4
 """How often a text must stand in a column, on average, for a dictionary to cost less than it saves."""
@@ -45,13 +45,19 @@ def _by_hash(texts: pl.Series) -> pl.Series | None:
     hashes = _hashes(texts)
     if texts.null_count():
         hashes = hashes.zip_with(texts.is_not_null(), hashes.clear().extend_constant(None, len(texts)))
-    found = pc.dictionary_encode(hashes.to_arrow())
-    numbers = pl.Series(texts.name, found.indices, dtype=pl.UInt32)
+    found, count = hash_codes(hashes)
+    numbers = found.alias(texts.name)
     present = numbers.is_not_null().arg_true().to_numpy()
-    one = np.empty(len(found.dictionary), dtype=np.uint32)  # a place of each text
+    one = np.empty(count, dtype=np.uint32)  # a place of each text
     one[numbers.drop_nulls().to_numpy()] = present
     alike = texts.gather(pl.Series(one)).gather(numbers) == texts
     return numbers if alike.all() else None
+
+
+def hash_codes(hashes: pl.Series) -> tuple[pl.Series, int]:
+    """A number for each hash (UInt32) by first appearance, from 0 without gaps; null stays null. And how many."""
+    found = pc.dictionary_encode(hashes.to_arrow())
+    return pl.Series(found.indices, dtype=pl.UInt32), len(found.dictionary)
 
 
 def _hashes(texts: pl.Series) -> pl.Series:

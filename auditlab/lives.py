@@ -58,7 +58,7 @@ def lives(rows: pl.DataFrame, by_id: pl.DataFrame, links: pl.DataFrame) -> pl.Da
     steps = steps.with_columns(opens=opens)
     unseen = pl.col("opens") & ((operation == "UPDATE") | (operation == "DELETE")) & ~pl.col("came")
     steps = steps.with_columns(
-        life=running_sum(pl.col("opens").cast(pl.Int64)),
+        life=running_sum(steps["entity"], steps["opens"]),
         unseen=unseen,
         since_ever=unseen & pl.col("first") & (pl.col("epoch") == 0),
     )

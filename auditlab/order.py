@@ -9,23 +9,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
-from auditlab.dictionary import codes
+from auditlab.dictionary import hash_codes
 from auditlab.linked import reordered
 from auditlab.links import ABSENT, Step, canonical_document, link
 from auditlab.lives import lives
 from auditlab.rekeys import LINKS, neighbours, rekeys
 from auditlab.rows import rows_of
-from auditlab.threads import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = ["Sequence", "numbered", "sequence"]
 
-SLOTS = 2**32
-"""More than the rows of any frame: two numbers below it go into one UInt64."""
+SLOT_BITS = 32
+"""Bits of a row's number, and of an entity's: two of them go into one UInt64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,36 +141,45 @@ def _within(links: pl.DataFrame, by_id: pl.DataFrame) -> pl.DataFrame:
 
 
 def numbered(by_id: pl.DataFrame, clock: str) -> pl.DataFrame:
-    """The narrow columns that order needs, by entity and id; ``epoch`` counts the TRUNCATEs up to a row."""
-    truncates = (pl.col("operation") == "TRUNCATE").cast(pl.UInt32).cum_sum().over("entity_type")
-    truncated = (by_id["operation"] == "TRUNCATE").any()
-    narrow = by_id.select(
-        "id",
-        "entity_type",
-        "entity_id",
-        "operation",
-        "transaction_id",
-        pl.col(clock).alias("clock"),
-        epoch=truncates if truncated else pl.lit(0, dtype=pl.UInt32),
-        entity=_entities(by_id),
-    )
-    # Entity and slot in one integer: sorting that one column costs a third of a sort by two.
-    key = narrow.select(pl.col("entity").cast(pl.UInt64) * SLOTS + pl.int_range(pl.len(), dtype=pl.UInt64))
-    slot = (key.to_series().sort() % SLOTS).cast(pl.UInt32)
-    return narrow[slot].with_columns(slot=slot, position=slot)
+    """The narrow columns that order needs, by entity and id; ``epoch`` counts the TRUNCATEs up to a row.
+
+    Rows without an entity id are one entity a type.
+    """
+    rows = _by_entity(by_id, clock, hash_codes(_hashes(by_id))[0])
+    same = pl.col("entity") == pl.col("entity").shift()
+    names = (pl.col(name).ne_missing(pl.col(name).shift()) for name in ("entity_id", "entity_type"))
+    if rows.select((same & pl.any_horizontal(names)).any()).item():  # two entities share a hash
+        return _by_entity(by_id, clock, _entities(by_id))
+    return rows
+
+
+def _by_entity(by_id: pl.DataFrame, clock: str, entity: pl.Series) -> pl.DataFrame:
+    """The rows of :func:`numbered`, by the number of each row's entity."""
+    # Entity and slot in one integer: that one column is sorted by NumPy in a fourth of the time that Polars takes.
+    key = entity.to_numpy().astype(np.uint64)
+    key <<= SLOT_BITS
+    key |= np.arange(len(key), dtype=np.uint64)
+    key.sort()
+    slot = pl.Series(key.astype(np.uint32))
+    entity = pl.Series((key >> SLOT_BITS).astype(np.uint32))
+    columns = ("entity_type", "entity_id", "operation", "transaction_id")
+    rows = by_id.select(*columns, pl.col(clock).alias("clock"))[slot]
+    epoch = pl.lit(0, dtype=pl.UInt32)
+    if (by_id["operation"] == "TRUNCATE").any():
+        truncates = (pl.col("operation") == "TRUNCATE").cast(pl.UInt32).cum_sum().over("entity_type")
+        epoch = pl.lit(by_id.select(truncates).to_series().gather(slot))
+    return rows.with_columns(epoch=epoch, entity=entity, slot=slot, position=slot)
+
+
+def _hashes(by_id: pl.DataFrame) -> pl.Series:
+    return by_id.select("entity_type", "entity_id").hash_rows()
 
 
 def _entities(by_id: pl.DataFrame) -> pl.Series:
-    """The number of each row's entity (UInt32): of its type and id; rows without an id are one entity a type."""
-    ids, types = side_by_side(codes, (by_id["entity_id"], by_id["entity_type"]), len(by_id))
-    if ids.null_count():
-        ids = ids.fill_null(ids.n_unique() - 1)
-    ids = ids.alias("entity")
-    if (types.gather(ids.arg_unique()).gather(ids) == types).all():
-        return ids  # no id is in two types, as ever with uuids: the id alone tells the entity
-    pairs = pl.DataFrame({"pair": ids.cast(pl.UInt64) * SLOTS + types})
+    """The number of each row's entity (UInt32) by its type and id themselves, which takes three times as long."""
+    pairs = by_id.select("entity_type", "entity_id")
     known = pairs.unique(maintain_order=True).with_row_index("entity")
-    return pairs.join(known, on="pair", how="left", maintain_order="left")["entity"]
+    return pairs.join(known, on=pairs.columns, how="left", nulls_equal=True, maintain_order="left")["entity"]
 
 
 def _repair(
@@ -214,6 +223,7 @@ def _doubled(rows: pl.DataFrame, by_id: pl.DataFrame) -> pl.Series:
     if not (by_id["id"] == by_id["id"].shift()).any():
         return rows["position"].clear()
     entity = rows.filter(pl.col("entity_id").is_not_null())
+    entity = entity.with_columns(id=by_id["id"].gather(entity["slot"]))
     return entity.filter(pl.struct("entity", "id").is_duplicated())["position"]
 
 

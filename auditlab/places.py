@@ -34,7 +34,7 @@ def places(steps: pl.DataFrame, versions: pl.DataFrame) -> pl.DataFrame:
     told = steps.select("entity", "entity_id", "position", "transaction_id")
     for part in (made, found):
         told = told.join(part, on=key, how="left", maintain_order="left")
-    return told.with_columns(place=running_sum(pl.repeat(1, pl.len(), dtype=pl.Int64))).select(*PLACES)
+    return told.with_columns(place=running_sum(told["entity"], pl.repeat(1, len(told), eager=True))).select(*PLACES)
 
 
 def version_places(placed: pl.DataFrame, rows: int) -> pl.Series:

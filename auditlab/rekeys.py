@@ -93,7 +93,8 @@ TOLD = ("slot", "operation", "metadata", "entity_type", "entity_id", "transactio
 
 def told_rows(by_id: pl.DataFrame) -> pl.DataFrame:
     """``TOLD``'s columns of the rows whose metadata may tell a change of a key."""
-    halves = pl.col("operation").is_in(["INSERT", "DELETE"]) & pl.col("metadata").is_not_null()
+    halves = (pl.col("operation") == "INSERT") | (pl.col("operation") == "DELETE")
+    halves &= pl.col("metadata").is_not_null()
     return by_id.lazy().select(*TOLD[1:]).with_row_index("slot").filter(halves).collect()
 
 

@@ -297,7 +297,7 @@ def _versions(steps: pl.DataFrame, columns: tuple[Column, ...], unordered: pl.Se
     )
     return versions.select(
         *(name for name in HISTORY if name not in ("version", "certain")),
-        running_sum(pl.repeat(1, pl.len(), dtype=pl.Int64)).alias("version"),
+        running_sum(versions["entity"], pl.repeat(1, len(versions), eager=True)).alias("version"),
         (pl.col("certain") & pl.lit(followed)).alias("certain"),
         "position",
         "turn",
@@ -324,7 +324,7 @@ def _field_changes(entity_type: str, steps: pl.DataFrame, columns: tuple[Column,
         pl.col("unseen") & pl.col("before").is_not_null()
     ).cast(pl.Int64)
     told = steps.with_columns(
-        version=running_sum(made),
+        version=running_sum(steps["entity"], steps.select(made).to_series()),
         old_doc="before",
         new_doc=pl.when(~pl.col("ends")).then(pl.col("after")),
     ).filter(

@@ -65,10 +65,18 @@ _LAST = (_STATE.cast(pl.UInt32) + _EARLIER.cast(pl.UInt32)).cum_sum() - 1
 """The row of the last version that a step made: at most one that it found, and one that it left."""
 
 
-def running_sum(of: pl.Expr) -> pl.Expr:
-    """Over rows by entity: the sum so far inside each. A window over the entities takes several times as long."""
-    total = of.cum_sum()
-    return total - pl.when(_OPENS).then(total - of).forward_fill()
+def running_sum(entity: pl.Series, of: pl.Series) -> pl.Series:
+    """Over rows by entity: the sum so far inside each (Int64). In Polars that takes several times as long.
+
+    Args:
+        entity: By row, its entity.
+        of: Booleans or whole numbers by row, none of them null.
+    """
+    first = (entity != entity.shift()).fill_null(value=True).arg_true().to_numpy()
+    values = of.to_numpy()
+    total = np.cumsum(values, dtype=np.int64)
+    total -= np.repeat(total[first] - values[first], np.diff(first, append=len(values)))
+    return pl.Series(total)
 
 
 def came() -> pl.Expr:

@@ -6,9 +6,10 @@ from datetime import timedelta
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 import auditlab as al
-from auditlab import links
+from auditlab import links, order
 from auditlab.links import ABSENT, Step, link
 from auditlab.testing import make_log
 from auditlab.testing.logs import START
@@ -124,6 +125,20 @@ def test_truncate_ends_every_live_entity_of_its_type_and_a_later_insert_begins_a
     removed = al.from_arrow(log).diffs().filter(kind="removed").select("id", "entity_id", "old").rows()
     assert removed == [(3, "gone", "1"), (4, "e", "1"), (6, "e", "2")]
     assert al.from_arrow(log).as_of().is_empty()
+
+
+def test_entities_that_share_a_hash_or_an_id_stay_apart(monkeypatch: pytest.MonkeyPatch):
+    steps = [("INSERT", "e", {"x": 1}), ("INSERT", "f", {"x": 2}), ("UPDATE", "e", {"x": 3}), ("TRUNCATE",)]
+    steps += [("INSERT", "f", {"x": 4}), ("DELETE", "f")]
+    types = {name: make_log(steps, entity_type=name) for name in ("s.one", "s.two")}
+    log = pl.concat(types.values()).with_columns(id=pl.Series([*range(1, 12, 2), *range(2, 13, 2)]))
+    expected = al.from_arrow(log)
+    assert expected.of("s.one").history()["version"].to_list() == [1, 2, 1, 2]
+    monkeypatch.setattr(order, "_hashes", lambda by_id: pl.repeat(7, len(by_id), dtype=pl.UInt64, eager=True))
+    found = al.from_arrow(log)
+    for name in types:
+        assert_frame_equal(found.of(name).history(), expected.of(name).history())
+    assert_frame_equal(found.diffs(), expected.diffs())
 
 
 def test_an_entity_first_seen_by_an_update_was_there_before_the_log():

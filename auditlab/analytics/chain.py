@@ -44,7 +44,7 @@ def chain(selected: Selected) -> pl.DataFrame:
     changes = recorded.changes
     unlike = _unlike(recorded.sequence, changes, steps)
     differs = unlike.fill_null(value=False) & (steps["operation"] != "INSERT") & ~steps["gone"]
-    needs_row = pl.col("operation").is_in(["UPDATE", "DELETE", "SNAPSHOT"])
+    needs_row = (pl.col("operation") != "INSERT") & (pl.col("operation") != "TRUNCATE")
     misplaced = (needs_row & pl.col("gone")) | ((pl.col("operation") == "INSERT") & ~pl.col("gone"))
     steps = steps.with_columns(differs=differs.fill_null(value=False), misplaced=misplaced.fill_null(value=False))
     if changes["baseline"].any():
@@ -88,14 +88,15 @@ def chain_faults(selected: Selected, links: pl.DataFrame, *, alone: bool = True)
     inserts = pl.col("operation") == "INSERT"
     first = pl.col("previous").is_null() & pl.col("unseen")
     never = first & (~pl.col("since_ever") | pl.col("entity_type").is_in(begun))
-    again = links.filter(pl.col("misplaced") & inserts)
+    odd = links.filter(pl.col("misplaced") | first)
+    again = odd.filter(pl.col("misplaced") & inserts)
     suspected = alone and again.height >= MANY
     truncated = emptied(life_spans(links), again) if suspected else again.clear().select("position", "previous")
     return {
-        "missing insert": links.filter((pl.col("misplaced") & ~inserts) | never).select("position", "previous"),
+        "missing insert": odd.filter((pl.col("misplaced") & ~inserts) | never).select("position", "previous"),
         "missing delete": again.join(truncated, on="position", how="anti").select("position", "previous"),
         "possible TRUNCATE": truncated,
-        "unknown origin": links.filter(first & ~never).select("position", "previous"),
+        "unknown origin": odd.filter(first & ~never).select("position", "previous"),
     }
 
 

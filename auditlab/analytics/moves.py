@@ -41,14 +41,11 @@ _KEYS = r'"(?:[^"\\]|\\.)*" ?:'
 
 def replaced(changes: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The DELETEs and the INSERTs of transactions that have both, by position; ``FACTS`` of them."""
-    left = changes.filter((pl.col("operation") == "DELETE") & pl.col("transaction_id").is_not_null()).select(FACTS)
-    both = changes["transaction_id"].is_in(left["transaction_id"].unique().implode()) if left.height else None
-    came = changes.clear() if both is None else changes.filter(both & (changes["operation"] == "INSERT"))
     key = "transaction_id"
-    return (
-        left.join(came.select(key), on=key, how="semi", maintain_order="left"),
-        came.select(FACTS),
-    )
+    left = changes.select(FACTS).filter((changes["operation"] == "DELETE") & pl.col(key).is_not_null())
+    came = changes.select(FACTS).filter(changes["operation"] == "INSERT") if left.height else left
+    came = came.join(left.select(key), on=key, how="semi", maintain_order="left")
+    return left.join(came.select(key), on=key, how="semi", maintain_order="left"), came
 
 
 def keys_by_images(selected: Selected) -> pl.DataFrame:

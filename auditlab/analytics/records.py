@@ -57,9 +57,10 @@ def id_faults(selected: Selected) -> dict[str, pl.DataFrame]:
 
 def gaps(ids: pl.Series) -> pl.DataFrame:
     """Where some ids in their order leave others out: id after the gap, previous_id before it, and a note."""
-    pairs = pl.DataFrame({"id": ids}).select("id", previous_id=pl.col("id").shift())
-    missing = pl.col("id") - pl.col("previous_id") - 1
-    return pairs.filter(missing > 0).with_columns(note=pl.format("{} missing", missing))
+    steps = ids.diff()
+    after = (steps > 1).arg_true()
+    note = pl.format("{} missing", pl.lit(steps.gather(after) - 1))
+    return pl.DataFrame({"id": ids.gather(after), "previous_id": ids.gather(after - 1)}).with_columns(note=note)
 
 
 def inversions(selected: Selected, links: pl.DataFrame) -> pl.DataFrame:
@@ -67,13 +68,11 @@ def inversions(selected: Selected, links: pl.DataFrame) -> pl.DataFrame:
     clock = selected.recorded.facts.clock
     times = selected.recorded.changes[clock].gather(links["position"])
     before = running_maximum(links["entity"], times)
-    late = links.with_columns(effective=before).filter(times < before)
-    return late.select(
-        "position",
-        "previous",
+    late = (times < before).arg_true()
+    return links.select("position", "previous")[late].with_columns(
         pl.lit(clock).alias("field"),
-        pl.col("effective").dt.to_string("iso:strict").alias("old"),
-        pl.lit(times.filter(times < before)).dt.to_string("iso:strict").alias("new"),
+        before.gather(late).dt.to_string("iso:strict").alias("old"),
+        times.gather(late).dt.to_string("iso:strict").alias("new"),
     )
 
 
