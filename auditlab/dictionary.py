@@ -106,9 +106,12 @@ def held(columns: Mapping[str, pl.Series], name: str) -> pl.Series | Coded:
 
 def repeated(texts: pl.Series) -> Coded | None:
     """The texts by number, by first appearance; None where most texts stand there once or twice."""
-    few: int = texts.approx_n_unique()  # type: ignore[assignment]  # a count
-    if few * OFTEN > len(texts):
-        return None
+    sample = texts.gather_every(SAMPLED)
+    few: int = sample.approx_n_unique()  # type: ignore[assignment]  # a count
+    if few * OFTEN > len(sample):  # texts that stand there sixteen times show but once in the sample
+        few = texts.approx_n_unique()  # type: ignore[assignment]
+        if few * OFTEN > len(texts):
+            return None
     numbers = _codes(texts, few).rechunk()
     firsts = numbers.arg_unique()
     of_firsts = numbers.gather(firsts)

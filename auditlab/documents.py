@@ -21,7 +21,7 @@ from auditlab.dictionary import codes, held
 from auditlab.errors import MalformedChange, SnapshotTooDeep, SnapshotTooLarge
 from auditlab.flags import flags
 from auditlab.layouts import Flat, split_flat
-from auditlab.threads import side_by_side
+from auditlab.threads import in_pieces, side_by_side
 from auditlab.values import Column, column
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ def _number(images: pl.Series) -> tuple[pl.Series, pl.Series]:
     """Each row's document as a number (null where there is none), and the documents in order of first appearance."""
     present = images.drop_nulls().rechunk()  # a lookup in pieces costs six times as much
     # Hashes are numbered six times faster than texts; that no two texts share one is then seen by comparing them.
-    numbers, firsts = _numbered(_hashes(present))
+    numbers, firsts = _numbered(in_pieces(_hashes, present))
     again = (firsts.gather(numbers) != pl.int_range(len(present), dtype=pl.UInt32, eager=True)).arg_true()
     if not (present.gather(firsts.gather(numbers.gather(again))) == present.gather(again)).all():
         numbers, firsts = _numbered(codes(present))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from auditlab.threads import in_pieces
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -30,7 +32,7 @@ def flags(texts: pl.Series, parsed: pl.Series, fields: Mapping[str, pl.Series]) 
     Returns:
         doc (UInt32, its number) and flag, one of ``FLAGS``.
     """
-    escaped = texts.str.contains("\\u", literal=True).arg_true()
+    escaped = in_pieces(lambda piece: piece.str.contains("\\u", literal=True), texts).arg_true()
     found: list[tuple[int, str]] = [(i, "lone surrogate") for i in _lone_surrogates(texts, escaped)]
     found += [
         (i, "duplicate keys") for i in _unaccounted(texts, parsed, fields) if _names_twice(texts[i], inside=False)

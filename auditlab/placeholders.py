@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from auditlab.documents import raw_fields
+from auditlab.threads import in_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,7 +21,7 @@ UNAVAILABLE = '"__debezium_unavailable_value"'
 """What Debezium writes for an unchanged TOAST value, as raw JSON text."""
 
 
-def carry_forward(changes: pl.DataFrame, steps: pl.DataFrame) -> pl.DataFrame:
+def carry_forward(changes: pl.DataFrame, steps: pl.DataFrame, same: pl.Series | None = None) -> pl.DataFrame:
     """``changes`` with each placeholder replaced by the value that the field had; without one, ``changes`` itself.
 
     A placeholder whose value the log never held is left out of the document: the field's value is not known.
@@ -28,14 +29,14 @@ def carry_forward(changes: pl.DataFrame, steps: pl.DataFrame) -> pl.DataFrame:
     Args:
         changes: One entity type's changes, with ``position``.
         steps: The type's steps, by entity and position.
+        same: By row, where it is known, the row whose after image is the same text as the before image.
     """
     images = ("before_snapshot", "after_snapshot")
-    holds = pl.any_horizontal(
-        pl.col(name).str.contains(UNAVAILABLE, literal=True).fill_null(value=False) for name in images
-    )
-    touched = changes.filter(holds)
-    if touched.is_empty():
+    before, after = (changes[name] for name in images)
+    alone = before if same is None else before.filter(same.is_null())  # the others are looked into as after images
+    if not any(in_pieces(_unavailable, side).any() for side in (after, alone)):
         return changes
+    touched = changes.filter(_unavailable(before).fill_null(value=False) | _unavailable(after).fill_null(value=False))
     entities = touched["entity_id"].unique()
     linked = steps.filter(pl.col("link").is_not_null())["entity"]
     own = pl.col("entity_id").is_in(entities.implode()) | pl.col("entity").is_in(linked.implode())
@@ -64,6 +65,10 @@ def carry_forward(changes: pl.DataFrame, steps: pl.DataFrame) -> pl.DataFrame:
         patch = pl.DataFrame(columns, schema={"position": pl.UInt32, name: pl.String})
         changes = changes.update(patch, on="position", how="left")
     return changes
+
+
+def _unavailable(texts: pl.Series) -> pl.Series:
+    return texts.str.contains(UNAVAILABLE, literal=True)
 
 
 def _in_turn(steps: pl.DataFrame) -> Iterator[dict[str, Any]]:

@@ -370,9 +370,10 @@ class Recorded:
         own = recorded = self.changes.filter(pl.col("entity_type") == entity_type).sort("row")
         steps = self.sequence.steps.filter(pl.col("entity_type") == entity_type)
         kinds = self.facts.kinds.get(entity_type, {})
+        same = self.sequence.same_text(own["position"])
         if not kinds:  # a table beside its log is logged by a trigger, which sees every value
-            own = carry_forward(own, steps)
-        same = self.sequence.same_text(own["position"]) if own is recorded else None
+            own = carry_forward(own, steps, same)
+            same = same if own is recorded else None
         told = told_fields(own, values=self._lists_values(entity_type, own))
         images, faulty = (own["before_snapshot"], own["after_snapshot"]), self._faulty(entity_type)
         return documents.split(*images, own["id"], told, same, faulty), own, steps

@@ -10,7 +10,7 @@ import polars as pl
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["side_by_side"]
+__all__ = ["in_pieces", "side_by_side"]
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -31,3 +31,10 @@ def side_by_side(work: Callable[[A], B], items: Sequence[A], cells: int) -> list
         return [work(item) for item in items]
     with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
         return list(pool.map(work, items))
+
+
+def in_pieces(work: Callable[[pl.Series], pl.Series], column: pl.Series) -> pl.Series:
+    """What ``work`` makes of a column, cell by cell: of each piece of it in a thread, where that is worth it."""
+    size = max(-(-len(column) // pl.thread_pool_size()), 1)
+    pieces = side_by_side(lambda start: work(column[start : start + size]), range(0, len(column), size), size)
+    return pl.concat(pieces, rechunk=True) if pieces else work(column)

@@ -44,7 +44,9 @@ def test_texts_that_share_a_hash_stay_apart(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_repeated_texts_come_back_from_their_numbers():
-    for texts in (FEW, [*MANY, *MANY, *MANY, *MANY]):
+    seen_once = [f"text {number // 16}" for number in range(1600)]  # of sixteen texts one is looked at
+    seen_alike = [f"text {number if number % 16 else 0}" for number in range(1600)]
+    for texts in (FEW, [*MANY, *MANY, *MANY, *MANY], seen_once, seen_alike):
         series = pl.Series("x", texts)
         found = repeated(series)
         assert found is not None
