@@ -277,7 +277,8 @@ class Viewing:
             omit: Fields of which nothing is told.
             rows: The most rows of a table; a longer one says how many there are, and what gives all of them.
             documents: Whether evidence looks into every document.
-            read_from: The file or archive that the log was read from: its digest goes into the report.
+            read_from: The file or archive that the log was read from: its digest goes into the report. Of an archive in
+                object storage the manifests are read again, with the credentials of the environment.
             title: The heading.
 
         Returns:

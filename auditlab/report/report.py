@@ -41,35 +41,7 @@ def report(
     read_from: str | Path | None = None,
     title: str = "Audit report",
 ) -> str | Path:
-    """One HTML file for the audit's folder: what was found, what was asked, of what, and which digests that has.
-
-    It needs no network, no kernel and no other file, and nothing in the log's values can run in it.
-
-    Args:
-        log: The log, some types of it, or one entity.
-        path: Where to write it: whole, or not at all.
-        include: The sections, of ``summary``, ``evidence``, ``compare``, ``timeline``, ``diffs``, ``history`` and
-            ``blame``. Without: summary, evidence and timeline; with both times also compare; of one entity also history
-            and blame.
-        start: Summary, timeline and diffs tell of changes from this time on. Naive times are read in the log's zone.
-        end: And of changes before this time. Compare and blame are as of both.
-        by: And of changes by this user alone.
-        mask: Fields whose values are not shown, only that they changed.
-        omit: Fields of which nothing is told.
-        rows: The most rows of a table; a longer one says how many there are, and what gives all of them.
-        documents: Whether evidence looks into every document.
-        read_from: The file or archive that the log was read from: its digest goes into the report. Of an archive in
-            object storage the manifests are read again, with the credentials of the environment.
-        title: The heading.
-
-    Returns:
-        The path where one was given, else the HTML.
-
-    Raises:
-        BadOption: there is no such section, a time or number cannot be, or the file cannot be written.
-        UnknownField: ``mask`` or ``omit`` names a field that the log does not have.
-        AuditlabError: the log cannot answer a section, for the reason that its verb gives.
-    """
+    """See :meth:`auditlab.changelog.ChangeLog.report`; ``log`` is a log, some types of it, or one entity."""
     if rows < 1:
         raise BadOption(f"rows counts from 1: {rows} cannot be.")
     question = Question(log, start, end, by, hidden(log, mask=mask, omit=omit), rows, documents)
