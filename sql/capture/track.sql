@@ -199,6 +199,13 @@ BEGIN
         FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
         WHERE c.oid = target OR c.oid IN (SELECT tree.relid FROM pg_partition_tree(target) AS tree)
     );
+    WITH moved AS MATERIALIZED (
+        SELECT l.before_snapshot ->> keys[1] AS old, max(l.id) AS id
+        FROM audit.entity_change_log AS l
+        WHERE is_uuid AND l.entity_type = ANY (types) AND l.operation = 'UPDATE'
+            AND l.before_snapshot ->> keys[1] <> l.entity_id::text
+        GROUP BY 1
+    )
     INSERT INTO audit.entity_change_log (entity_type, entity_id, operation, before_snapshot, metadata, transaction_id)
     SELECT type_name, lost.entity_id, 'DELETE', lost.after_snapshot, context || '{"gone": true}', txid_current()
     FROM (
@@ -210,11 +217,7 @@ BEGIN
         ORDER BY l.entity_id, l.id DESC
     ) AS lost
     WHERE lost.operation <> 'DELETE' AND NOT (lost.operation = 'SNAPSHOT' AND lost.transaction_id = txid_current())
-        AND NOT (is_uuid AND EXISTS (
-            SELECT FROM audit.entity_change_log AS moved
-            WHERE moved.entity_type = ANY (types) AND moved.operation = 'UPDATE' AND moved.id > lost.id
-                AND moved.before_snapshot ->> keys[1] = lost.entity_id::text AND moved.entity_id <> lost.entity_id
-        ));
+        AND NOT EXISTS (SELECT FROM moved WHERE moved.old = lost.entity_id::text AND moved.id > lost.id);
     RETURN written;
 END
 $$;
