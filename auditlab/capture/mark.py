@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from auditlab.connection import Connection, connect
 from auditlab.errors import AccessDenied, NotInstalled, OnStandby
 from auditlab.marks import Mark, append_mark, read_marks, require_new_name
 from auditlab.queries import text
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 __all__ = ["mark", "require_unused", "take"]
 
@@ -30,7 +26,7 @@ def mark(dsn: str, name: str | None = None, *, file: str | Path | None = None) -
 
     Raises:
         OnStandby: the server is a standby, whose snapshots do not tell which transactions are at work.
-        BadMark: the name is taken (the message says since when), or the file cannot be written.
+        BadMark: the name is taken (the message says since when) or empty, or the file cannot be written.
         ConnectionFailed: no connection.
     """
     with connect(dsn, autocommit=True, isolation="read committed") as connection:
@@ -51,7 +47,7 @@ def take(
 
     Raises:
         OnStandby: the server is a standby.
-        BadMark: the name is taken, or the file cannot be written.
+        BadMark: the name is taken or empty, or the file cannot be written.
         NotInstalled, AccessDenied: the database would not keep it, and nobody else does.
     """
     place = connection.rows(text("capture", "mark_place"))[0]
@@ -73,9 +69,9 @@ def take(
     kept = place["there"] and place["allowed"]
     if kept:
         require_unused(connection, name)
-    if name is not None and file is not None and Path(file).exists():
-        there: list[datetime] = [one.at for one in read_marks(file) if one.name == name]
-        require_new_name(name, next(iter(there), None), str(file))
+    if name is not None:
+        there = read_marks(file) if file is not None and Path(file).exists() else []
+        require_new_name(name, next((one.at for one in there if one.name == name), None), str(file))
     row = connection.rows(text("capture", "keep_mark" if kept else "mark"), (name,))[0]
     taken = Mark(**row)
     if file is not None:

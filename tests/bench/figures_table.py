@@ -61,7 +61,8 @@ def _figure(figure: float, unit: str) -> str:
 
 
 def _ratio(ratio: float) -> str:
-    return f"{ratio:.0f}x" if ratio >= 10 else f"{ratio:.1f}x"
+    digits = 0 if ratio >= 10 else 1 if ratio >= 0.1 else 2
+    return f"{ratio:.{digits}f}x"
 
 
 def _goal(result: Result, goal: Goal) -> str:

@@ -69,6 +69,14 @@ def test_each_of_our_figures_has_its_line_with_rivals_ratios_and_goals(file: Pat
     assert "cores" in told[0]
 
 
+def test_a_ratio_far_below_one_keeps_a_digit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AUDITLAB_BENCH_RESULTS", str(tmp_path / "results"))
+    record("x", ours={"slow": 10.0, "fast": 0.5}, rivals={"copy": 0.4, "by hand": 60.0})
+    slow, fast = table(*kept((tmp_path / "results").read_text().splitlines())).splitlines()[-2:]
+    assert "| 0.04x; 6.0x |" in slow
+    assert "| 0.8x; 120x |" in fast
+
+
 def test_the_plot_shows_each_goal_met_or_missed(file: Path):
     root = ET.fromstring(plot(kept(file.read_text().splitlines())[0]))  # noqa: S314 - our own
     bars = [one.attrib["fill"] for one in root.iter("{http://www.w3.org/2000/svg}rect")][1:]

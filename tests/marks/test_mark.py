@@ -182,7 +182,13 @@ def test_a_file_of_marks_has_a_name_once(tracked: str, database: str, tmp_path: 
         al.mark(database, "x", file=file)
     with pytest.raises(BadMark, match="'x' already"):
         al.mark(tracked, "x", file=file)
+    for name in (file, tmp_path / "new.jsonl"):
+        with pytest.raises(BadMark, match="name is empty"):
+            al.mark(database, "", file=name)
+    with pytest.raises(BadMark, match="name is empty"):
+        al.mark(database, "")
     assert al.read_marks(file) == [taken]
+    assert not (tmp_path / "new.jsonl").exists()
     assert al.read_postgres(tracked, progress=False).facts.marks == (), "and nowhere else either"
 
 
