@@ -11,7 +11,7 @@ import polars as pl
 
 from auditlab import queries
 from auditlab.analytics.summary import PERIODS
-from auditlab.buckets.answers import asked
+from auditlab.buckets.answers import asked, in_order
 from auditlab.buckets.bucketed import Bucketed
 from auditlab.buckets.compartments import Compartments
 from auditlab.buckets.spill import compact
@@ -168,16 +168,20 @@ def _summed(recorded: Bucketed, selected: Selected, period: str | None) -> tuple
     more, by transaction; then each is counted where it is.
     """
     changes, fields = (Compartments(recorded.count, room=recorded.room // _WAITING) for _ in range(2))
-    entities, by_field = [], []
+    by_field: list[pl.DataFrame] = []
     times: list[datetime] = []
-    for part, rows in asked(recorded, selected, _narrow):
-        own = replace(selected, recorded=part)
-        times += _times(rows)
-        entities.append(compact(_table(own, "by_entity", rows)))
-        by_field.append(compact(_by_field(own, rows)))
-        changes.deal(rows.drop("position"), rows["transaction_id"].fill_null(-1).hash() % recorded.count)
-        pairs = _by_transaction(own, rows)
-        fields.deal(pairs, pairs["transaction_id"].hash() % recorded.count)
+
+    def entities() -> Iterator[pl.DataFrame]:
+        for part, rows in asked(recorded, selected, _narrow):
+            own = replace(selected, recorded=part)
+            times.extend(_times(rows))
+            by_field.append(compact(_by_field(own, rows)))
+            changes.deal(rows.drop("position"), rows["transaction_id"].fill_null(-1).hash() % recorded.count)
+            pairs = _by_transaction(own, rows)
+            fields.deal(pairs, pairs["transaction_id"].hash() % recorded.count)
+            yield _table(own, "by_entity", rows)
+
+    by_entity = in_order(recorded, entities(), -pl.col("changes"), *map(pl.col, _ENTITY))
     period = period or _fitting(times)
     tables: dict[str, list[pl.DataFrame]] = {name: [] for name in _OF}
     transactions = []
@@ -190,7 +194,7 @@ def _summed(recorded: Bucketed, selected: Selected, period: str | None) -> tuple
         own_pairs = fields.read(number).unique()
         transactions.append(compact(own_pairs.group_by(_FIELD).agg(transactions=pl.len().cast(pl.Int64))))
     found = {name: _sum(parts, _OF[name]) for name, parts in tables.items()}
-    found["by_entity"] = pl.concat(entities).sort("changes", *_ENTITY, descending=[True, False, False])
+    found["by_entity"] = by_entity.collect()
     own_counts, told = _sum(by_field, _FIELD), _sum(transactions, _FIELD)
     columns = by_field[0].columns
     whole = own_counts.drop("transactions").join(told, on=_FIELD, how="left", maintain_order="left")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from auditlab.buckets.part import Part
     from auditlab.selection import Selected
 
-__all__ = ["Order", "answered", "asked", "by_entity", "joined", "of_its_bucket"]
+__all__ = ["Order", "answered", "asked", "in_order", "joined", "of_its_bucket"]
 
 
 class Order(Enum):
@@ -96,19 +96,20 @@ def answered(
     return _in_order(recorded, (_keyed(answer, part, selected) for part, answer in answers))
 
 
-def by_entity(recorded: Bucketed, frames: Iterable[pl.DataFrame]) -> pl.LazyFrame:
-    """Frames of about a bucket's size each, all of one schema, as one by ``entity_id``: a lazy frame as ``answered``'s.
+def in_order(recorded: Bucketed, frames: Iterable[pl.DataFrame], *by: pl.Expr) -> pl.LazyFrame:
+    """Frames of about a bucket's size each, all of one schema, as one: a lazy frame as ``answered``'s.
 
     Args:
         recorded: The log that they tell of.
-        frames: At least one, which may be empty.
+        frames: At least one, which may be empty; in any order.
+        by: What it is sorted by, up to three keys without nulls.
     """
-    one = pl.lit("").alias(_KEYS[0]), pl.col("entity_id").alias(_KEYS[1]), pl.lit(0).alias(_KEYS[2])
-    return _in_order(recorded, (frame.with_columns(one) for frame in frames))
+    keys = dict(zip(_KEYS, [*by, *[pl.lit(0)] * len(_KEYS)], strict=False))
+    return _in_order(recorded, (frame.with_columns(**keys).sort(_KEYS) for frame in frames))
 
 
 def _in_order(recorded: Bucketed, frames: Iterable[pl.DataFrame]) -> pl.LazyFrame:
-    """Frames with ``_KEYS`` as one in the order of these, and without them."""
+    """Frames with ``_KEYS``, each in the order of these, as one in that order and without them."""
     ranges = Compartments(0)
     bounds: list[tuple[Any, ...]] = []
     schema = pl.Schema()

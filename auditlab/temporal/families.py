@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from auditlab.buckets.answers import asked, by_entity
+from auditlab.buckets.answers import asked, in_order
 from auditlab.buckets.compartments import Compartments
 from auditlab.keys import entity_uuid
 from auditlab.temporal.aggregate import asked_when, places, referred, whole_of
@@ -74,7 +74,7 @@ def families(
 
     for _ in asked(recorded, selected, take, recorded.parts()):
         pass
-    return by_entity(recorded, top.whole())
+    return in_order(recorded, top.whole(), pl.col("entity_id"))
 
 
 class _Level:

@@ -11,6 +11,7 @@ from same_answers import assert_same
 from soak import SOAK
 
 import auditlab as al
+from auditlab.buckets import answers
 from auditlab.errors import LogTooLarge, UncertainTime
 from auditlab.testing import make_log
 from auditlab.testing.families import KINDS, family
@@ -62,6 +63,15 @@ def test_a_warning_counts_types_in_one_order_whichever_bucket_tells_first():
     kept(steps, {"aggregate": doubted})
     with pytest.warns(UncertainTime, match="may have been there: 5 of c, 6 of p"):
         doubted(al.from_arrow(make_log(steps)))
+
+
+def test_many_parents_that_are_met_by_another_key_come_by_their_entity_id(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(answers, "_RANGES", 80)
+    parent, child = ({"entity_type": name} for name in ("p", "c"))
+    steps: list[tuple[Any, ...]] = []
+    for no in range(120):
+        steps += [("INSERT", f"p{no * 7919 % 1000}", {"no": no}, parent), ("INSERT", f"c{no}", {"p": no}, child)]
+    kept(steps, {"aggregate": lambda log: log.aggregate("p", items=("c", "p"), key="no")})
 
 
 def test_children_that_refer_to_the_entity_id_or_to_the_key_behind_it_meet_their_parent():
