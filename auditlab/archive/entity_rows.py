@@ -110,16 +110,20 @@ class _File(NamedTuple):
             for place, name in enumerate(columns)
             if form is not None and all(group.column(place).total_uncompressed_size <= _SMALL for group in groups)
         ]
+        single = pa.table({})
         with opened(path, read_dictionary=texts) as parquet:
-            rows = parquet.read(columns=small)
-        single = rows.select([name for name in small if rows.num_rows and _is_single(rows.column(name))])
-        return cls(form, columns, decoded(single.take([0]) if single.num_columns else single))
+            for number in range(len(groups)):
+                rows = parquet.read_row_group(number, columns=small)
+                here = decoded(rows.select([name for name in small if _is_single(rows.column(name))]).slice(0, 1))
+                small = [name for name in here.column_names if not number or here[name].equals(single[name])]
+                single = here.select(small)
+        return cls(form, columns, single)
 
 
 def _is_single(column: pa.ChunkedArray) -> bool:
-    """Whether a column is known to hold one value, or null, in every row."""
-    if column.null_count:
-        return bool(column.null_count == len(column))
+    """Whether a column is known to hold one value, or null, in every row; without rows it holds none."""
+    if column.null_count or not len(column):
+        return bool(column.null_count == len(column) > 0)
     if not pa.types.is_dictionary(column.type):
         return False
     values = [chunk.dictionary for chunk in column.chunks]

@@ -6,9 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 from polars.testing import assert_frame_equal
 
+from auditlab.archive import segment
 from auditlab.archive.entity_rows import EntityRows
 from auditlab.archive.manifest import read_chain
 from auditlab.archive.read import scan_archive
@@ -59,13 +61,17 @@ FILES = {
 }
 
 
-@pytest.mark.parametrize("uuids", [True, False])
-@pytest.mark.parametrize("files", FILES)
-def test_columns_of_one_value_come_back_whatever_other_files_hold(tmp_path: Path, files: str, *, uuids: bool):
-    parts = [
+def parts_of(files: str, *, uuids: bool) -> list[pl.DataFrame]:
+    return [
         file_of(turn * ROWS, uuids=uuids, channels=channels, users=users)
         for turn, (channels, users) in enumerate(FILES[files])
     ]
+
+
+@pytest.mark.parametrize("uuids", [True, False])
+@pytest.mark.parametrize("files", FILES)
+def test_columns_of_one_value_come_back_whatever_other_files_hold(tmp_path: Path, files: str, *, uuids: bool):
+    parts = parts_of(files, uuids=uuids)
     parts.append(file_of(len(parts) * ROWS, uuids=uuids, channels=[WEB], users=["eve"], more=', "note": "x"'))
     folder = tmp_path / "a"
     for part in parts:
@@ -73,6 +79,27 @@ def test_columns_of_one_value_come_back_whatever_other_files_hold(tmp_path: Path
             for batch in source.batches(part):
                 writer.write(batch)
             writer.commit(LogFacts())
+    assert_found(folder, parts)
+
+
+@pytest.mark.parametrize("files", FILES)
+def test_columns_of_one_value_come_back_whatever_other_row_groups_hold(
+    tmp_path: Path, files: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(segment, "ROW_GROUP", 1)
+    folder, parts = tmp_path / "a", parts_of(files, uuids=True)
+    with ArchiveWriter(folder) as writer:
+        for part in parts:
+            for batch in source.batches(part):
+                writer.write(batch)
+        writer.commit(LogFacts())
+    (file,) = scan_archive(folder).files
+    assert pq.ParquetFile(file).num_row_groups == len(parts)
+    assert_found(folder, parts)
+
+
+def assert_found(folder: Path, parts: list[pl.DataFrame]) -> None:
+    """Each entity's rows, and none of one that is not there."""
     scanned, whole = scan_archive(folder), pl.concat(parts)
     finder = EntityRows(scanned.files, scanned.prove)
     for key in [*whole["entity_id"].unique(maintain_order=True), "none"]:
