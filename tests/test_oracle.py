@@ -258,7 +258,8 @@ def agree_on_timeline(frame: pl.DataFrame) -> None:
         every = pl.DataFrame(touched, schema=key, orient="row")
         silent = every.join(diffs, on=every.columns, how="anti").join(frame.drop("entity_type", "entity_id"), on="id")
         want = pl.concat([diffs, silent.select(pl.exclude("operation"))], how="diagonal").select(list(schema))
-        done = pl.DataFrame(oracle.operations(), schema=["id", "entity_id", "operation"], orient="row")
+        kinds = {name: TIMELINE[name] for name in ("id", "entity_id", "operation")}
+        done = pl.DataFrame(oracle.operations(), schema=kinds, orient="row")
         want = want.join(done, on=["id", "entity_id"], nulls_equal=True).select(list(TIMELINE))
         assert_frame_equal(log.timeline(), want, check_row_order=False)
 

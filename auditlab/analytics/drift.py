@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from auditlab.analytics.columns import value_shape
 from auditlab.analytics.ids import Ids
 from auditlab.analytics.running import Running
-from auditlab.analytics.turns import Sums, transaction, turns, turns_of, with_state
+from auditlab.analytics.turns import Sums, json_types, transaction, turns, turns_of, with_state
 from auditlab.buckets.bucketed import Bucketed
 from auditlab.errors import IncompleteLog
 from auditlab.schema import TIME
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from auditlab.analytics.turns import Place, Turn
-    from auditlab.buckets.part import Part
     from auditlab.selection import Selected
     from auditlab.shape import Shape
 
@@ -61,7 +59,8 @@ def drift(selected: Selected) -> pl.DataFrame:
 
     Returns:
         ``entity_type``; ``kind`` (appeared, vanished, retyped, renamed); ``field``, of a renaming the new name;
-        ``old`` and ``new``: JSON types in words (null where the field is missing), of a renaming the names;
+        ``old`` and ``new``: JSON types in words, several by name (null where the field is missing), of a renaming the
+        names;
         ``rows`` (Int64): how many rows the transaction took over; ``share`` (Float64): of a renaming, the share of rows
         whose value is the same under both names; ``logged`` (Boolean): whether changes of the log did it, or DDL beside
         it; then the first change that shows it: id, transaction_id (Int64), changed_at (UTC) and changed_by.
@@ -167,18 +166,19 @@ def _facts(changes: pl.DataFrame, position: int) -> dict[str, Any]:
 def _dealt(recorded: Bucketed, selected: Selected) -> tuple[list[Turn], dict[Place, dict[str, Any]], Sums]:
     """The turns of a log that is dealt out, the changes in which they are, and what its images tell of them."""
     running = Running(recorded.count, Ids(recorded, 0).range_of, recorded.room // _WAITING)
-    words = _Words()
+    held: dict[tuple[str, str], set[str]] = {}
     for part in recorded.parts():
         for shape in replace(selected, recorded=part).shapes():
-            words.take(part, shape)
+            for column in shape.columns:
+                held.setdefault((shape.entity_type, column.name), set()).update(json_types(column))
             _ask(running, shape)
     for part in recorded.parts() if running.asked else ():
         running.take(part)
     running.judge()
     found: list[Turn] = []
-    for about, word in words.in_order():
-        runs = [running.runs(*about, types=types, states=True) for types in (False, True)]
-        found += turns_of(*about, word, *runs)
+    for about, types in held.items():
+        runs = [running.runs(*about, types=by_type, states=True) for by_type in (False, True)]
+        found += turns_of(*about, types, *runs)
     places = list(dict.fromkeys(turn.place for turn in found))
     changes: dict[Place, dict[str, Any]] = {}
     for part in recorded.parts() if found else ():
@@ -200,31 +200,3 @@ def _ask(running: Running, shape: Shape) -> None:
             running.ask(shape.entity_type, column.name, types=False, states=True)
         if column.kind == "mixed":
             running.ask(shape.entity_type, column.name, types=True, states=True)
-
-
-class _Words:
-    """The JSON types of each field in words, in the order in which they appear in the whole log."""
-
-    def __init__(self) -> None:
-        self._firsts: dict[tuple[str, str], dict[str, tuple[int, ...]]] = {}
-
-    def take(self, part: Part, shape: Shape) -> None:
-        """Take in a bucket's documents of a type."""
-        documents = shape.documents
-        own = part.changes.filter(pl.col("entity_type") == shape.entity_type).sort("row")
-        ids, arrivals = own["id"], part.arrivals.gather(own["row"])
-        images = pl.concat([documents.after, documents.before])
-        for column in shape.columns:
-            firsts = self._firsts.setdefault((shape.entity_type, column.name), {})
-            found = value_shape(column, column.text).gather(images)
-            where = found.arg_unique().sort()
-            for word, at in zip(found.gather(where), where, strict=True):
-                if word is not None:
-                    late, row = divmod(at, len(own))
-                    first = (late, ids[row], arrivals[row])
-                    firsts[word] = min(firsts.get(word, first), first)
-
-    def in_order(self) -> Iterator[tuple[tuple[str, str], str]]:
-        """Each type and field with its word, fields as the whole log has them."""
-        for about, firsts in self._firsts.items():
-            yield about, " or ".join(sorted(firsts, key=firsts.__getitem__)) or "null"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from auditlab.shape import Shape
     from auditlab.values import Column
 
-__all__ = ["Place", "Sums", "Turn", "transaction", "turns", "turns_of", "with_state"]
+__all__ = ["Place", "Sums", "Turn", "json_types", "transaction", "turns", "turns_of", "with_state"]
 
 Place = tuple[int, ...]
 """Where a change stands: its position; of a log that is dealt out the id and the arrival."""
@@ -47,13 +47,14 @@ def turns(shape: Shape, images: pl.DataFrame) -> Iterator[Turn]:
         presence = presence_runs(images, column, states=True) if column.code.null_count() else None
         mixed = column.kind == "mixed"
         types = presence_runs(images, column, types=True, states=True) if mixed else None
-        yield from turns_of(shape.entity_type, column.name, _word(column), presence, types)
+        yield from turns_of(shape.entity_type, column.name, json_types(column), presence, types)
 
 
 def turns_of(
-    entity_type: str, field: str, word: str, presence: pl.DataFrame | None, types: pl.DataFrame | None
+    entity_type: str, field: str, held: set[str], presence: pl.DataFrame | None, types: pl.DataFrame | None
 ) -> Iterator[Turn]:
-    """Where a field turned, from the runs of images that have it, and of its JSON types."""
+    """Where a field that holds values of some JSON types turned, from the runs of images that have it, and of types."""
+    word = " or ".join(sorted(held)) or "null"
     for place, there in _switches(presence):
         has = there in (True, "true")
         yield Turn(entity_type, field, place, None if has else word, word if has else None)
@@ -64,9 +65,9 @@ def turns_of(
         before = str(value)
 
 
-def _word(column: Column) -> str:
-    found = value_shape(column, column.text).drop_nulls().unique(maintain_order=True)
-    return " or ".join(found) or "null"
+def json_types(column: Column) -> set[str]:
+    """The JSON types of a field's values, in words."""
+    return {*value_shape(column, column.text).drop_nulls().unique()}
 
 
 def _switches(runs: pl.DataFrame | None, *, first: bool = False) -> Iterator[tuple[Place, object]]:

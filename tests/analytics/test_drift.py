@@ -66,6 +66,14 @@ def test_a_field_that_changed_its_type():
     assert told(steps) == [("retyped", "n", "number", "string", 3, True, 9)]
 
 
+def test_types_of_a_field_are_told_by_name_whichever_came_first():
+    steps = inserts()
+    steps += [("UPDATE", name, {"id": name, "x": value}) for name, value in zip(NAMES, ("s", 1, "s"), strict=True)]
+    steps += [("UPDATE", name, {"id": name, "x": 1}) for name in NAMES]
+    first = al.from_arrow(make_log(steps)).drift().filter(kind="appeared")
+    assert first["new"].to_list() == ["number or string"]
+
+
 def test_a_field_that_was_renamed_keeps_its_values():
     steps = inserts(n=1, note="x")
     for name in NAMES:
