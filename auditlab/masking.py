@@ -36,8 +36,9 @@ class Masks:
     """Which fields are withheld, and of which documents had them.
 
     Args:
-        masked: Fields whose values are masked, as ``type.field``.
-        omitted: Fields that are left out, as ``type.field``.
+        masked: Fields whose values are masked, as ``type.field``. Types and fields may have dots in their names: where
+            ``t.x.y`` is a field of two types, both are withheld.
+        omitted: Fields that are left out, likewise.
 
     Raises:
         BadOption: one that is no ``type.field``, or that is both masked and left out.
@@ -49,7 +50,7 @@ class Masks:
 
     def __post_init__(self) -> None:
         self.masked, self.omitted = (tuple(sorted(set(names))) for names in (self.masked, self.omitted))
-        odd = [name for name in (*self.masked, *self.omitted) if not all(name.rpartition("."))]
+        odd = [name for name in (*self.masked, *self.omitted) if "." not in name[1:]]
         if odd:
             raise BadOption(f"{odd[0]!r} names no field: write it behind its entity type, e.g. 'orders.orders.email'.")
         both = sorted(set(self.masked) & set(self.omitted))
@@ -108,8 +109,8 @@ class Masks:
         found: dict[str, tuple[set[str], set[str]]] = {}
         for place, names in enumerate((self.masked, self.omitted)):
             for name in names:
-                entity_type, _, column = name.rpartition(".")
-                found.setdefault(entity_type, (set(), set()))[place].add(column)
+                for dot in (at for at, character in enumerate(name) if character == "." and at):
+                    found.setdefault(name[:dot], (set(), set()))[place].add(name[dot + 1 :])
         return {name: (frozenset(masked), frozenset(omitted)) for name, (masked, omitted) in found.items()}
 
 

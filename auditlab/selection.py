@@ -138,7 +138,7 @@ class Selected:
             for names, how in ((facts.masked, "masked"), (facts.omitted, "left out"))
             for name in names
         ]
-        own = [name for name in told if name.rpartition(" ")[0].rpartition(".")[0] in entity_types]
+        own = [name for name in told if name.startswith(tuple(f"{entity_type}." for entity_type in entity_types))]
         if own:
             warnings.warn(
                 f"fields were withheld when this log was written: {', '.join(own)}. Their values, and changes of them "

@@ -214,9 +214,11 @@ def warn_unknown(selected: Selected) -> None:
         if value is None or not isinstance(value, str | int):
             continue
         held = _held(selected, column, value)
-        if held.is_empty() or (held == value).any():
+        if not types or (held == value).any():
             continue
-        if isinstance(value, str):
+        if held.is_empty():
+            have = "None has any."
+        elif isinstance(value, str):
             texts = held.sort().head(_LOOKED_AT).to_list()
             near = get_close_matches(value, texts, n=3, cutoff=0.6) or texts[:3]
             have = f"There is {', '.join(map(repr, near))}{' and more' if len(held) > len(near) else ''}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from datetime import timedelta
 from decimal import Decimal
@@ -131,6 +132,18 @@ def test_a_value_that_no_change_has_is_said_beside_the_empty_answer(named, pick,
         with pytest.warns(UnknownValue) as caught:
             assert ask().is_empty()
         assert str(caught[0].message) == told
+
+
+@pytest.mark.parametrize("engine", ["polars", "duckdb"])
+def test_a_value_is_also_missed_where_no_change_has_any(engine: str):
+    log = al.from_arrow(make_log([("INSERT", "a", {"x": 1}, {"transaction_id": None, "changed_by": None})])).on(engine)
+    for picked, told in [
+        (log.by("ann"), "no change of t has changed_by 'ann'. None has any."),
+        (log.transaction(5), "no change of t has transaction_id 5. None has any."),
+        (log.where(correlation_id="c"), "no change of t has correlation_id 'c'. None has any."),
+    ]:
+        with pytest.warns(UnknownValue, match=f"^{re.escape(told)}$"):
+            assert picked.diffs().is_empty()
 
 
 def test_nothing_is_said_where_the_value_is_there_or_none_was_asked_for(named):

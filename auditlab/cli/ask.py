@@ -289,5 +289,7 @@ def _of_fields(
     known = set(log.fields()["field"])
     unknown = [name for name in fields if name not in known]
     if unknown:
-        raise UnknownField(f"no field {', '.join(map(repr, unknown))} in this log. It has {', '.join(sorted(known))}.")
+        raise UnknownField(
+            f"no field {', '.join(map(repr, unknown))} in this log. It has {', '.join(map(repr, sorted(known)))}."
+        )
     return rows.filter(pl.col("field").is_in(list(fields)))

@@ -51,7 +51,7 @@ class Cursor:
             why = "Each database has a log of its own"
         elif (self.table, self.oid) != (here.table, here.oid):
             differs = f"is for {self.table} (oid {self.oid}); read is {here.table} (oid {here.oid})"
-            why = "The log was made anew, or another one is named"
+            why = "The log was made anew or adopted by auditlab init since, or another one is named"
         elif self.timeline != here.timeline:
             differs = f"is for timeline {self.timeline}; connected to {here.timeline}"
             why = "A standby was promoted or a backup restored: what was read last may never have reached this server"

@@ -95,7 +95,8 @@ class Hidden:
     def columns(self, frame: pl.DataFrame, fields: Sequence[str]) -> pl.DataFrame:
         """Rows with a column a field; ``fields`` are the names of the fields of its last columns."""
         own = dict(zip(frame.columns[len(frame.columns) - len(fields) :], fields, strict=True))
-        kept = frame.drop([column for column, field in own.items() if field in self.omitted])
+        # Chosen by [], not drop: a column may be called "*".
+        kept = frame[[column for column in frame.columns if own.get(column) not in self.omitted]]
         return kept.with_columns(
             pl.lit(MASKED).alias(column)
             for column, field in own.items()
@@ -116,9 +117,8 @@ def hidden(log: ChangeLog[Any], *, mask: Sequence[str] = (), omit: Sequence[str]
     names = frozenset(log.fields()["field"])
     unknown = [name for name in (*mask, *omit) if name not in names]
     if unknown:
-        raise UnknownField(
-            f"cannot hide {', '.join(map(repr, unknown))}: no such field. The log has {', '.join(sorted(names))}."
-        )
+        have = ", ".join(map(repr, sorted(names)))
+        raise UnknownField(f"cannot hide {', '.join(map(repr, unknown))}: no such field. The log has {have}.")
     if not (mask or omit):
         return Hidden(known=names)
     recorded = frozenset(type(log)(log.selected.as_recorded(), lazy=log.is_lazy).fields()["field"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
@@ -18,8 +18,9 @@ from auditlab.capture.track import track
 from auditlab.connection import connect
 from auditlab.errors import BadOption, DropRefused, WithheldFields
 from auditlab.masking import MASK, Masks, withhold
-from auditlab.sources import read_postgres, scan
+from auditlab.sources import from_arrow, read_postgres, scan
 from auditlab.sources import scan_archive as opened
+from auditlab.testing import make_log
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -186,6 +187,24 @@ def test_an_archive_withholds_the_same_every_time_and_proves_no_row_for_prune(lo
         archive_postgres(log, tmp_path / "a")
     with pytest.raises(DropRefused, match=r"withholds fields \(s\.t\.email\)"):
         prune(log, tmp_path / "a", keep="1 month")
+
+
+def test_types_and_fields_whose_names_have_dots_are_withheld(tmp_path: Path):
+    steps: list[tuple[Any, ...]] = [
+        ("INSERT", "a", {"x": 1}, {"entity_type": "t"}),
+        ("INSERT", "b", {"x.y": "secret"}, {"entity_type": "t"}),
+        ("INSERT", "c", {"y": "secret", "z": 1}, {"entity_type": "t.x"}),
+        ("INSERT", "d", {"a.b": "secret", "b": 1, "": "secret"}, {"entity_type": "u.t"}),
+    ]
+    log = from_arrow(make_log(steps))
+    log.to_archive(tmp_path / "a", mask_fields=["t.x.y", "u.t."], omit_fields=["u.t.a.b"])
+    kept = opened(tmp_path / "a").changes().collect()["after_snapshot"].to_list()
+    assert kept == ['{"x": 1}', '{"x.y": "***"}', '{"y": "***", "z": 1}', '{"b": 1, "": "***"}']
+    for name in ("t", "t.x", "u.t"):
+        with pytest.warns(WithheldFields):
+            opened(tmp_path / "a").of(name).as_of()
+    with pytest.raises(BadOption, match=r"no change has a field 'u\.t\.a'"):
+        log.to_archive(tmp_path / "b", omit_fields=["u.t.a"])
 
 
 def test_only_the_named_type_is_changed():

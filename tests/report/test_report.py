@@ -195,8 +195,19 @@ def test_a_text_in_a_list_of_changed_fields_may_be_a_value_and_is_masked_among_t
         assert LATER not in everything(html)
 
 
+@pytest.mark.parametrize("name", ["^s.*$", "*", "^.*$"])
+def test_a_field_that_is_called_like_a_pattern_is_left_out_and_no_other(name: str):
+    steps = [("INSERT", "a", {name: SECRET, "status": "open"}), ("UPDATE", "a", {name: LATER, "status": "done"})]
+    log = al.from_arrow(make_log(steps))
+    for asked in (log, log.of("t").entity("a")):
+        html = asked.report(omit=[name])
+        assert SECRET not in everything(html)
+        assert LATER not in everything(html)
+        assert "status" in html
+
+
 def test_a_mask_with_a_slip_in_it_is_refused(log):
-    with pytest.raises(UnknownField, match="cannot hide 'notes': no such field. The log has id, note, total"):
+    with pytest.raises(UnknownField, match="cannot hide 'notes': no such field. The log has 'id', 'note', 'total'"):
         log.report(mask=["notes"])
 
 
