@@ -63,12 +63,7 @@ def open_log(
     named_zone(zone)
     names = mapping(columns)
     path = Path(source)
-    if coverage is not None and (is_dsn(source) or is_url(source) or path.is_dir()):
-        raise BadOption("--coverage is for files; a database and an archive say themselves what they cover.")
-    if clock is not None and not is_dsn(source):
-        raise BadOption("--clock is for a SOURCE that is a DSN; a file and an archive have the clock that they have.")
-    if since is not None and (archive is not None or not is_dsn(source)):
-        raise BadOption("--since is for a SOURCE that is a DSN, without --archive: a snapshot of its entities.")
+    _check(source, coverage=coverage, memory=memory, clock=clock, archive=archive, since=since)
     if is_dsn(source) and archive is not None:
         wanted = list(types) if types else None
         options = {"table": table, "columns": names, "strict": strict, "memory": memory, "clock": clock}
@@ -92,6 +87,29 @@ def open_log(
         f"no source {redact(source)!r}. Give a DSN (postgresql://...), a file (Parquet, .csv, .jsonl), or an "
         "archive folder."
     )
+
+
+def _check(
+    source: str,
+    *,
+    coverage: tuple[str, str] | None,
+    memory: str | None,
+    clock: str | None,
+    archive: str | None,
+    since: str | None,
+) -> None:
+    """Refuse an option that says nothing of such a SOURCE."""
+    path = Path(source)
+    if coverage is not None and (is_dsn(source) or is_url(source) or path.is_dir()):
+        raise BadOption("--coverage is for files; a database and an archive say themselves what they cover.")
+    if clock is not None and not is_dsn(source):
+        raise BadOption("--clock is for a SOURCE that is a DSN; a file and an archive have the clock that they have.")
+    if since is not None and (archive is not None or not is_dsn(source)):
+        raise BadOption("--since is for a SOURCE that is a DSN, without --archive: a snapshot of its entities.")
+    if memory is not None and archive is None and (is_dsn(source) or path.is_file()):
+        raise BadOption(
+            "--memory is for an archive, or for a DSN with --archive: a file, and a database alone, are read whole."
+        )
 
 
 def _of_file(

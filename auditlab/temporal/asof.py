@@ -60,7 +60,8 @@ def as_of(
 
     Returns:
         One row a live entity, by entity_id: ``entity_id`` (String), ``certain`` (Boolean, false where the log itself
-        shows that the state may be another, or its times leave it open) and the typed fields. Over several entity
+        shows that the state may be another, or its times leave it open) and the typed fields; a field whose name is
+        one of those columns, or of a field before it but for its case, is ``field.<name>``. Over several entity
         types: ``entity_type``, ``entity_id``, ``certain`` and ``state``, the recorded JSON text.
 
     Raises:

@@ -46,3 +46,11 @@ def test_a_memory_that_is_no_size_is_refused(typed: Callable[..., Result], archi
     refused = typed("as-of", archive, "--memory", "some")
     assert refused.exit_code == 2
     assert "--memory 'some' is no size. Give bytes, or e.g. --memory 1GB." in refused.output
+
+
+def test_a_memory_is_refused_where_the_whole_is_read(typed: Callable[..., Result], tmp_path: Path):
+    make_log([("INSERT", "a", {"x": 1})]).write_parquet(tmp_path / "log.parquet")
+    for source in (tmp_path / "log.parquet", "postgresql://nobody@nowhere.invalid/none"):
+        refused = typed("as-of", source, "--memory", "1GB")
+        assert refused.exit_code == 2
+        assert "--memory is for an archive" in refused.output
