@@ -285,6 +285,11 @@ class SpanIndex:
             before.select("word", "number"),
         )
 
+    def meetings(self, codes: pl.Series) -> int:
+        """How many steps the entities of these codes have together, each counted as often as it is asked for."""
+        asked = codes.drop_nulls().to_numpy()
+        return int((self.first[asked + np.uint32(1)] - self.first[asked]).sum())
+
     def find(self, codes: pl.Series, at: pl.Series) -> pl.DataFrame:
         """What each entity was at each time: ``presence`` and ``number``, the row of its version; null where unknown.
 

@@ -24,6 +24,7 @@ from soak import generated
 import auditlab as al
 from auditlab.errors import NoData
 from auditlab.schema import FIELD_CHANGES, HISTORY, TIME
+from auditlab.temporal import pit
 from auditlab.temporal.timeline import TIMELINE
 from auditlab.testing import Exact, Oracle, State, Version, assert_states, canonical, histories, read_document, shows
 from auditlab.testing.frames import column_of
@@ -301,6 +302,11 @@ VERBS = {
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.__name__.removeprefix("agree_on_"))
 def test_both_engines_agree_with_the_oracle_on(verb: Callable[[pl.DataFrame], None]):
     profile(VERBS[verb])(given(histories())(verb))()
+
+
+def test_a_join_by_sorting_agrees_with_the_oracle(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pit, "MEETINGS_A_SPAN", -1)
+    profile(VERBS[agree_on_pit_join])(given(histories())(agree_on_pit_join))()
 
 
 def examples_of(kind: str) -> int:

@@ -216,19 +216,33 @@ def test_unknown_entities_of_a_partial_log_come_with_a_warning(engine: str):
         log.pit_join(spine(("b", START)))
 
 
-def test_the_query_gives_the_same_on_both_engines():
+@pytest.mark.parametrize("query", ["pit_join", "pit_join_sorted"])
+def test_the_query_gives_the_same_on_both_engines(query: str):
     shape = Recorded(make_log(STEPS), LogFacts()).shape("t")
     asked = spine(*((who, after(at / 2)) for who in ("a", "b", "c", None) for at in range(13))).with_row_index("line")
     entity, at = shape.span_index.codes.find(asked["entity_id"]), asked["at"]
     tables = {"spine": asked.select("line", pl.col("at").dt.epoch("us"), entity=entity), "spans": shape.spans}
     answers = [
-        engine.run(queries.text("analysis", "pit_join"), tables, {}).sort("line")
+        engine.run(queries.text("analysis", query), tables, {}).sort("line")
         for engine in (PolarsEngine(), DuckDBEngine())
     ]
     assert_frame_equal(*answers)
     found = answers[0]
     assert found["line"].to_list() == entity.is_not_null().arg_true().to_list()  # none is lost, and none is doubled
     assert_frame_equal(found_at(found["line"], found["word"], found["number"], 52), shape.span_index.find(entity, at))
+
+
+def test_no_row_looks_at_each_of_very_many_spans_of_one_entity(monkeypatch: pytest.MonkeyPatch):
+    busy = [("INSERT", "a", {"x": 0}), *(("UPDATE", "a", {"x": x}) for x in range(1, 200)), ("INSERT", "b", {"x": 1})]
+    log = al.from_arrow(make_log(busy))
+    often = spine(*(("a", after(at / 2)) for at in range(400)), ("b", after(200)), ("c", after(3)), (None, after(3)))
+    once = often.tail(4)
+    asked: list[str] = []
+    text = queries.text
+    monkeypatch.setattr(queries, "text", lambda folder, name: text(folder, asked.append(name) or name))  # type: ignore[func-returns-value]
+    for rows in (often, once):
+        assert_frame_equal(log.on("duckdb").pit_join(rows), log.pit_join(rows))
+    assert asked == ["pit_join_sorted", "pit_join"]
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 1000])

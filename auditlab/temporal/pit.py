@@ -25,6 +25,10 @@ OWN = ("presence", "certain")
 CLOCK_COLUMN = "changed_at"
 """The log's column that tells a valid time where its clock is ``committed_at``."""
 
+MEETINGS_A_SPAN = 64
+"""How many rows of a spine each span may meet, on average, before it is cheaper to sort them all by time: a log of few
+entities that change all the time would have each row look at thousands of spans."""
+
 
 def pit_join(
     selected: Selected,
@@ -202,7 +206,9 @@ def _found(selected: Selected, shape: Shape, asked: pl.DataFrame) -> pl.DataFram
         return shape.span_index.find(asked["entity"], asked["at"])
     spine = asked.select("entity", pl.col("at").dt.epoch("us")).with_row_index("line")
     tables = {"spine": spine, "spans": shape.spans}
-    found = selected.engine.run(queries.text("analysis", "pit_join"), tables, {})
+    meetings = shape.span_index.meetings(asked["entity"])
+    query = "pit_join" if meetings <= MEETINGS_A_SPAN * len(shape.spans) else "pit_join_sorted"
+    found = selected.engine.run(queries.text("analysis", query), tables, {})
     return found_at(found["line"], found["word"], found["number"], len(asked))
 
 

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 import polars as pl
 import pytest
-from figures import faster, record
+from figures import faster, parts_of, record
 from made_log import START, made_log
 
 import auditlab as al
+from auditlab.engines import DuckDBEngine
+from auditlab.spans import found_at
+from auditlab.temporal.spine import spine_entities
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,4 +82,14 @@ def test_point_in_time_join_against_join_asof():
         rivals={rival: polars},
         goals=[faster(ours, GOAL, than=rival) for ours in ("further joins", "further joins, DuckDB")],
         changes=len(frame),
+        parts={
+            "further joins, DuckDB": parts_of(
+                lambda: log.on("duckdb").pit_join(spine, fields=["total"]),
+                {
+                    "the spine's entities found": [spine_entities],
+                    "DuckDB, joining the spans by entity and time": [DuckDBEngine.run],
+                    "its answer put in the spine's order": [found_at],
+                },
+            )
+        },
     )
