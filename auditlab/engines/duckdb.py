@@ -37,7 +37,7 @@ class DuckDBEngine:
         """See :class:`auditlab.engines.base.Engine`."""
         with _database().cursor() as cursor:
             for name, table in tables.items():
-                cursor.register(name, table.to_arrow())
+                cursor.register(name, pa.table(table))  # texts as views: as they are, where to_arrow() copies them
             answer = cursor.sql(sql).to_arrow_table()
         return with_dtypes(pl.DataFrame(pl.from_arrow(answer)), dtypes)
 
