@@ -72,7 +72,8 @@ def archive_postgres(
     that is still open, which is all that will ever be there of those. Nothing is lost or read twice, whoever commits
     late, however often a call is killed, and whichever others feed the same archive. What is committed but lies above
     is left for the next call, and the summary says how much and for whom. Nothing is archived before it is on the
-    server's own disk. Where nothing is new, nothing is written.
+    server's own disk. Where nothing is new, nothing is written. A log that ``auditlab init`` adopted since is the same,
+    as long as the table that was archived is its partition: the first call after that writes down that it is.
 
     With ``start`` or ``end`` the archive holds that window, and is closed: no later call adds to it. So it is with
     ``once``.
@@ -204,16 +205,16 @@ def _pull(
         masks.check_known(() if last is None else (*masks.masked, *masks.omitted))
         left, total = stream.left(), held_rows(chain)
         facts = stream.facts if left is None else known(stream.facts, left)
+        begun = None if last is None else last.cursor
         if last is not None:
-            if writer.rows == 0:
+            if writer.rows == 0 and begun is not None and begun.oid == stream.log.oid:
                 return _nothing_new(folder, last, total, left)
             facts = extended(last.facts, facts)
         facts = replace(facts, masked=masks.masked, omitted=masks.omitted)
         here = stream.cursor
         span = (total + 1, total + writer.rows) if stream.by_position and writer.rows else None
         if here is not None and here.transaction is not None:
-            begun = last.cursor.transaction if last is not None and last.cursor is not None else None
-            span = (begun or 0, here.transaction - 1)
+            span = (0 if begun is None else begun.transaction or 0, here.transaction - 1)
         stream.wait_until_durable()
         return replace(writer.commit(facts, cursor=here, span=span), left=left)
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from auditlab.archive.read import Scanned
     from auditlab.connection import Connection
     from auditlab.load.catalog import LogTable
+    from auditlab.load.cursor import Cursor
     from auditlab.load.retention import Bound
 
 __all__ = ["Against", "Proof", "missing"]
@@ -43,6 +44,7 @@ class Against:
         zone: The time zone in which times without one are read.
         since: All transactions below this id were over when the partitions were first read.
         archive: What to call the archive in the record of what was dropped.
+        cursor: Where the archive goes on; None where it does not.
     """
 
     log: LogTable
@@ -51,6 +53,7 @@ class Against:
     zone: str
     since: int
     archive: str
+    cursor: Cursor | None
 
     def proof(self, part: Bound, batches: Iterable[pa.RecordBatch]) -> Proof:
         """Each of these rows of a partition (in the canonical columns) looked up in the archive.

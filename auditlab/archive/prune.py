@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from auditlab.archive.manifest import Manifest
     from auditlab.connection import Connection
 
 __all__ = ["DROPPED", "STAYS", "WOULD_GO", "Fate", "Pruning", "prune"]
@@ -135,7 +136,8 @@ def prune(
     steps aside, lets the writers go on, and tries again.
 
     Never dropped are the default partition, one that does not end before the current month (UTC) begins, and what is
-    under a legal hold (:func:`auditlab.hold`).
+    under a legal hold (:func:`auditlab.hold`). The table of a log that ``auditlab init`` adopted stays until an archive
+    of before was fed once more: by that table alone it can tell that the log is the same.
 
     Args:
         dsn: Where; to drop, the role must be a member of the one that owns the log (``auditlab_owner``).
@@ -180,7 +182,7 @@ def prune(
         moment = holder.rows(text("load", "moment"))[0]
         mark = watermark(holder)
         here = Cursor(moment["system"], mark.timeline, moment["database"], log.label, log.oid, mark.transaction)
-        _check_same(chain[-1][0].cursor, chain[-1][0].facts.system, here, place)
+        _check_same(chain[-1][0], here, holder, place)
         limit = _limit(keep, before, moment["now"].astimezone(UTC))
         owner = holder.rows(text("archive", "owner"), (log.oid,))[0]
         if execute and not owner["member"]:
@@ -189,7 +191,8 @@ def prune(
                 f"owns. GRANT {owner['owner']} TO {owner['role']}, or ask as a member of it."
             )
         zone = chain[-1][0].facts.zone
-        against = Against(log, scan_archive(place), held, zone, mark.transaction, f"{place} manifest {len(chain)}")
+        told, cursor = f"{place} manifest {len(chain)}", chain[-1][0].cursor
+        against = Against(log, scan_archive(place), held, zone, mark.transaction, told, cursor)
         judged = [_judged(holder, part, limit, moment["now"].astimezone(UTC), against) for part in bounds(holder, log)]
     if execute:
         _refuse_unproven(tuple(fate for fate, _, _ in judged))
@@ -202,11 +205,11 @@ def prune(
     return Pruning(log.label, place, limit, tuple(fate for fate, _, _ in judged))
 
 
-def _check_same(cursor: Cursor | None, system: str | None, here: Cursor, folder: Path) -> None:
-    if cursor is not None:
-        cursor.check(here)
-    elif system is not None and system != here.system:
-        raise CursorMismatch(f"{folder} holds the log of system {system}; connected to {here.system}.")
+def _check_same(last: Manifest, here: Cursor, holder: Connection, folder: Path) -> None:
+    if last.cursor is not None:
+        last.cursor.check(here, holder)
+    elif last.facts.system is not None and last.facts.system != here.system:
+        raise CursorMismatch(f"{folder} holds the log of system {last.facts.system}; connected to {here.system}.")
 
 
 def _limit(keep: str | None, before: Moment | None, now: datetime) -> datetime:
@@ -241,6 +244,9 @@ def _judged(
     if part.end > limit:
         current = part.end > now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         why = "it takes changes of this month or later" if current else f"it ends {part.end:%Y-%m-%d}, which is kept"
+        return replace(fate, why=why), part, None
+    if against.cursor is not None and against.cursor.oid == part.leaf.oid:
+        why = "by it alone the archive knows the log, which was adopted: first feed it (auditlab archive DSN FOLDER)"
         return replace(fate, why=why), part, None
     proof = against.proof(part, against.rows(holder, _rows_of(holder, part, against)))
     told = "; ".join(f"{count:,} changes are under the hold {name!r}" for name, count in proof.under.items())

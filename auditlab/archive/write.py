@@ -196,6 +196,7 @@ class ArchiveWriter:
             ArchiveExists: another writer published here in the meantime: nothing of this one is visible.
             ArchiveError: the file system refuses; nothing is visible.
         """
+        by_position = self._tally.without_transaction > 0 or (cursor is not None and cursor.transaction is None)
         with reported(self.folder):
             while self._open:
                 self._finish(next(iter(self._open)))
@@ -205,7 +206,7 @@ class ArchiveWriter:
             manifest = Manifest(
                 number=len(self._chain) + 1,
                 previous=self._chain[-1][1] if self._chain else None,
-                ranges="position" if self._tally.without_transaction else "transaction_id",
+                ranges="position" if by_position else "transaction_id",
                 written_at=datetime.now(UTC).isoformat(),
                 facts=facts,
                 segments=(self._segment(span),),

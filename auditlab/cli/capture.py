@@ -36,8 +36,8 @@ def init(dsn: opt.Dsn) -> None:
     """Install the change log in a database: schema audit, its table and partitions, the trigger, the roles.
 
     A second time it upgrades an older installation, or says that it is current. A log that was made by the published
-    schema is adopted in place, its rows untouched. An archive of it that was begun before ends there: the adopted log
-    is archived anew, whole.
+    schema is adopted in place, its rows untouched, and an archive of it that was begun before goes on. Who reads and
+    archives it must be granted that again, by the roles auditlab_auditor and auditlab_archiver.
 
     [bold]Examples[/bold]
 

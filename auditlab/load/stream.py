@@ -268,7 +268,7 @@ class ChangeStream:
         found, numbered = watermark(holder), has_transactions(holder, self.log)
         self.by_position = not numbered if cursor is None else cursor.transaction is None
         if cursor is not None:
-            cursor.check(self._cursor(found))
+            cursor.check(self._cursor(found), holder)
             retention.none_since(cursor, self._dropped)
             self._dropped = None  # what is read goes on behind it
         if self.by_position:

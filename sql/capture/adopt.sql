@@ -43,6 +43,10 @@ BEGIN
     LOOP
         EXECUTE format('DROP INDEX %s', found.name);
     END LOOP;
+    -- The last id that was given, be its row still there or only in an archive: attach.sql goes on behind it.
+    PERFORM set_config('auditlab.last_id', pg_sequence_last_value(to_regclass(coalesce(
+        pg_get_serial_sequence('audit.entity_change_log', 'id'), 'audit.entity_change_log_id_seq'
+    )))::text, true);
     ALTER TABLE audit.entity_change_log ALTER COLUMN id DROP DEFAULT, ALTER COLUMN entity_id DROP NOT NULL;
     DROP SEQUENCE IF EXISTS audit.entity_change_log_id_seq;
     FOR found IN

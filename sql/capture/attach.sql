@@ -1,4 +1,4 @@
--- The adopted table becomes the partition of everything up to now; ids go on after its last one.
+-- The adopted table becomes the partition of everything up to now; ids go on after the last one that it was given.
 DO $$
 DECLARE
     boundary timestamptz;
@@ -11,7 +11,8 @@ BEGIN
 
     SELECT greatest(now(), max(l.changed_at)) + interval '1 microsecond' INTO boundary FROM audit.entity_change_log_adopted AS l;
     SELECT greatest(
-        (SELECT max(l.id) FROM audit.entity_change_log_adopted AS l), (SELECT max(l.id) FROM audit.entity_change_log_default AS l)
+        (SELECT max(l.id) FROM audit.entity_change_log_adopted AS l), (SELECT max(l.id) FROM audit.entity_change_log_default AS l),
+        nullif(current_setting('auditlab.last_id', true), '')::bigint
     ) INTO last_id;
     EXECUTE format(
         'ALTER TABLE audit.entity_change_log ATTACH PARTITION audit.entity_change_log_adopted FOR VALUES FROM (MINVALUE) TO (%L)',
