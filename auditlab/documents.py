@@ -12,7 +12,6 @@ from collections import defaultdict
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NoReturn
-from uuid import uuid4
 
 import msgspec
 import polars as pl
@@ -249,7 +248,7 @@ def _hashes(texts: pl.Series) -> pl.Series:
 def _split(texts: pl.Series) -> tuple[Flat, pl.Series, dict[str, list[int]]]:
     """The documents as if of one layout, the numbers of those that were split one by one, and what is no document."""
     faults: dict[str, list[int]] = defaultdict(list)
-    every = pl.int_range(len(texts), dtype=pl.UInt32, eager=True).alias(_DOC)
+    every = pl.int_range(len(texts), dtype=pl.UInt32, eager=True)
     large = texts.str.len_bytes() > LARGEST
     if large.any():
         faults["too large"] = large.arg_true().to_list()
@@ -267,17 +266,17 @@ def _split(texts: pl.Series) -> tuple[Flat, pl.Series, dict[str, list[int]]]:
     if len(groups) == 1 and len(groups[0].numbers) == len(texts):
         return groups[0], left, faults  # as nearly always: one layout, nothing to put together
     groups.sort(key=lambda flat: flat.numbers[0])  # fields come in the order of their first appearance
-    frames = [pl.DataFrame({_DOC: flat.numbers, **flat.fields}) for flat in groups]
-    found = pl.concat([every.clear().to_frame(), *frames], how="diagonal")
-    whole = every.to_frame().join(found, on=_DOC, how="left", maintain_order="left")
-    return Flat(every, {name: whole[name].alias(_RAW) for name in whole.columns if name != _DOC}), left, faults
+    pieces: dict[str, list[tuple[pl.Series, pl.Series]]] = defaultdict(list)
+    for flat in groups:
+        for name, values in flat.fields.items():
+            pieces[name].append((flat.numbers, values))
+    missing = pl.Series(_RAW, [None], dtype=pl.String).new_from_index(0, len(texts))
+    fields = {name: missing.clone().scatter(*map(pl.concat, zip(*some, strict=True))) for name, some in pieces.items()}
+    return Flat(every, fields), left, faults
 
 
 _RAW = "raw"
 """What a field's texts are called on the way: Polars takes a column's name like ``^a.*$`` or ``*`` for a pattern."""
-
-_DOC = f"\x00doc {uuid4().hex}"
-"""The helper column's name; a key may be anything, also NUL, but not what nobody can know."""
 
 
 def _too_deep(texts: pl.Series, wanted: pl.Series) -> list[int]:
