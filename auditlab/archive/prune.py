@@ -76,12 +76,16 @@ class Pruning:
         folder: The archive that has what goes.
         before: Partitions that end at this time or earlier were meant.
         partitions: Every partition of the log, the oldest first.
+        asked: The time that was asked for; ``before`` is earlier where that lies in this month or later.
+        execute: Whether it was to drop.
     """
 
     log: str
     folder: Path
     before: datetime
     partitions: tuple[Fate, ...]
+    asked: datetime
+    execute: bool
 
     @property
     def unproven(self) -> tuple[Fate, ...]:
@@ -89,12 +93,23 @@ class Pruning:
         return tuple(one for one in self.partitions if one.proven is False)
 
     def __str__(self) -> str:
-        gone = [one for one in self.partitions if one.fate != STAYS]
-        size = sum(one.bytes for one in gone)
-        done = DROPPED if any(one.fate == DROPPED for one in gone) else WOULD_GO
-        partitions = "1 partition" if len(gone) == 1 else f"{len(gone)} partitions"
-        head = f"{self.log}, before {self.before:%Y-%m-%d %H:%M} UTC: {partitions} {done}, {size / 1e6:,.1f} MB"
+        head = f"{self.log}, before {self.before:%Y-%m-%d %H:%M} UTC: {self._done()}"
+        if self.asked > self.before:
+            head += (
+                f"; {self.asked:%Y-%m-%d %H:%M} UTC was asked for, but from the beginning of this month on all stays"
+            )
         return "\n".join([head, *(f"  {one}" for one in self.partitions)])
+
+    def _done(self) -> str:
+        gone = [one for one in self.partitions if one.fate != STAYS]
+        if gone:
+            done = DROPPED if self.execute else WOULD_GO
+            return f"{_several(len(gone))} {done}, {sum(one.bytes for one in gone) / 1e6:,.1f} MB"
+        nothing = f"nothing {'was' if self.execute else 'would be'} dropped"
+        old = [one for one in self.partitions if one.end is not None and one.end <= self.before]
+        if not old:
+            return f"{nothing}: no partition ends by then"
+        return f"{nothing}: {_several(len(old))} of before {'stays' if len(old) == 1 else 'stay'}, below is why"
 
     __repr__ = __str__
 
@@ -112,7 +127,8 @@ class Pruning:
             }
             for one in self.partitions
         ]
-        return {"log": self.log, "archive": str(self.folder), "before": self.before.isoformat(), "partitions": parts}
+        times = {"before": self.before.isoformat(), "asked": self.asked.isoformat()}
+        return {"log": self.log, "archive": str(self.folder), **times, "execute": self.execute, "partitions": parts}
 
 
 def prune(
@@ -143,7 +159,8 @@ def prune(
         dsn: Where; to drop, the role must be a member of the one that owns the log (``auditlab_owner``).
         archive: The archive's folder.
         keep: How much stays, by the server's clock: ``"12 months"``, ``"90 days"``, ``"1 year"``.
-        before: Or drop what ends at this time or earlier; a naive one is UTC.
+        before: Or drop what ends at this time or earlier; a naive one is UTC. Of one in this month or later the
+            beginning of this month counts, and the answer says so.
         execute: Drop; without it nothing is changed, and the answer says what would be.
         table: The log's name as SQL writes it.
         columns: Canonical name to the log's own, for columns that are called otherwise.
@@ -183,7 +200,9 @@ def prune(
         mark = watermark(holder)
         here = Cursor(moment["system"], mark.timeline, moment["database"], log.label, log.oid, mark.transaction)
         _check_same(chain[-1][0], here, holder, place)
-        limit = _limit(keep, before, moment["now"].astimezone(UTC))
+        now = moment["now"].astimezone(UTC)
+        asked = _asked(keep, before, now)
+        limit = min(asked, now.replace(day=1, hour=0, minute=0, second=0, microsecond=0))
         owner = holder.rows(text("archive", "owner"), (log.oid,))[0]
         if execute and not owner["member"]:
             raise AccessDenied(
@@ -193,7 +212,7 @@ def prune(
         zone = chain[-1][0].facts.zone
         told, cursor = f"{place} manifest {len(chain)}", chain[-1][0].cursor
         against = Against(log, scan_archive(place), held, zone, mark.transaction, told, cursor)
-        judged = [_judged(holder, part, limit, moment["now"].astimezone(UTC), against) for part in bounds(holder, log)]
+        judged = [_judged(holder, part, limit, now, against) for part in bounds(holder, log)]
     if execute:
         _refuse_unproven(tuple(fate for fate, _, _ in judged))
         for at, (fate, part, proof) in enumerate(judged):
@@ -202,7 +221,7 @@ def prune(
                 before = f"Dropped before it: {gone}." if gone else "Nothing was dropped."
                 rows = drop(dsn, against, part, proof, owner=owner["owner"], lock_timeout=lock_timeout, before=before)
                 judged[at] = (replace(fate, fate=DROPPED, rows=rows), part, None)
-    return Pruning(log.label, place, limit, tuple(fate for fate, _, _ in judged))
+    return Pruning(log.label, place, limit, tuple(fate for fate, _, _ in judged), asked, execute)
 
 
 def _check_same(last: Manifest, here: Cursor, holder: Connection, folder: Path) -> None:
@@ -212,23 +231,27 @@ def _check_same(last: Manifest, here: Cursor, holder: Connection, folder: Path) 
         raise CursorMismatch(f"{folder} holds the log of system {last.facts.system}; connected to {here.system}.")
 
 
-def _limit(keep: str | None, before: Moment | None, now: datetime) -> datetime:
-    """The time before which partitions must end, at the most the beginning of this month."""
-    month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+def _asked(keep: str | None, before: Moment | None, now: datetime) -> datetime:
+    """The time before which partitions are to end, as it was asked for."""
     if keep is None:
         assert before is not None  # noqa: S101 - one of them is given
-        return min(instant(before, "UTC"), month)
+        return instant(before, "UTC")
     found = _KEEP.fullmatch(keep)
     if found is None:
         raise BadOption(f"keep={keep!r}: say a whole number of days, weeks, months or years, e.g. '12 months'.")
     count, unit = int(found[1]), found[2].lower()
     try:
         if unit in ("day", "week"):
-            return min(datetime.fromtimestamp(now.timestamp() - count * _DAYS[unit] * 86_400, UTC), month)
+            return datetime.fromtimestamp(now.timestamp() - count * _DAYS[unit] * 86_400, UTC)
         months = now.year * 12 + now.month - 1 - count * (12 if unit == "year" else 1)
-        return min(month.replace(year=months // 12, month=months % 12 + 1), month)
+        month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        return month.replace(year=months // 12, month=months % 12 + 1)
     except (ValueError, OverflowError, OSError) as exc:
         raise BadOption(f"keep={keep!r} reaches back beyond the year 1.") from exc
+
+
+def _several(partitions: int) -> str:
+    return "1 partition" if partitions == 1 else f"{partitions} partitions"
 
 
 _DAYS = {"day": 1, "week": 7}

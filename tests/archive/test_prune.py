@@ -13,7 +13,7 @@ from old_log import ROW, fill_months, ids_of, leaves_of, months_of
 from auditlab.archive import drop as dropping
 from auditlab.archive.export import archive_postgres
 from auditlab.archive.holds import hold, holds, release
-from auditlab.archive.prune import DROPPED, STAYS, WOULD_GO, prune
+from auditlab.archive.prune import DROPPED, STAYS, WOULD_GO, Pruning, prune
 from auditlab.archive.read import scan_archive
 from auditlab.connection import connect
 from auditlab.errors import (
@@ -185,6 +185,36 @@ def test_what_is_under_a_hold_stays_and_says_so(log: str, kept: Path, kept_by: d
     prune(log, kept, before="2024-03-01", execute=True)
     assert months_of(log) == ["2024_03"]
     assert [one.released_at is not None for one in holds(kept)] == [True]
+
+
+def test_it_says_whether_it_was_to_drop_what_it_did_and_why_nothing_went(log: str, kept: Path):
+    for execute, would in ((False, "would be"), (True, "was")):
+        told = str(prune(log, kept, before="2024-01-31", execute=execute)).splitlines()[0]
+        assert told.endswith(f"before 2024-01-31 00:00 UTC: nothing {would} dropped: no partition ends by then")
+    hold(kept, "case", entity_type="shop.orders")
+    for execute, would in ((False, "would be"), (True, "was")):
+        head, *parts = str(prune(log, kept, before="2024-02-01", execute=execute)).splitlines()
+        assert head.endswith(f"UTC: nothing {would} dropped: 1 partition of before stays, below is why")
+        assert any("2024_01: stays, 10 changes" in part and "under the hold 'case'" in part for part in parts)
+    assert "nothing was dropped: 3 partitions of before stay" in str(prune(log, kept, keep="1 month", execute=True))
+    release(kept, "case")
+    done = prune(log, kept, before="2024-02-01", execute=True)
+    assert "UTC: 1 partition dropped, 0." in str(done)
+    assert (done.as_dict()["execute"], prune(log, kept, before="2024-02-01").as_dict()["execute"]) == (True, False)
+
+
+def test_a_time_in_this_month_or_later_is_said_to_be_moved_to_its_beginning(log: str, kept: Path):
+    found = prune(log, kept, before="2999-01-01")
+    moved = "2999-01-01 00:00 UTC was asked for, but from the beginning of this month on all stays"
+    assert str(found).splitlines()[0].endswith(f"3 partitions would be dropped, {_size(found)} MB; {moved}")
+    assert found.as_dict()["asked"] == "2999-01-01T00:00:00+00:00" > found.as_dict()["before"]
+    assert "was asked for" in str(prune(log, kept, keep="0 days"))
+    assert "was asked for" not in str(prune(log, kept, keep="0 months"))
+    assert "was asked for" not in str(prune(log, kept, before="2024-03-01"))
+
+
+def _size(found: Pruning) -> str:
+    return f"{sum(one.bytes for one in found.partitions if one.fate != STAYS) / 1e6:,.1f}"
 
 
 def test_a_hold_of_other_rows_keeps_nothing(log: str, kept: Path):

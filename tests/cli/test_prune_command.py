@@ -60,6 +60,7 @@ def test_a_hold_is_placed_told_and_released(typed: Typed, log: str, kept: Path):
     assert "hold 'case' (shop.orders, before 2024-02-01T00:00:00+00:00" in typed("hold", kept).output
     told = typed("prune", log, kept, "--keep", "12 months", "--execute")
     assert "10 changes are under the hold 'case'" in told.output
+    assert "would" not in told.output
     assert months_of(log) == ["2024_01"]
     assert "released" in typed("hold", kept, "case", "--release").output
     assert typed("hold", kept, "case", "--release").exit_code == 2
