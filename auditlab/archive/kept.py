@@ -1,37 +1,37 @@
-"""The rows of one entity type that a checkpoint keeps: as they were recorded, and as the live states that they are.
-
-A live state goes from the file's typed columns to those of the answer without passing through a document, wherever the
-kind of the one and the type of the other say that this gives what the document would.
-"""
+"""The rows of one entity type that a checkpoint keeps: as they were recorded, and as the live states that they are."""
 
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import polars as pl
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from auditlab.archive.decode import recorded_rows, stored_columns
+from auditlab.archive.decode import recorded_rows
 from auditlab.archive.form import form_of
-from auditlab.archive.kinds import ENTITY, told
 from auditlab.archive.rows import decoded, dictionary_columns, opened
+from auditlab.archive.shredded import shredded_in
 from auditlab.buckets.checkpoint import Kept
 from auditlab.errors import ArchiveCorrupt
-from auditlab.load.uuids import uuid_text
+from auditlab.schema import CHANGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    import pyarrow as pa
+
     from auditlab.archive.form import Form
-    from auditlab.buckets.types import Signature, Types
+    from auditlab.archive.shredded import Shredded
+    from auditlab.buckets.types import Types
 
 __all__ = ["KEPT", "KeptRows", "kept_in"]
 
 KEPT = b"auditlab.kept"
 """The key of a file's metadata under which stands what its log tells (``buckets.checkpoint.Kept``)."""
+
+_TELLING = ("id", "entity_id", "entity_uuid", "after_snapshot", "after_layout")
 
 
 def kept_in(path: Path) -> Kept:
@@ -46,15 +46,6 @@ def kept_in(path: Path) -> Kept:
         raise ArchiveCorrupt(f"{path}: does not hold what a checkpoint must ({exc}).") from exc
 
 
-class _Read(NamedTuple):
-    """The rows of the file; their entities' ids; and which are a plain row of an entity, its image in columns."""
-
-    table: pa.Table
-    form: Form | None
-    ids: pl.Series
-    plain: pl.Series
-
-
 class KeptRows:
     """The rows in one file of a checkpoint, read once.
 
@@ -67,33 +58,34 @@ class KeptRows:
         self._path, self._prove = path, prove
 
     @cached_property
-    def _read(self) -> _Read:
+    def shredded(self) -> Shredded:
+        """The rows by the columns that tell their states: ``id``, and those of the after images."""
+        self._prove(self._path)
+        return shredded_in(self._path, _TELLING, ("after",))
+
+    @cached_property
+    def plain(self) -> pl.Series:
+        """Boolean; which rows are those of an entity whose image stands in columns."""
+        return self.shredded.cells["after_layout"].is_not_null() & self.shredded.ids.is_not_null()
+
+    def _whole(self) -> tuple[pa.Table, Form | None]:
+        """The rows with all their columns."""
         self._prove(self._path)
         with opened(self._path) as parquet:
-            repeating = dictionary_columns(parquet)
+            repeating, form = dictionary_columns(parquet), form_of(parquet.metadata.metadata)
         with opened(self._path, read_dictionary=repeating) as parquet:
-            table, form = parquet.read(), form_of(parquet.metadata.metadata)
-        if form is None:
-            rows = recorded_rows(decoded(table), None)
-            return _Read(table, None, rows["entity_id"], pl.Series([False]).new_from_index(0, len(rows)))
-        ids = recorded_rows(decoded(table.select(["entity_id", "entity_uuid"])), form, ("entity_id",))["entity_id"]
-        plain = pl.Series(table.column("after_layout")).is_not_null() & ids.is_not_null()
-        return _Read(table, form, ids, plain)
+            return parquet.read(), form
 
     def rows(self, touched: pl.Series | None = None) -> pl.DataFrame:
         """``CHANGES`` of some entities, by their ids, and all that are no plain rows; of all if None."""
-        table, form, ids, plain = self._read
-        if touched is not None:
-            table = table.filter((ids.is_in(touched.implode()) | ~plain).to_arrow())
-        return recorded_rows(decoded(table), form)
+        return self._recorded(None if touched is None else self._among(touched) | ~self.plain)
 
     def others(self, touched: pl.Series) -> pl.DataFrame:
         """``CHANGES`` of the rows that ``rows`` leaves out: one a live entity."""
-        table, form, ids, plain = self._read
-        return recorded_rows(decoded(table.filter((plain & ~ids.is_in(touched.implode())).to_arrow())), form)
+        return self._recorded(self.plain & ~self._among(touched))
 
     def live(self, types: Types, entity_type: str, touched: pl.Series, *, texts: bool) -> pl.DataFrame:
-        """The entities that ``rows`` leaves out, whose one row is their state, in no promised order.
+        """The entities that ``rows`` leaves out, whose one row is their state, in the order of the file.
 
         Args:
             types: The fields of the type.
@@ -104,82 +96,20 @@ class KeptRows:
         Returns:
             entity_id (String), certain (Boolean, true), and what is wanted.
         """
-        table, form, ids, plain = self._read
-        own = (plain & ~ids.is_in(touched.implode())).fill_null(value=False)
-        if not own.all():
-            needed = stored_columns(form, ("after_snapshot",), table.column_names)
-            table, ids = table.select(needed).filter(own.to_arrow()), ids.filter(own)
-        if texts:
-            state = recorded_rows(decoded(table), form, ("after_snapshot",))["after_snapshot"]
-            columns = [state.alias("state")]
-        else:
-            places = {} if form is None else {one.name: place for place, one in enumerate(form.fields)}
-            fields = types.fields(entity_type)
-            columns = [
-                _Cells(table, form, places.get(name), ids).typed(types, entity_type, name, wanted).alias(f"f{place}")
-                for place, (name, wanted) in enumerate(fields.items())
-            ]
-        frame = pl.DataFrame([ids.alias("entity_id"), *columns])
-        frame.insert_column(1, pl.repeat(value=True, n=len(ids), eager=True).alias("certain"))
-        return frame
+        return self.shredded.filter(self.untouched(touched)).states(types, entity_type, texts=texts)
 
+    def untouched(self, touched: pl.Series) -> pl.Series:
+        """Boolean by row of ``shredded``; which are those of ``live``."""
+        return self.plain & ~self._among(touched)
 
-class _Cells(NamedTuple):
-    """The cells of one field (its place in the form, None where the file has none of that name)."""
+    def _among(self, touched: pl.Series) -> pl.Series:
+        """Boolean; which rows are of some entities."""
+        if touched.is_empty():
+            return pl.repeat(value=False, n=len(self.shredded), eager=True)
+        return self.shredded.ids.is_in(touched.implode()).fill_null(value=False)
 
-    table: pa.Table
-    form: Form | None
-    place: int | None
-    ids: pl.Series
-
-    def typed(self, types: Types, entity_type: str, name: str, signature: Signature) -> pl.Series:
-        """The field's typed column, as its documents would give it."""
-        if self.form is None or self.place is None:
-            return types.column(entity_type, name, _nothing(len(self.ids))).typed
-        field = self.form.fields[self.place]
-        column = self.ids if field.kind in ENTITY else self._stored(field.column)
-        if field.kind in ENTITY and (absent := self._absent()).any():
-            column = column.zip_with(~absent, _nothing(len(self.ids)))
-        straight = _straight(field.kind, column, signature)
-        if straight is not None:
-            return straight
-        return types.column(entity_type, name, told(field.kind, column, column)).typed
-
-    def _stored(self, name: str) -> pl.Series:
-        return _texts(self.table.column(f"after.{name}"))
-
-    def _absent(self) -> pl.Series:
-        """The rows whose image has not got the field."""
-        layouts = [] if self.form is None else self.form.layouts
-        without = [number for number, one in enumerate(layouts) if self.place not in one.fields]
-        return pl.Series(self.table.column("after_layout")).is_in(without)
-
-
-def _straight(kind: str, column: pl.Series, signature: Signature) -> pl.Series | None:
-    """The typed column of a type's field, from a file's column; None where only the texts tell it."""
-    wanted, dtype, _, strings = signature
-    if kind == "integer" or kind.startswith("decimal"):
-        return column.cast(dtype) if wanted in ("int", "decimal") else None
-    if (kind, wanted) in (("boolean", "bool"), ("time", "timestamptz")):
-        return column.cast(dtype)
-    if not strings or wanted != "text":
-        return None
-    if kind in ("text", "entity text"):
-        return column
-    return pl.Series(uuid_text(_of_16(column))) if kind == "uuid" else None
-
-
-def _texts(column: pa.ChunkedArray) -> pl.Series:
-    """A column as it is, or the texts of one with a dictionary."""
-    if not pa.types.is_dictionary(column.type):
-        return pl.Series(column)
-    parts = [pl.Series(one.dictionary).gather(pl.Series(one.indices).cast(pl.UInt32)) for one in column.chunks]
-    return pl.concat(parts) if parts else pl.Series([], dtype=pl.String)
-
-
-def _of_16(column: pl.Series) -> pa.Array:
-    return column.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.binary(16))
-
-
-def _nothing(rows: int) -> pl.Series:
-    return pl.Series([None], dtype=pl.String).new_from_index(0, rows)
+    def _recorded(self, own: pl.Series | None) -> pl.DataFrame:
+        if own is not None and not own.any():
+            return pl.DataFrame(schema=CHANGES)
+        table, form = self._whole()
+        return recorded_rows(decoded(table if own is None else table.filter(own.to_arrow())), form)

@@ -9,6 +9,7 @@ from auditlab.archive.point import points
 from auditlab.buckets.checkpoint import Untold
 from auditlab.buckets.near import settled, settled_snapshot
 from auditlab.buckets.onwards import onwards
+from auditlab.shortcuts import Question
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from auditlab.buckets.part import Part
     from auditlab.recorded import Recorded
     from auditlab.schema import LogFacts
-    from auditlab.shortcuts import Question
 
 __all__ = ["Nearest"]
 
@@ -45,7 +45,8 @@ class Nearest:
         self._nears: dict[tuple[str, int], Near | None] = {}
         self._facts: LogFacts | None = None
         self._entities: dict[tuple[str, str], Recorded | None] = {}
-        self._onwards: dict[tuple[tuple[str, int], ...], Part | None] = {}
+        self._onwards: dict[tuple[tuple[tuple[str, int], ...], bool], Part | None] = {}
+        """By the types with their checkpoints, and whether it tells of now alone."""
 
     @cached_property
     def _points(self) -> list[Point]:
@@ -87,22 +88,47 @@ class Nearest:
         pairs = list(zip(entity_types, nearest, strict=True))
         if sum(point.parts[name].rows + point.since(name) for name, point in pairs) > self._most:
             return None
-        key = tuple((name, point.checkpoint.covers) for name, point in pairs)
-        if key not in self._onwards:
-            while len(self._onwards) >= _POINTS:
-                self._onwards.pop(next(iter(self._onwards)))
-            self._onwards[key] = self._onwards_from(facts, pairs)
-        return self._onwards[key]
+        told = tuple((name, point.checkpoint.covers) for name, point in pairs)
+        now = question == Question()
+        for key in [(told, True), (told, False)] if now else [(told, False)]:
+            if key in self._onwards:
+                return self._onwards[key]
+        part = self._onwards_from(pairs, self._rolled(facts, pairs)) if now else None
+        now = part is not None
+        if part is None:
+            part = self._onwards_from(pairs, self._nears_of(facts, pairs))
+        while len(self._onwards) >= _POINTS:
+            self._onwards.pop(next(iter(self._onwards)))
+        self._onwards[told, now] = part
+        return part
 
-    def _onwards_from(self, facts: LogFacts, pairs: list[tuple[str, Point]]) -> Part | None:
+    def _onwards_from(self, pairs: list[tuple[str, Point]], nears: list[Near] | None) -> Part | None:
         where = dict(pairs)
-        nears = [near for name, point in pairs if (near := self._near(facts, point, name)) is not None]
-        if len(nears) < len(pairs):
+        if nears is None:
             return None
         try:
             return onwards(nears, lambda name, ids: where[name].rows_of(name, ids))
         except Untold:
             return None
+
+    def _nears_of(self, facts: LogFacts, pairs: list[tuple[str, Point]]) -> list[Near] | None:
+        nears = [near for name, point in pairs if (near := self._near(facts, point, name)) is not None]
+        return None if len(nears) < len(pairs) else nears
+
+    def _rolled(self, facts: LogFacts, pairs: list[tuple[str, Point]]) -> list[Near] | None:
+        """What tells of the types as they are now; None where nothing is saved over ``_nears_of``."""
+        try:
+            rolled = [point.rolled_forward(name, facts) for name, point in pairs]
+        except Untold:
+            return None
+        if all(near is None for near in rolled):
+            return None
+        nears = [
+            self._near(facts, point, name) if near is None else near
+            for near, (name, point) in zip(rolled, pairs, strict=True)
+        ]
+        known = [near for near in nears if near is not None]
+        return None if len(known) < len(nears) else known
 
     def _nearest(self, facts: LogFacts, entity_type: str, question: Question) -> Point | None:
         """The newest checkpoint of a type before all that matters to a question."""

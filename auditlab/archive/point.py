@@ -9,6 +9,7 @@ import polars as pl
 from auditlab.archive.entity_rows import EntityRows
 from auditlab.archive.held import covered_names, held_parts
 from auditlab.archive.kept import KeptRows, kept_in
+from auditlab.archive.roll_forward import rolled_forward
 from auditlab.archive.rows import frames, lazy_rows
 from auditlab.buckets.near import Near, Since
 from auditlab.schema import CHANGES
@@ -76,7 +77,28 @@ class Point:
             Untold: what the whole log tells does not follow from these.
         """
         since = Since(self.kept(entity_type), self.facts, self.rows_since(entity_type))
-        return Near(since, facts, KeptRows(self._path(self.parts[entity_type]), self._scanned.prove))
+        return Near(since, facts, self._rows(entity_type))
+
+    def rolled_forward(self, entity_type: str, facts: LogFacts) -> Near | None:
+        """As ``near``, for what is so now: of what came since, only what does not plainly follow from what was kept.
+
+        None where that is no more than ``near`` tells.
+
+        Raises:
+            Untold: see ``near``.
+        """
+        own = [part for part in self._after if entity_type in part.entity_types]
+        if not own or any(len(part.entity_types) > 1 for part in own):
+            return None
+        paths = [self._path(part) for part in own]
+        rolled = rolled_forward(self.kept(entity_type), self._rows(entity_type), paths, self._scanned.prove, facts)
+        if rolled is None:
+            return None
+        near = Near(Since(rolled.kept, self.facts, rolled.rows), facts, rolled.left)
+        return None if len(near.links) else near  # of the entities that these lead from, all changes must be known
+
+    def _rows(self, entity_type: str) -> KeptRows:
+        return KeptRows(self._path(self.parts[entity_type]), self._scanned.prove)
 
     def rows_since(self, entity_type: str) -> pl.DataFrame:
         """The rows of a type that came since: ``CHANGES``."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from auditlab.buckets.part import Key
     from auditlab.schema import LogFacts
 
-__all__ = ["BEHIND", "Left", "Near", "Since", "learn", "part_of", "settled", "settled_snapshot"]
+__all__ = ["BEHIND", "Left", "Near", "Since", "learn", "out_of_turn", "part_of", "settled", "settled_snapshot"]
 
 _TRIED = 20_000
 """Changes of which each image is looked at, whether it tells a change of its key; above, the whole log is asked."""
@@ -167,15 +167,8 @@ class Near:
         rows, kept = self.rows, self.kept
         if len(malformed.split(rows, strict=False, read=False)[1]) or is_untold(rows, self.facts, kept.entity_type):
             raise Untold("rows since are no changes, or leave out values that only others tell")
-        ids = rows["transaction_id"]
-        if kept.transactions is None:
-            follows = ids.null_count() == len(ids)
-        else:
-            follows = not kept.nulls and not ids.null_count() and bool((ids > kept.transactions[1]).all())
-        if not follows:
-            raise Untold("transactions go on that had changes before")
-        if bool((rows["id"] <= kept.begins).any()):
-            raise Untold("changes came that stand before the first ones")
+        if why := out_of_turn(rows, kept):
+            raise Untold(why)
         read = rows.filter(pl.col("operation") == "SNAPSHOT")
         transaction, at = kept.opened[2:]
         if kept.starts and bool(
@@ -289,6 +282,20 @@ class Near:
         if self.facts.marks:
             return visibility.dated(frame, self.facts)[visibility.VISIBLE_FROM].item()  # type: ignore[no-any-return]
         return frame[self.facts.clock].item()  # type: ignore[no-any-return]
+
+
+def out_of_turn(rows: pl.DataFrame, kept: Kept) -> str:
+    """What keeps changes (id, transaction_id) from coming after all that was kept; '' where nothing does."""
+    ids = rows["transaction_id"]
+    if kept.transactions is None:
+        after = ids.null_count() == len(ids)
+    else:
+        after = not kept.nulls and not ids.null_count() and bool((ids > kept.transactions[1]).all())
+    if not after:
+        return "transactions go on that had changes before"
+    if bool((rows["id"] <= kept.begins).any()):
+        return "changes came that stand before the first ones"
+    return ""
 
 
 class _Told:

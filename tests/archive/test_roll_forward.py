@@ -1,0 +1,210 @@
+"""A checkpoint rolled forward over what came since tells what is so now, as the whole log does."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pytest
+from checkpointed import add, assert_same, pulled
+from soak import SOAK
+
+import auditlab as al
+from auditlab.archive.checkpoint import checkpoint
+from auditlab.archive.point import Point
+from auditlab.testing import json_text, make_log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from same_answers import Verbs
+
+    from auditlab.buckets.near import Near
+
+UUID = "5f0c1e9a-0000-4000-8000-0000000{:05}"
+KEYS: dict[str, Callable[[int], str]] = {"uuid": UUID.format, "text": "e{}".format, "number": str}
+FIELDS: dict[str, Callable[[int], Any]] = {
+    "integer": lambda n: n - 20 if n % 7 else None,
+    "large": lambda n: 2**62 + n,
+    "beyond": lambda n: 2**70 + n if n == 7 else n,
+    "flag": lambda n: n % 3 == 0,
+    "text": lambda n: f"text {n % 4}",
+    "escaped": lambda n: 'a "quoted" \\ line\n' if n % 5 == 0 else "plain",
+    "uuid": lambda n: UUID.format(n % 10),
+    "at": lambda n: f"2024-06-{n % 28 + 1:02}T12:00:00.{n % 7}+00:00",
+    "day": lambda n: f"2024-06-{n % 28 + 1:02}",
+    "mixed": lambda n: n if n % 2 else str(n),
+    "nested": lambda n: {"a": [n % 5, None, {"b": "c"}]},
+    "never": lambda _: None,
+    "other": lambda n: None if n % 3 else UUID.format(n),
+}
+WIDER: dict[str, Any] = {"integer": 2**80, "flag": "no", "text": 5, "uuid": "none", "at": "soon", "day": "2024-06-31"}
+VERBS: Verbs = {
+    "now": lambda log: log.as_of(),
+    "of a type": lambda log: log.of("t").as_of(),
+    "twice": lambda log: (log.of("t").as_of(), log.of("t").as_of())[1],
+    "after another time": lambda log: (log.of("t").as_of(log.facts.coverage.end), log.of("t").as_of())[1],
+}
+
+
+class Made:
+    """A log made up: entities come, change and go, one change a transaction."""
+
+    def __init__(self, draw: random.Random) -> None:
+        self.draw = draw
+        self.key = KEYS[draw.choice(list(KEYS))]
+        self.names = draw.sample(list(FIELDS), draw.randint(1, 6))
+        self.holds_key, self.lacks = draw.random() < 0.5, draw.random() < 0.3
+        self.live: dict[str, dict[str, Any]] = {}
+        self.numbers = count(1)
+
+    def document(self, key: str) -> dict[str, Any]:
+        number = self.draw.randint(0, 40)
+        own = {name: FIELDS[name](number) for name in self.names if not self.lacks or self.draw.random() < 0.9}
+        return {"id": key, **own} if self.holds_key else own
+
+    def steps(self, many: int, *, most: int) -> Iterator[tuple[Any, ...]]:
+        for _ in range(many):
+            key = self.draw.choice(list(self.live)) if self.live and self.draw.random() < 0.7 else None
+            if key is None:
+                key = self.key(self.draw.randint(1, most))
+            if key not in self.live:
+                self.live[key] = self.document(key)
+                yield "INSERT", key, dict(self.live[key])
+            elif self.draw.random() < 0.15:
+                del self.live[key]
+                yield "DELETE", key
+            else:
+                self.live[key] |= self.document(key)
+                yield "UPDATE", key, dict(self.live[key])
+
+
+def changed(frame: pl.DataFrame, row: int, **columns: Any) -> pl.DataFrame:  # noqa: ANN401 - values of any column
+    """The log with other values in one row."""
+    rows = frame.to_dicts()
+    rows[row] |= columns
+    return pl.DataFrame(rows, schema=frame.schema, orient="row")
+
+
+def _other_before(frame: pl.DataFrame, row: int, draw: random.Random) -> pl.DataFrame:
+    document = json.loads(frame["before_snapshot"][row] or "{}")
+    names = list(document)
+    match draw.randrange(5):
+        case 0:
+            return changed(frame, row, before_snapshot=json.dumps(document, separators=(",", ":")))
+        case 1:
+            return changed(frame, row, before_snapshot=json_text({name: document[name] for name in names[::-1]}))
+        case 2:
+            return changed(frame, row, before_snapshot=None)
+        case 3 if names:
+            return changed(frame, row, before_snapshot=json_text({name: document[name] for name in names[1:]}))
+    return changed(frame, row, before_snapshot=json_text(document | {draw.choice(names or ["a"]): 77}))
+
+
+def _other_after(frame: pl.DataFrame, row: int, draw: random.Random) -> pl.DataFrame:
+    document = json.loads(frame["after_snapshot"][row] or "{}")
+    names = list(document)
+    text = [
+        json_text(document | {"new": 1}),
+        json_text({name: document[name] for name in names[::-1]}),
+        json.dumps(document, separators=(",", ":")),
+        '{"a" :  1}',
+        '{"a": 1, "a": 2}',
+        json_text(document | {draw.choice(names or ["a"]): "__debezium_unavailable_value"}),
+        json_text(document | {name: WIDER[name] for name in names if name in WIDER}),
+        None,
+    ]
+    return changed(frame, row, after_snapshot=draw.choice(text))
+
+
+def _other_metadata(frame: pl.DataFrame, row: int, draw: random.Random) -> pl.DataFrame:
+    other = draw.choice(frame["entity_id"].drop_nulls().to_list())
+    told = [
+        {"rekeyed_to": other}, {"rekeyed_from": other}, {"partition": "p1", "key": {"a": 1, "b": 2}}, {"by": "ann"},
+    ]  # fmt: skip
+    return changed(frame, row, metadata=json_text(draw.choice(told)))
+
+
+def _other_place(frame: pl.DataFrame, row: int, draw: random.Random) -> pl.DataFrame:
+    """It stands elsewhere: in another's transaction, or in another order."""
+    other = draw.randrange(len(frame) // 3, len(frame))
+    match draw.randrange(3):
+        case 0:
+            return changed(frame, row, transaction_id=frame["transaction_id"][other])
+        case 1:
+            return changed(frame, row, id=frame["id"][other])
+    swapped = changed(frame, row, id=frame["id"][other])
+    return changed(swapped, other, id=frame["id"][row])
+
+
+def _other_kind(frame: pl.DataFrame, row: int, draw: random.Random) -> pl.DataFrame:
+    operation = draw.choice(["INSERT", "UPDATE", "DELETE", "SNAPSHOT", "TRUNCATE"])
+    if operation == "TRUNCATE":
+        return changed(frame, row, operation=operation, entity_id=None, before_snapshot=None, after_snapshot=None)
+    images = {"before_snapshot": None} if operation in ("INSERT", "SNAPSHOT") else {}
+    images |= {"after_snapshot": None} if operation == "DELETE" else {}
+    return changed(frame, row, operation=operation, **images)
+
+
+def _another_entity(frame: pl.DataFrame, row: int, draw: random.Random) -> pl.DataFrame:
+    return changed(frame, row, entity_id=draw.choice(frame["entity_id"].drop_nulls().to_list()))
+
+
+def _told_twice(frame: pl.DataFrame, row: int, draw: random.Random) -> pl.DataFrame:
+    return pl.concat([frame, frame[row]]) if draw.random() < 0.5 else frame.filter(pl.int_range(pl.len()) != row)
+
+
+ODD = (_other_before, _other_after, _other_metadata, _other_place, _other_kind, _another_entity, _told_twice)
+
+
+@pytest.fixture
+def rolled(monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
+    """Of each try to roll a checkpoint forward how many changes were left; None where it was given up."""
+    tries: list[int | None] = []
+    own = Point.rolled_forward
+
+    def counted(*args: Any) -> Near | None:  # noqa: ANN401 - whatever it takes
+        found = own(*args)
+        tries.append(None if found is None else len(found.rows))
+        return found
+
+    monkeypatch.setattr(Point, "rolled_forward", counted)
+    return tries
+
+
+def archived(folder: Path, frame: pl.DataFrame, cuts: list[float], *, kinds: dict[str, str] | None = None) -> None:
+    """The log in an archive as several pulls bring it, with a checkpoint after the first."""
+    frame = frame.filter(~((pl.col("operation") == "UPDATE") & pl.col("after_snapshot").is_null()))
+    facts = al.from_arrow(frame, strict=False).facts
+    facts = replace(facts, kinds={"t": kinds} if kinds else {})
+    for number, piece in enumerate(pulled(frame, cuts)):
+        add(folder, piece, facts)
+        if not number:
+            checkpoint(folder)
+
+
+@pytest.mark.parametrize("odd", [None, *ODD], ids=lambda odd: "plain" if odd is None else odd.__name__.strip("_"))
+def test_what_is_so_now_is_answered_as_by_the_whole_log(
+    tmp_path: Path, odd: Callable[..., pl.DataFrame] | None, rolled: list[int | None]
+):
+    for seed in range(40 if SOAK else 4):
+        draw = random.Random(f"{'plain' if odd is None else odd.__name__} {seed}")  # noqa: S311 - no secret
+        made = Made(draw)
+        frame = make_log([*made.steps(40, most=25), *made.steps(40, most=35)])
+        cuts = [0.45, *(draw.uniform(0.5, 0.9) for _ in range(draw.randint(0, 2)))]
+        for _ in range(0 if odd is None else draw.randint(1, 3)):
+            frame = odd(frame, draw.randrange(45, len(frame)), draw)
+        other = make_log([("INSERT", "o", {"n": 1}), ("UPDATE", "o", {"n": 2})], entity_type="u")
+        other = other.with_columns(pl.col("id", "transaction_id") + pl.Series([0, 75]))
+        folder = tmp_path / str(seed)
+        archived(folder, pl.concat([frame, other]), cuts)
+        assert_same(folder, VERBS, engine=("polars", "duckdb")[seed % 2])
+    if odd is None:
+        assert set(rolled) >= {0}
+        assert None not in rolled
+    assert any(left is not None for left in rolled)
