@@ -8,13 +8,12 @@ the change before left, and :class:`auditlab.shape.Shape` says so. What nothing 
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from auditlab.documents import raw_fields
+from auditlab.changed_fields import listed
 from auditlab.lineage import lineage
 from auditlab.rows import rows_of
 from auditlab.spans import came
@@ -22,25 +21,10 @@ from auditlab.spans import came
 if TYPE_CHECKING:
     from auditlab.documents import Documents, Split
 
-__all__ = [
-    "SAMPLE",
-    "Completed",
-    "completed",
-    "lists_values",
-    "passed_on",
-    "silent_lists",
-    "told_fields",
-    "with_images",
-]
+__all__ = ["Completed", "completed", "passed_on", "with_images"]
 
 _SHOWN = ("UPDATE", "DELETE", "SNAPSHOT")
 """Changes that show what was there: by their before image, a SNAPSHOT by what it read."""
-
-_PAIRS = ({"old", "new"}, {"from", "to"}, {"before", "after"})
-SAMPLE = 100
-"""Lists of changed fields that are looked at to tell what such lists of an entity type say."""
-
-_SILENT = pl.col("operation").is_in(["INSERT", "UPDATE"]) & pl.col("after_snapshot").is_null()
 
 
 class Completed(NamedTuple):
@@ -56,54 +40,6 @@ class Completed(NamedTuple):
     parts: Split
     derived: pl.Series
     merged: pl.Series
-
-
-def silent_lists() -> pl.Expr:
-    """Over changes: whether one without an after image has an object for its changed fields."""
-    return _SILENT & _listed()
-
-
-def lists_values(lists: pl.Series) -> bool:
-    """Whether the changed fields of changes without an after image are new values; the first ``SAMPLE`` tell it.
-
-    Those that are no JSON tell nothing; where none is, they pass for new values, which the split refuses by name.
-
-    Args:
-        lists: Those of one entity type that ``silent_lists``, in the order of the changes.
-    """
-    told = [found for text in lists.head(SAMPLE) if (found := _old_and_new(text)) is not None]
-    return bool(len(lists)) and not (told and all(told))
-
-
-def told_fields(changes: pl.DataFrame, *, values: bool) -> pl.Series | None:
-    """The fields that changes without an after image say they set, as JSON text by row; None where none says so.
-
-    Taken is an object of new values, as the reference schema's ``changed_fields`` is. In a log that lists them so, an
-    UPDATE without a list changed nothing, unless the next change found something else. Names alone, and old and new
-    values together, tell no state.
-
-    Args:
-        changes: One entity type's changes.
-        values: What ``lists_values`` says of all changes of the type.
-    """
-    if not values:
-        return None
-    empty = pl.col("changed_fields").fill_null("null").str.contains(r"^\s*(null|\[\s*\])\s*$")
-    idle = _SILENT & (pl.col("operation") == "UPDATE") & empty
-    told = pl.when(silent_lists()).then("changed_fields").when(idle).then(pl.lit("{}"))
-    return changes.select(told=told).to_series()
-
-
-def _old_and_new(text: str) -> bool | None:
-    """Whether all values of a list of changed fields may be an old and a new value together; None if it is no JSON."""
-    try:
-        values = [json.loads(raw, strict=False) for raw in raw_fields(text).values()]
-    except (ValueError, RecursionError):
-        return None
-    return bool(values) and all(
-        (isinstance(value, list) and len(value) == 2) or (isinstance(value, dict) and set(value) in _PAIRS)  # noqa: PLR2004
-        for value in values
-    )
 
 
 def completed(parts: Split, own: pl.DataFrame, steps: pl.DataFrame) -> Completed:
@@ -136,18 +72,13 @@ def _shown_idle(parts: Split, own: pl.DataFrame, shown: pl.DataFrame) -> Split:
 
     That it changed nothing is a guess, for where nothing tells.
     """
-    unlisted = own.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"), bare=~_listed()).filter("bare")
+    unlisted = own.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"), bare=~listed()).filter("bare")
     shown = shown.join(unlisted, on="row", how="semi", maintain_order="left")
     return replace(
         parts,
         after=parts.after.scatter(shown["row"], shown["image"]),
         told=parts.told.scatter(shown["row"], values=None),
     )
-
-
-def _listed() -> pl.Expr:
-    """Over changes: whether the changed fields are an object."""
-    return pl.col("changed_fields").str.contains(r"^\s*\{").fill_null(value=False)
 
 
 def _placed(parts: Split, own: pl.DataFrame, steps: pl.DataFrame) -> pl.DataFrame:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from auditlab.completion import lists_values, silent_lists, told_fields
+from auditlab.changed_fields import new_values, silent_lists, told_fields
 from auditlab.documents import no_objects
 from auditlab.errors import MalformedChange
 from auditlab.schema import CHANGES
@@ -58,19 +58,17 @@ class Images:
 
     Args:
         recorded: The entity types of which a change has one.
-        values: Those of which the changes without one list new values (``completion.lists_values``).
+        values: Those of which the changes without one list new values (``changed_fields.new_values``).
     """
 
     recorded: AbstractSet[str]
     values: AbstractSet[str]
 
     @classmethod
-    def of(cls, changes: pl.DataFrame, missing: pl.Series) -> Images:
-        """What these changes tell, if they are all; ``missing`` (by row) says which ought to have one."""
+    def of(cls, changes: pl.DataFrame) -> Images:
+        """What these changes tell, if they are all."""
         has = changes.filter(_LEAVES & _AFTER.is_not_null())["entity_type"].unique()
-        lists = changes.filter(missing).filter(silent_lists())
-        groups = lists.group_by("entity_type", maintain_order=True)
-        return cls({*has}, {str(name) for (name,), own in groups if lists_values(own["changed_fields"])})
+        return cls({*has}, new_values(lambda: [changes]))
 
 
 def split(
@@ -129,7 +127,7 @@ def _untold(changes: pl.DataFrame, images: Images | None) -> pl.Series | pl.Expr
     missing = changes.select(_LEAVES & _AFTER.is_null()).to_series()
     if not missing.any():
         return pl.lit(value=False)
-    images = Images.of(changes, missing) if images is None else images
+    images = Images.of(changes) if images is None else images
     narrow = changes.select("id", "entity_type", "entity_id", "operation", found=_BEFORE.is_not_null(), missing=missing)
     numbered = narrow.with_row_index("row").filter(pl.col("entity_type").is_in(images.recorded))
     open_ = numbered.filter("missing")

@@ -141,7 +141,12 @@ def _listed(
     names = {name for image in images if image is not None for name, *_ in _members(image)}
     value = _value(text)
     if isinstance(value, dict):
-        odd = frozenset(name for name, *_ in _members(text)) - names if images[-1] is not None else frozenset()
+        secret = [spelled for name in masked | omitted for spelled in (json.dumps(name), f'"{name}"')]
+        odd = frozenset(
+            name
+            for name, _, begin, end in _members(text)
+            if name not in names and (images[-1] is not None or any(one in text[begin:end] for one in secret))
+        )
         return withhold(
             text, masked | (odd - omitted), omitted, lambda name: met(name) if name in masked | omitted else None
         )

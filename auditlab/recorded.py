@@ -10,7 +10,8 @@ import polars as pl
 
 from auditlab import beginning, documents, malformed, order, visibility
 from auditlab.assembled import written
-from auditlab.completion import completed, lists_values, silent_lists, told_fields
+from auditlab.changed_fields import new_values, told_fields
+from auditlab.completion import completed
 from auditlab.cut import Cut, cut_at
 from auditlab.errors import UnknownEntityType
 from auditlab.placeholders import carry_forward
@@ -374,7 +375,7 @@ class Recorded:
         if not kinds:  # a table beside its log is logged by a trigger, which sees every value
             own = carry_forward(own, steps, same)
             same = same if own is recorded else None
-        told = told_fields(own, values=self._lists_values(entity_type, own))
+        told = told_fields(own, values=self._lists_values(entity_type, recorded))
         images, faulty = (own["before_snapshot"], own["after_snapshot"]), self._faulty(entity_type)
         return documents.split(*images, own["id"], told, same, faulty), own, steps
 
@@ -382,9 +383,9 @@ class Recorded:
         """What is told of images of a type that are no documents (``documents.FAULTS``); None: they are an error."""
         return None
 
-    def _lists_values(self, entity_type: str, own: pl.DataFrame) -> bool:  # noqa: ARG002 - what a part asks for
-        """Whether a type's changes (``own``, by row) without an after image list the new values."""
-        return lists_values(own.filter(silent_lists())["changed_fields"])
+    def _lists_values(self, entity_type: str, own: pl.DataFrame) -> bool:
+        """Whether a type's changes (``own``, as recorded) without an after image list the new values."""
+        return entity_type in new_values(lambda: [own])
 
     def _typed(self, entity_type: str, parts: Split, own: pl.DataFrame, steps: pl.DataFrame) -> Documents:
         """The split documents, completed, with their types; ``own`` is the type's changes by row."""

@@ -35,6 +35,7 @@ LAYERS = (
         "assembled",
         "beginning",
         "cells",
+        "changed_fields",
         "completion",
         "cut",
         "description",

@@ -186,7 +186,7 @@ def _alike(listed: str | None, image: str | None) -> bool:
         )
     except ValueError:
         return False
-    if one == two:
+    if one == two or (isinstance(one, list) and len(one) == 2 and one[1] == two):  # noqa: PLR2004 - old and new
         return True
     try:
         return Decimal(str(one)) == Decimal(str(two))

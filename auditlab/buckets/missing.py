@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from auditlab import malformed
-from auditlab.buckets.part import ARRIVAL, Silent, sound
-from auditlab.buckets.spill import compact
-from auditlab.completion import SAMPLE, lists_values, silent_lists
+from auditlab.buckets.part import Silent, sound
+from auditlab.changed_fields import new_values, silent_lists
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from auditlab.buckets.compartments import Compartments
 
 __all__ = ["Missing"]
@@ -34,7 +35,7 @@ class Missing:
     def __init__(self, *, read: bool, judged: bool = False) -> None:
         self._read, self._judged = read, judged
         self._recorded: dict[bool, set[str]] = {True: set(), False: set()}
-        self._lists = False
+        self._lists = dict.fromkeys((True, False), False)
 
     def note(self, rows: pl.DataFrame) -> None:
         """Take in some rows (``part.ROWS``)."""
@@ -42,40 +43,24 @@ class Missing:
         for name, early in has.select("entity_type", "baseline").unique().iter_rows():
             self._recorded[early].add(name)
         silent = rows.filter(_LEAVES & pl.col("after_snapshot").is_null())  # few: the texts of the others are not read
-        self._lists = self._lists or bool(silent.select(silent_lists().any()).item())
+        for early in silent.filter(silent_lists())["baseline"].unique():
+            self._lists[early] = True
 
     def found(self, dealt: Compartments) -> Silent:
         """What was found, from rows (``part.ROWS``) that are dealt out by entity."""
-        numbers = range(len(dealt) if self._lists else 0)
-        samples = {early: _Lists((ARRIVAL,)) for early in (True, False)}
-        for number in numbers:
-            rows = dealt.read(number)
-            for early, sample in samples.items():
-                sample.add(malformed.without_copies(rows.filter(pl.col("baseline") == early))[0])
-        sides = {early: malformed.Images(self._recorded[early], lists.values()) for early, lists in samples.items()}
-        sides = {} if self._judged else sides
-        every = _Lists(("id", ARRIVAL))
-        for number in numbers:
-            every.add(sound(dealt.read(number), sides, read=self._read)[0])
-        return Silent(sides, every.values())
+        sides = {} if self._judged else {early: self._images(dealt, early=early) for early in (True, False)}
+        if not any(self._lists.values()):
+            return Silent(sides, frozenset())
+        return Silent(
+            sides,
+            new_values(lambda: (sound(dealt.read(number), sides, read=self._read)[0] for number in range(len(dealt)))),
+        )
 
+    def _images(self, dealt: Compartments, *, early: bool) -> malformed.Images:
+        """What the rows of one side tell of missing images: those of the baseline, or the others."""
 
-class _Lists:
-    """The first lists of changed fields of each entity type, in some order of the changes."""
+        def rows() -> Iterator[pl.DataFrame]:
+            for number in range(len(dealt)):
+                yield malformed.without_copies(dealt.read(number).filter(pl.col("baseline") == early))[0]
 
-    def __init__(self, order: tuple[str, ...]) -> None:
-        self._order = order
-        self._first: pl.DataFrame | None = None
-
-    def add(self, changes: pl.DataFrame) -> None:
-        """Take in some changes."""
-        own = changes.filter(silent_lists()).select("entity_type", "changed_fields", *self._order)
-        own = own if self._first is None else pl.concat([self._first, own])
-        self._first = compact(own.sort(self._order).group_by("entity_type", maintain_order=True).head(SAMPLE))
-
-    def values(self) -> set[str]:
-        """The types of which they are new values."""
-        if self._first is None:
-            return set()
-        groups = self._first.sort(self._order).group_by("entity_type", maintain_order=True)
-        return {str(name) for (name,), own in groups if lists_values(own["changed_fields"])}
+        return malformed.Images(self._recorded[early], new_values(rows) if self._lists[early] else frozenset())

@@ -151,6 +151,14 @@ def test_the_known_forms_of_a_list_agree(listed: object):
     assert kinds(log_of([("INSERT", "a", A1), ("UPDATE", "a", A2, {"changed_fields": listed})])) == expected
 
 
+def test_old_and_new_arrays_together_agree():
+    listed = {"changed_fields": {"tags": [["x"], ["x", "y"]]}}
+    assert kinds(log_of([("INSERT", "a", {"tags": ["x"]}), ("UPDATE", "a", {"tags": ["x", "y"]}, listed)])) == {}
+    listed = {"changed_fields": {"tags": [["x"], ["x", "z"]]}}
+    log = log_of([("INSERT", "a", {"tags": ["x"]}), ("UPDATE", "a", {"tags": ["x", "y"]}, listed)])
+    assert kinds(log) == {"changed_fields disagree": 1}
+
+
 def test_a_load_of_changes_only_and_a_filter_are_told():
     log = with_facts(CLEAN, coverage=Coverage(complete=False, why="loaded for one user"), filters=("changes by 7",))
     assert kinds(log) == {"changes only": 1, "filtered load": 1}

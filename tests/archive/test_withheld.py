@@ -108,6 +108,20 @@ def test_a_list_without_images_goes_by_its_names():
     assert withheld(changed_fields='{"a": "secret", "b": 1}')["changed_fields"] == '{"a": "***", "b": 1}'
 
 
+@pytest.mark.parametrize("before", [None, '{"a": "secret", "b": 0}'])
+@pytest.mark.parametrize(
+    ("listed", "kept"),
+    [
+        ('{"a": ["secret", 2], "b": [0, 1]}', '{"a": "***", "b": [0, 1]}'),
+        ('{"old": {"a": "secret"}, "new": {"a": 2}}', '{"old": "***", "new": "***"}'),
+        ('{"changes": [["a", "secret", 2]], "c": [1, 2]}', '{"changes": "***", "c": [1, 2]}'),
+        ("{}", "{}"),
+    ],
+)
+def test_a_list_in_place_of_an_image_tells_no_masked_value(before: str | None, listed: str, kept: str):
+    assert withheld(before_snapshot=before, changed_fields=listed)["changed_fields"] == kept
+
+
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
