@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time
+import re
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from auditlab.errors import BadTime
 
-__all__ = ["Moment", "instant", "zone"]
+__all__ = ["FINER", "Moment", "instant", "zone"]
+
+FINER = re.compile(r"[.,]\d{6}0*[1-9]")
+"""In a time as text: what is finer than microseconds."""
 
 Moment = datetime | date | str
 """A time as people give it: an aware datetime, a date, an ISO 8601 text; naive ones are read in the log's zone."""
@@ -21,17 +25,20 @@ def zone(name: str) -> ZoneInfo:
         raise BadTime(f"no time zone {name!r}. Use an IANA name such as 'UTC' or 'Europe/Berlin'.") from exc
 
 
-def instant(moment: Moment, tz: str) -> datetime:
+def instant(moment: Moment, tz: str, *, bound: bool = False) -> datetime:
     """The instant that ``moment`` names, in UTC.
 
-    A bare date is 00:00 of that day in ``tz``; a naive time is read in ``tz``.
+    A bare date is 00:00 of that day in ``tz``; a naive time is read in ``tz``. One that lies between two microseconds
+    is the earlier of them, which has the same changes up to it; as the ``bound`` of a closed-open span it is the later,
+    which has the same changes before it.
 
     Raises:
         BadTime: the text is no ISO 8601 time, or the local time does not exist or exists twice in ``tz``.
     """
     value, local = _parse(moment), zone(tz)
+    finer = FINER.search(moment) if isinstance(moment, str) else getattr(moment, "nanosecond", 0)
     try:
-        return _in_utc(value, local, tz)
+        return _in_utc(value, local, tz) + timedelta(microseconds=bool(bound and finer))
     except BadTime:
         raise
     except (OverflowError, ValueError) as exc:  # ValueError: a time that is none, such as pandas' NaT

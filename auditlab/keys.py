@@ -13,7 +13,7 @@ from decimal import Decimal
 
 from auditlab.errors import BadOption
 
-__all__ = ["entity_uuid"]
+__all__ = ["entity_ids", "entity_uuid"]
 
 
 def entity_uuid(entity_type: str, key: object) -> uuid.UUID:
@@ -50,6 +50,22 @@ def entity_uuid(entity_type: str, key: object) -> uuid.UUID:
     canonical = b"".join(str(len(part.encode())).encode() + b":" + part.encode() for part in parts)
     digest = hashlib.sha256(canonical).hexdigest()
     return uuid.UUID(f"{digest[:12]}8{digest[13:16]}8{digest[17:32]}")
+
+
+def entity_ids(entity_type: str, key: object) -> list[str]:
+    """What a log may call the entity that an id or a key names, the likeliest first: as it is, its value, its uuid.
+
+    Args:
+        entity_type: ``schema.table``.
+        key: As :func:`entity_uuid` takes it.
+
+    Raises:
+        BadOption: the key is empty, null, or of a kind that no key column has.
+    """
+    columns: dict[str, object] = dict(key) if isinstance(key, Mapping) else {"": key}
+    alone = [_text(entity_type, value) for value in columns.values()] if len(columns) == 1 else []
+    given = [] if isinstance(key, Mapping) else [str(key)]
+    return list(dict.fromkeys([*given, *alone, str(entity_uuid(entity_type, key))]))
 
 
 def _text(entity_type: str, value: object) -> str:

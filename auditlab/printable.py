@@ -1,8 +1,8 @@
-"""Text from a log as a terminal, or a page, may safely show it."""
+"""Text from a log as a terminal, or a page, may safely show it, and numbers as people read them."""
 
 from __future__ import annotations
 
-__all__ = ["printable", "printable_lines"]
+__all__ = ["megabytes", "printable", "printable_lines"]
 
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\x1b": "\\e"}
 
@@ -30,6 +30,15 @@ def printable_lines(text: str) -> str:
     'paid\n\\e[2J'
     """
     return text if text.isprintable() else "\n".join(printable(line) for line in text.split("\n"))
+
+
+def megabytes(count: int) -> str:
+    """A number of bytes in words: GB from 0.1 on, else MB.
+
+    >>> megabytes(1_340_000_000), megabytes(1_340_000)
+    ('1.3 GB', '1.3 MB')
+    """
+    return f"{count / 1e9:,.1f} GB" if count >= 100_000_000 else f"{count / 1e6:,.1f} MB"  # noqa: PLR2004 - 0.1 GB
 
 
 def _escaped(char: str) -> str:

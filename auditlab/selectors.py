@@ -15,7 +15,7 @@ import polars as pl
 from auditlab.buckets.bucketed import Bucketed
 from auditlab.clock import instant
 from auditlab.errors import BadOption, MarkMismatch, UnknownEntity, UnknownEntityType, UnknownValue
-from auditlab.keys import entity_uuid
+from auditlab.keys import entity_ids
 from auditlab.marks import Mark, in_order, read_marks
 from auditlab.schema import CHANGES, TIME
 from auditlab.selection import whole_number
@@ -92,8 +92,7 @@ def known(selected: Selected, entity_types: Iterable[str], key: object) -> list[
 
 def entity_id(selected: Selected, entity_type: str, key: object) -> str | None:
     """The entity id that an id or a primary key names in one type; None where the log has no change of it."""
-    candidates = [] if isinstance(key, dict) else [str(key)]
-    return selected.recorded.known_id(entity_type, [*candidates, str(entity_uuid(entity_type, key))])
+    return selected.recorded.known_id(entity_type, entity_ids(entity_type, key))
 
 
 def with_marks(selected: Selected, marks: Marks, *, visible_within: float | None = None) -> Selected:
@@ -141,7 +140,7 @@ def between(selected: Selected, start: Moment, end: Moment) -> Selected:
         BadOption: end lies before start.
     """
     facts = selected.recorded.facts
-    first, last = (instant(moment, facts.zone) for moment in (start, end))
+    first, last = (instant(moment, facts.zone, bound=True) for moment in (start, end))
     if last < first:
         raise BadOption(
             f"between() goes from the earlier to the later: {first.isoformat()} is after {last.isoformat()}."

@@ -91,7 +91,8 @@ def scan_archive(
             more is dealt out by entity, once, into a private folder under the system's temporary one (``TMPDIR``), and
             asked bucket by bucket; the answers are the same. The folder goes with the log and its answers; a process
             that is killed leaves it behind. What can only be answered from all changes at once (an upcaster that looks
-            at several of them) raises ``LogTooLarge`` then, and says how much memory it takes.
+            at several of them, ``explore`` of more than one entity, ``aggregate_view``) raises ``LogTooLarge`` then,
+            and says how much memory it takes.
         storage_options: How to reach the storage, by the names that Polars has for it: ``aws_access_key_id``,
             ``aws_secret_access_key``, ``aws_session_token``, ``aws_region``, ``aws_endpoint_url``,
             ``aws_skip_signature``. What is left out comes from the environment, as AWS's own programs take it.

@@ -8,12 +8,11 @@ time, and says so.
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from auditlab.clock import instant
+from auditlab.clock import FINER, instant
 from auditlab.errors import BadOption, BadTime
 from auditlab.schema import TIME
 
@@ -26,8 +25,6 @@ FIRST, UNDATED, SINCE_EVER, NEVER = -(2**63), -(2**63) + 1, -(2**63) + 2, 2**63 
 """Valid times (Int64) that are no instant: a place before all, no valid time, ``-infinity``, ``infinity``."""
 
 _INFINITE = {"-infinity": SINCE_EVER, "infinity": NEVER}
-_FINER = re.compile(r"[.,]\d{7}")
-"""Finer than microseconds: rounded, such a time could lie on the other side of the one that is asked for."""
 
 
 def valid_times(column: Column, zone: str) -> pl.Series:
@@ -74,7 +71,7 @@ def _read(text: str, zone: str, kind: str) -> int:
     if text in _INFINITE:
         return _INFINITE[text]
     try:
-        moment = instant(text, zone) if not _FINER.search(text) else None
+        moment = instant(text, zone) if not FINER.search(text) else None  # rounded, it could lie on the other side
     except BadTime:
         return UNDATED
     return UNDATED if moment is None else pl.Series([moment], dtype=TIME).dt.epoch("us")[0]

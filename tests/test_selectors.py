@@ -7,8 +7,10 @@ import warnings
 from datetime import timedelta
 from decimal import Decimal
 
+import pandas as pd
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 from small_shop import STATE_VERBS, rows
 
 import auditlab as al
@@ -26,8 +28,13 @@ from auditlab.testing.logs import START
 
 
 @pytest.fixture(params=["polars", "duckdb"])
-def log(request: pytest.FixtureRequest) -> al.ChangeLog[pl.DataFrame]:
-    return al.from_arrow(rows(), source="a test").on(request.param)
+def engine(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def log(engine: str) -> al.ChangeLog[pl.DataFrame]:
+    return al.from_arrow(rows(), source="a test").on(engine)
 
 
 def test_of_and_entity_keep_whole_histories(log):
@@ -35,6 +42,26 @@ def test_of_and_entity_keep_whole_histories(log):
     assert log.entity("o1").history()["total"].to_list() == [Decimal("1.10"), Decimal("2.50")]
     assert log.history("o1").height == 2
     assert log.of("orders", "items").entity_types == ("items", "orders")
+
+
+@pytest.mark.parametrize("key", [7, "7", 7.0, Decimal("7.00"), {"id": 7}, {"id": "7"}, {"number": Decimal(7)}], ids=str)
+@pytest.mark.parametrize("recorded", ["7", str(al.entity_uuid("t", 7))])
+def test_a_key_names_its_entity_whether_the_log_records_it_or_its_uuid(key, recorded, engine: str):
+    log = al.from_arrow(make_log([("INSERT", recorded, {"x": 1}), ("INSERT", "8", {"x": 2})])).on(engine)
+    assert log.entity(key).history()["x"].to_list() == [1]
+    spine = pl.DataFrame({"entity_id": [key], "at": [START]})
+    assert log.pit_join(spine)["x"].to_list() == [1]
+
+
+@pytest.mark.parametrize("finer", ["2024-01-01T00:00:00.0000009", "2024-01-01 00:00:00.000000001Z", "ns"])
+def test_a_bound_finer_than_microseconds_has_what_is_recorded_on_its_side(log, finer: str):
+    bound = pd.Timestamp("2024-01-01T00:00:00.0000005", tz="UTC") if finer == "ns" else finer
+    assert log.between("2024-01-01", bound).changes()["changed_at"].to_list() == [START]
+    assert START not in log.between(bound, "2024-01-02").changes()["changed_at"].to_list()
+    assert len(log.between(bound, "2024-01-02").changes()) == len(log.changes()) - 1
+    assert_frame_equal(log.of("orders").as_of(bound), log.of("orders").as_of(START))
+    exact = log.between("2024-01-01T00:00:00.0000000", "2024-01-01T00:00:00.000001000")
+    assert exact.changes()["changed_at"].to_list() == [START]
 
 
 def test_an_unknown_type_or_entity_names_what_there_is(log):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -219,14 +219,18 @@ def dated(rows: pl.DataFrame, facts: LogFacts, period: str) -> pl.DataFrame:
 
 
 def period_ends(starts: pl.Series, period: str) -> pl.Series:
-    """Of periods by their starts, in the log's zone: when the next one starts."""
+    """Of periods by their starts, in the log's zone: when the next one starts, in the year 9999 at the latest."""
     if period in _BEYOND:
-        return (starts + timedelta(hours=_BEYOND[period])).dt.truncate(PERIODS[period])
-    ends = starts + timedelta(**{f"{period}s": 1})
-    if period != "hour":
-        return ends
-    longer = ends.dt.truncate("1h") == starts  # Lord Howe's clocks go back by half an hour
-    return ends + longer.cast(pl.Int64) * timedelta(minutes=30)
+        ends = (starts + timedelta(hours=_BEYOND[period])).dt.truncate(PERIODS[period])
+    else:
+        ends = starts + timedelta(**{f"{period}s": 1})
+    if period == "hour":
+        longer = ends.dt.truncate("1h") == starts  # Lord Howe's clocks go back by half an hour
+        ends += longer.cast(pl.Int64) * timedelta(minutes=30)
+    zone = starts.dtype.time_zone  # type: ignore[attr-defined]  # a column of times
+    last = pl.Series([datetime.max.replace(tzinfo=UTC)])
+    both = pl.concat([last.dt.convert_time_zone(zone), last.dt.replace_time_zone(zone)])
+    return ends.clip(upper_bound=both.min())  # type: ignore[arg-type]  # a column of times
 
 
 def _fitting(times: list[datetime]) -> str:

@@ -14,7 +14,7 @@ from auditlab.archive.files import HashingFile, at_hand, reported, settle, sync_
 from auditlab.archive.manifest import read_chain
 from auditlab.clock import instant
 from auditlab.errors import ArchiveCorrupt, BadOption
-from auditlab.keys import entity_uuid
+from auditlab.keys import entity_ids
 from auditlab.schema import TIME
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Hold:
         if self.entity is None or self.entity_type is None:
             return [self.entity or ""]
         key: Any = json.loads(self.entity) if self.entity.lstrip().startswith("{") else self.entity
-        return [self.entity, str(entity_uuid(self.entity_type, key))]
+        return list(dict.fromkeys([self.entity, *entity_ids(self.entity_type, key)]))
 
 
 def hold(
@@ -110,7 +110,7 @@ def hold(
         raise BadOption("a hold names what it keeps: an entity type, an entity, a user, a start or an end.")
     if entity is not None and entity_type is None:
         raise BadOption("a hold of an entity names its type, too: entity_type=, --type.")
-    first, last = (None if one is None else instant(one, "UTC").isoformat() for one in (start, end))
+    first, last = (None if one is None else instant(one, "UTC", bound=True).isoformat() for one in (start, end))
     if first is not None and last is not None and not first < last:
         raise BadOption(f"the hold would begin ({first}) when it ends ({last}) or later.")
     told = None if entity is None else json.dumps(entity, default=str) if isinstance(entity, dict) else str(entity)

@@ -14,6 +14,7 @@ from auditlab.buckets.dealing import AMPLIFIED, Dealt, deal
 from auditlab.buckets.part import ARRIVAL, ROWS, Bucket, Key, Part, Whole
 from auditlab.buckets.survey import Survey
 from auditlab.errors import LogTooLarge, UnknownChange
+from auditlab.printable import megabytes
 from auditlab.recorded import Recorded
 from auditlab.schema import CHANGES
 
@@ -82,9 +83,9 @@ class Bucketed(Recorded):
     def refuse(self, asked: str = "this question") -> NoReturn:
         """Raise ``LogTooLarge``: what is asked for, in words, needs all rows at once."""
         raise LogTooLarge(
-            f"{asked} needs all {self._source.count:,} changes in memory at once, about "
-            f"{self.needed / 1e9:,.1f} GB, and may take {self.room / 1e9:,.1f} GB. Ask it of fewer entity types "
-            '(log.of(...)) or of one entity, or allow more: scan_archive(folder, memory="64GB").'
+            f"{asked} needs all {self._source.count:,} changes in memory at once, about {megabytes(self.needed)}, and "
+            f"may take {megabytes(self.room)}. Ask it of fewer entity types (log.of(...)), see one entity by history() "
+            f'or explore(), or allow more: scan_archive(folder, memory="{-(-self.needed // 10**6)}MB").'
         )
 
     @property

@@ -13,6 +13,7 @@ from auditlab.buckets.missing import Missing
 from auditlab.buckets.shelf import Shelf
 from auditlab.buckets.types import Types
 from auditlab.errors import LogTooLarge
+from auditlab.printable import megabytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,8 +65,8 @@ def deal(
     largest = max(rows.sizes) * AMPLIFIED
     if largest > max(2 * room, ALWAYS):
         raise LogTooLarge(
-            f"single entities of this log have histories that take about {largest / 1e9:,.1f} GB, and a question may "
-            f"take {room / 1e9:,.1f} GB. Allow more: scan_archive(folder, memory=...)."
+            f"single entities of this log have histories that take about {megabytes(largest)}, and a question may take "
+            f'{megabytes(room)}. Allow more: scan_archive(folder, memory="{-(-largest // 2_000_000)}MB").'
         )
     silent = missing.found(rows)
     found = links.found(rows, facts.clock, silent)

@@ -244,7 +244,7 @@ def picked(
     if by is not None:
         log = log.by(by)
     if start is not None or end is not None:
-        log = log.between(question.moment(log, start or FIRST), question.moment(log, end or LAST))
+        log = log.between(*(question.moment(log, one, bound=True) for one in (start or FIRST, end or LAST)))
     if transaction is not None:
         log = log.transaction(transaction)
     if correlation is not None:

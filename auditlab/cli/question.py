@@ -103,12 +103,12 @@ class Question:
         return log.entity(entity_key(self.entity, log))
 
     @overload
-    def moment(self, log: al.ChangeLog[Any], text: str) -> datetime: ...
+    def moment(self, log: al.ChangeLog[Any], text: str, *, bound: bool = False) -> datetime: ...
     @overload
-    def moment(self, log: al.ChangeLog[Any], text: None) -> None: ...
-    def moment(self, log: al.ChangeLog[Any], text: str | None) -> datetime | None:
-        """The instant that an option names."""
-        return None if text is None else instant(text, self.zone or log.facts.zone)
+    def moment(self, log: al.ChangeLog[Any], text: None, *, bound: bool = False) -> None: ...
+    def moment(self, log: al.ChangeLog[Any], text: str | None, *, bound: bool = False) -> datetime | None:
+        """The instant that an option names, be it the bound of a span (:func:`auditlab.clock.instant`)."""
+        return None if text is None else instant(text, self.zone or log.facts.zone, bound=bound)
 
     def show_sql(self, verb: str) -> None:
         """Print the query of a verb; it is the same for every log, so none is read."""

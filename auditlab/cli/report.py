@@ -106,8 +106,8 @@ def report(
     log = question.log(strict=False)
     text = log.report(
         include=None if include is None else [str(part) for part in include],
-        start=question.moment(log, start),
-        end=question.moment(log, end),
+        start=question.moment(log, start, bound=True),
+        end=question.moment(log, end, bound=True),
         by=by,
         mask=mask or (),
         omit=omit or (),

@@ -27,8 +27,9 @@ SPOKEN: dict[str, str] = {
     r"Give a Mark, which has its time, or load the log from its database without end=\.": "Give a mark of the log's "
     "database, which has its time (--mark).",
     r"of\(\.\.\.\) selects types that are\.": "--type selects types that are.",
-    r"\(log\.of\(\.\.\.\)\) or of one entity": "(--type) or of one entity (--entity)",
-    r"scan_archive\(folder, memory=(?:\.\.\.|\"64GB\")\)": "--memory 64GB",
+    r"\(log\.of\(\.\.\.\)\), see one entity by history\(\) or explore\(\)": "(--type), see one entity by history "
+    "(--entity)",
+    r"scan_archive\(folder, memory=\"(.+)MB\"\)": r"--memory \1MB",
     r"memory= more memory": "--memory more memory",
     r": log\.doubtful\(at\) lists them; as of a mark there is no doubt\.": ". As of a mark (--mark) there is no doubt.",
     r"log\.evidence\(\) has": "auditlab evidence has",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from auditlab.errors import LogTooLarge
 from auditlab.load.filters import compose
+from auditlab.printable import megabytes
 from auditlab.queries import text
 
 if TYPE_CHECKING:
@@ -88,11 +89,7 @@ def refuse_too_large(expected: int, *, limit: int | None, rows: int, label: str)
     room = available_memory() if limit is None else limit
     if room is not None and expected > room:
         raise LogTooLarge(
-            f"{label}: about {rows:,} changes, {_size(expected)} expected in memory; there is room for {_size(room)}. "
-            "Pull an archive instead (al.archive_postgres, auditlab archive DSN DIR), or narrow the load by "
-            "entity_types=, start=, end=. memory_limit= sets the room."
+            f"{label}: about {rows:,} changes, {megabytes(expected)} expected in memory; there is room for "
+            f"{megabytes(room)}. Pull an archive instead (al.archive_postgres, auditlab archive DSN DIR), or narrow "
+            "the load by entity_types=, start=, end=. memory_limit= sets the room."
         )
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 100_000_000 else f"{count / 1e6:.1f} MB"  # noqa: PLR2004 - 0.1 GB

@@ -104,8 +104,8 @@ class ChangeStream:
             )
         time_zone(zone)
         self._zone, self._connections, self._progress, self._batch_bytes = zone, connections, progress, batch_bytes
-        self._start = None if start is None else instant(start, zone)
-        self._end = None if end is None else instant(end, zone)
+        self._start = None if start is None else instant(start, zone, bound=True)
+        self._end = None if end is None else instant(end, zone, bound=True)
         self._clock = Clock(clock, by_time=start is not None or end is not None)
         self._visible_within = visible_within
         self._types: set[str] = set()

@@ -46,7 +46,8 @@ class Question:
     def span(self) -> tuple[datetime | None, datetime | None]:
         """Both times as instants in UTC."""
         zone = self.log.facts.zone
-        return tuple(None if moment is None else instant(moment, zone) for moment in (self.start, self.end))  # type: ignore[return-value]  # of two
+        start, end = (None if one is None else instant(one, zone, bound=True) for one in (self.start, self.end))
+        return start, end
 
     def picked(self) -> ChangeLog[Any]:
         """The changes that are asked about."""

@@ -8,7 +8,7 @@ import polars as pl
 
 from auditlab.clock import instant
 from auditlab.errors import BadOption, BadTime
-from auditlab.keys import entity_uuid
+from auditlab.keys import entity_ids
 from auditlab.schema import TIME
 
 if TYPE_CHECKING:
@@ -55,9 +55,11 @@ def spine_entities(keys: pl.Series, index: EntityCodes, entity_type: str) -> pl.
     unknown = given & entity.is_null()
     if unknown.any():
         distinct = keys.filter(unknown).unique()
-        told = pl.DataFrame({"key": distinct, "id": [str(entity_uuid(entity_type, key)) for key in distinct.to_list()]})
-        keyed = keys.rename("key").to_frame().join(told, on="key", how="left", maintain_order="left")["id"]
-        entity = entity.zip_with(entity.is_not_null(), index.find(keyed))
+        told = pl.DataFrame({"key": distinct, "id": [entity_ids(entity_type, key) for key in distinct.to_list()]})
+        told = told.explode("id").with_columns(code=index.find(told["id"].explode())).drop_nulls("code")
+        told = told.unique("key", keep="first", maintain_order=True)
+        keyed = keys.rename("key").to_frame().join(told, on="key", how="left", maintain_order="left")["code"]
+        entity = entity.zip_with(entity.is_not_null(), keyed)
     return pl.DataFrame({"entity": entity, "given": given})
 
 

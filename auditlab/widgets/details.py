@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from auditlab.buckets.part import Part
 from auditlab.clock import zone as zone_named
 from auditlab.errors import IncompleteLog
 
@@ -158,7 +159,11 @@ class Details:
             all_of_it = f"log.transaction({transaction}).timeline()"
             parts.append(f"The first {OTHERS} of {count:,} changes; {all_of_it} has all.")
         recorded = self.selected.recorded
-        if not recorded.spans_its_ids:
+        if isinstance(recorded, Part):
+            parts.append(
+                f"Only what the entity takes was read of the log; log.transaction({transaction}).timeline() has all."
+            )
+        elif not recorded.spans_its_ids:
             parts.append(f"Only {', '.join(recorded.entity_types)} were read of the log.")
         return " ".join(parts)
 

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import polars as pl
 
 from auditlab import selectors
+from auditlab.buckets.answers import of_its_bucket
 from auditlab.clock import instant
 from auditlab.errors import BadOption, UnknownChange, UnknownField
 from auditlab.printable import printable
 from auditlab.schema import OPERATIONS
+from auditlab.shortcuts import alone
 from auditlab.temporal.timeline import timeline
 from auditlab.widgets.code import call, log_code
 from auditlab.widgets.details import Details
@@ -56,7 +58,10 @@ def explore(
     correlation: str | None = None,
 ) -> Explore:
     """See :meth:`auditlab.viewing.Viewing.explore`."""
-    view = Explore(log.selected, is_lazy=log.is_lazy)
+    selected = log.selected
+    if selected.recorded.room is not None:  # a log larger than memory: what one entity takes is read alone
+        selected = alone(selected) or of_its_bucket(selected)
+    view = Explore(selected, is_lazy=log.is_lazy)
     view.choose(
         lanes=lanes, cursor=cursor, brush=brush, zoom=zoom, user=user, field=field, operations=operations,
         transaction=transaction, correlation=correlation,

@@ -14,7 +14,9 @@ import pytest
 from auditlab import from_arrow
 from auditlab.analytics.activity import period_ends
 from auditlab.errors import BadOption
+from auditlab.schema import TIME
 from auditlab.testing import make_log
+from auditlab.testing.logs import START
 
 if TYPE_CHECKING:
     from auditlab import ChangeLog
@@ -103,6 +105,18 @@ def test_days_are_of_the_logs_zone_and_end_where_the_next_begins(log):
     assert told(by_date, "period", "operation") == expected
     starts = found.by_operation["period"].unique().sort()
     assert period_ends(starts, "day").to_list()[:-1] == starts.to_list()[1:]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Honolulu", "Asia/Tokyo"])
+@pytest.mark.parametrize("period", ["hour", "day", "week", "month", "year"])
+def test_a_period_of_the_last_year_ends_with_it(zone, period):
+    late = datetime(9999, 12, 31, 12, 30, tzinfo=ZoneInfo(zone)).astimezone(UTC)
+    log = make_log([("INSERT", "a", {"x": 1}), ("UPDATE", "a", {"x": 2})])
+    dated = log.with_columns(changed_at=pl.Series([START, late], dtype=TIME))
+    view = from_arrow(dated, zone=zone).dashboard(period=period)
+    assert view.frame.filter(pl.col("picture").str.contains("and operation"))["changes"].to_list() == [1, 1]
+    view.select(view.frame["name"][1])
+    assert view.rows()["changed_at"].to_list() == [late]
 
 
 @pytest.mark.parametrize("period", ["second", "minute", "hour", "day", "week", "month", "year"])

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 def test_what_needs_all_changes_at_once_says_how_much_memory_it_takes():
     log = dealt_out(al.from_arrow(make_log([("INSERT", f"e{n}", {"n": n}) for n in range(20)])), 3)
-    with pytest.raises(LogTooLarge, match=r"needs all 20 changes in memory at once, about .* GB, and may take"):
+    with pytest.raises(LogTooLarge, match=r"needs all 20 changes in memory at once, about .* MB, and may take"):
         _ = log.selected.recorded.changes
     looking_around = [pl.col("id") == pl.col("id").max(), pl.col("entity_id").is_in(pl.col("entity_type"))]
     for predicate in (*looking_around, pl.col("id") == pl.lit(pl.Series(range(20)))):
@@ -38,6 +38,26 @@ def test_what_needs_all_changes_at_once_says_how_much_memory_it_takes():
             log.where(predicate).changes()
     assert log.where(pl.col("id").is_in([3, 40]), operation="INSERT").changes().collect().height == 1
     assert log.where(pl.col("id") > 5, pl.col("entity_id").str.contains("1")).changes().collect().height == 10
+
+
+def test_one_entity_of_a_log_larger_than_memory_is_explored_alone_and_what_needs_all_says_what_would_do(tmp_path: Path):
+    steps = [("INSERT", f"e{n}", {"n": n, "text": "x" * 2_000}) for n in range(2_000)]
+    steps += [("UPDATE", "e7", {"n": -n}, {"transaction_id": 7_000}) for n in range(3)]
+    steps += [("UPDATE", "e8", {"n": 0}, {"transaction_id": 7_000})]
+    log = al.from_arrow(make_log(steps))
+    log.to_archive(tmp_path / "archive")
+    larger = al.scan_archive(tmp_path / "archive", memory="2MB")
+    shown, whole = (one.of("t").entity("e7").explore(cursor=2_003) for one in (larger, log))
+    assert_frame_equal(shown.frame, whole.frame)
+    assert shown.selection == whole.selection
+    assert shown.code.split("view =")[1].replace(".collect()", "") == whole.code.split("view =")[1]
+    alone, among = (one.answer({"about": "change", "row": 3})["transactions"]["7000"] for one in (shown, whole))
+    assert alone["note"] == "Only what the entity takes was read of the log; log.transaction(7000).timeline() has all."
+    assert (among["note"], among["count"]) == ("", 4)
+    with pytest.raises(LogTooLarge, match=r'see one entity by history\(\) or explore\(\).* memory="\d+MB"') as told:
+        larger.explore()
+    enough = str(told.value).split('memory="')[1].split('"')[0]
+    assert al.scan_archive(tmp_path / "archive", memory=enough).explore().frame.equals(log.explore().frame)
 
 
 def test_an_archive_under_a_memory_limit_answers_as_one_without(tmp_path: Path):
