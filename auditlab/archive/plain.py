@@ -15,7 +15,6 @@ from auditlab.archive.tail import before, differing
 from auditlab.dictionary import codes
 
 if TYPE_CHECKING:
-    from auditlab.archive.kept import KeptRows
     from auditlab.archive.shredded import Shredded
     from auditlab.buckets.checkpoint import Kept
 
@@ -36,21 +35,22 @@ _MOVES = _OPERATION.is_in(["INSERT", "DELETE"]) & (
 """Changes that may be half of a change of a key (``rekeys.told_rows``)."""
 
 
-def steps_of(tail: Shredded, rows: KeptRows, kept: Kept) -> pl.DataFrame:
+def steps_of(tail: Shredded, left: Shredded, plain: pl.Series, kept: Kept) -> pl.DataFrame:
     """The changes since, by entity and id.
 
     Args:
         tail: Their rows.
-        rows: The rows that the checkpoint keeps.
-        kept: What it tells.
+        left: The rows that the checkpoint keeps.
+        plain: Boolean; which of those are an entity's with its image in columns.
+        kept: What the checkpoint tells.
 
     Returns:
         row (UInt32, into the tail), entity (UInt32), at (UInt32, the entity's row in the checkpoint, null where it has
         none), id, operation, transaction_id, shown (Boolean, whether it has a before image), and sound (Boolean,
         whether it may be plain by itself, and as the first of its entity).
     """
-    single = rows.plain & ~rows.shredded.ids.is_in(kept.whole).fill_null(value=False)
-    ids = rows.shredded.ids.to_frame("entity_id").with_columns(known=rows.shredded.cells["id"], single=single)
+    single = plain & ~left.ids.is_in(kept.whole).fill_null(value=False) if kept.whole else plain
+    ids = left.ids.to_frame("entity_id").with_columns(known=left.cells["id"], single=single)
     found = tail.ids.to_frame("entity_id").join(
         ids.with_row_index("at").filter("single"), on="entity_id", how="left", maintain_order="left"
     )
@@ -71,13 +71,13 @@ def steps_of(tail: Shredded, rows: KeptRows, kept: Kept) -> pl.DataFrame:
     return steps.with_columns(entity.alias("entity"), at.alias("at"))[order].insert_column(0, order.alias("row"))
 
 
-def plainly(steps: pl.DataFrame, tail: Shredded, rows: KeptRows) -> pl.Series:
+def plainly(steps: pl.DataFrame, tail: Shredded, left: Shredded) -> pl.Series:
     """Boolean by step: whether all changes of its entity are plain.
 
     Args:
         steps: As ``steps_of`` gives them.
         tail: The rows of the changes.
-        rows: The rows that the checkpoint keeps.
+        left: The rows that the checkpoint keeps.
     """
     same = pl.col("entity") == pl.col("entity").shift()
     begins, gone = _OPERATION == "INSERT", pl.when(same).then(_OPERATION.shift() == "DELETE")
@@ -92,21 +92,21 @@ def plainly(steps: pl.DataFrame, tail: Shredded, rows: KeptRows) -> pl.Series:
         & (~same.fill_null(value=False) | ((pl.col("id") > pl.col("id").shift()) & turn.fill_null(value=False))),
         shown="shown",
     )
-    unlike = _unlike(told_by, tail, rows)
+    unlike = _unlike(told_by, tail, left)
     bad = ~told_by["good"].fill_null(value=False) | unlike.gather(told_by["row"])
     if not bad.any():
         return ~bad
     return ~steps["entity"].is_in(steps["entity"].filter(bad).unique().implode())
 
 
-def _unlike(steps: pl.DataFrame, tail: Shredded, rows: KeptRows) -> pl.Series:
+def _unlike(steps: pl.DataFrame, tail: Shredded, left: Shredded) -> pl.Series:
     """Boolean by row of the tail: whether its before image is another than what was there before it, by columns."""
     previous = pl.Series([None], dtype=pl.UInt32).new_from_index(0, len(tail)).scatter(steps["row"], steps["previous"])
     cells, differs = tail.cells, differing(tail)
     unlike = cells["before_layout"].ne_missing(cells["after_layout"].gather(previous))
     numbers: dict[object, int] = {}
     firsts = steps.filter(pl.col("shown") & pl.col("previous").is_null() & pl.col("at").is_not_null())
-    left = rows.shredded.gather(firsts["at"])
+    left = left.gather(firsts["at"])
     began = cells["before_layout"].gather(firsts["row"])
     odd = _layouts(tail, began, numbers).ne_missing(_layouts(left, left.cells["after_layout"], numbers))
     places = {one.name: place for place, one in enumerate(left.form.fields)}

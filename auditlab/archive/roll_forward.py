@@ -117,8 +117,8 @@ def rolled_forward(
     tail = tail_of(files, prove)
     if not _may_roll(tail, kept):
         return None
-    steps = steps_of(tail, rows, kept)
-    own = plainly(steps, tail, rows)
+    steps = steps_of(tail, rows.shredded, rows.plain, kept)
+    own = plainly(steps, tail, rows.shredded)
     plain = steps if own.all() else steps.filter(own)
     sample = _sample(tail, kept)
     if len(plain) * _REST < len(steps) or not _keys_are_told_alike(sample, kept, facts):

@@ -8,6 +8,7 @@ type of the whole.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -125,10 +126,11 @@ class Types:
 
     def nowhere(self, entity_type: str, name: str, documents: int) -> Column:
         """The column of a field that none of so many documents has."""
-        own = self._fields[entity_type][name]
-        missing = pl.Series("raw", [None], dtype=pl.String)
-        one = _beside(name, missing, own.witnesses, self._kinds.get(entity_type, {}).get(name))
-        return replace(one, numbers=pl.zeros(documents, dtype=pl.UInt32, eager=True))
+        witnesses = tuple(self._fields[entity_type][name].witnesses)
+        kind, dtype, note, strings = _signature_of(witnesses, self._kinds.get(entity_type, {}).get(name))
+        missing = pl.Series([None], dtype=dtype), pl.Series([None], dtype=pl.String)
+        numbers = pl.zeros(documents, dtype=pl.UInt32, eager=True)
+        return Column(name, kind, note, strings, missing, lambda: pl.Series([None], dtype=pl.UInt32), numbers)
 
     def column(self, entity_type: str, name: str, raw: pl.Series | Coded) -> Column:
         """A known field of some documents, from its raw JSON text by document, typed as in the whole."""
@@ -146,8 +148,8 @@ class Types:
         """Know of a type's fields what was ``told`` of other parts of its changes."""
         known, kinds = self._fields.setdefault(entity_type, {}), self._kinds.get(entity_type, {})
         for name, first, witnesses in told:
-            texts = pl.Series("raw", witnesses, dtype=pl.String)
-            known[name] = _Field(first, texts, signature(column(name, texts, kinds.get(name))))
+            told_by = _signature_of(witnesses, kinds.get(name))
+            known[name] = _Field(first, pl.Series("raw", witnesses, dtype=pl.String), told_by)
 
     def typed(self, entity_type: str, split: Split, derived: pl.Series) -> Documents:
         """The documents of a part of a type's changes, with all the fields of the type, typed as in the whole."""
@@ -186,6 +188,12 @@ def firsts(split: Split, ids: pl.Series, arrivals: pl.Series) -> dict[str, First
 def signature(found: Column) -> Signature:
     """What of a column is the same in every part of the log."""
     return found.kind, found.dtype, found.note, found.strings
+
+
+@lru_cache(maxsize=4 * MOST_FIELDS)
+def _signature_of(witnesses: tuple[str, ...], declared: str | None) -> Signature:
+    """What witnesses tell; the same ones are asked for by each question that begins at a checkpoint."""
+    return signature(column("", pl.Series("raw", witnesses, dtype=pl.String), declared))
 
 
 def _beside(name: str, raw: pl.Series, witnesses: pl.Series, declared: str | None) -> Column:

@@ -13,6 +13,10 @@ _TEXT = 36
 _HYPHENS = (8, 13, 18, 23)
 _DIGITS = np.array([place for place in range(_TEXT) if place not in _HYPHENS])
 _HEX = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
+_PAIRS = np.frombuffer(bytes(range(256)).hex().encode(), dtype=np.uint16)
+"""The two digits of each byte."""
+_GROUPS = tuple(zip((0, *(place + 1 for place in _HYPHENS)), (*_HYPHENS, _TEXT), strict=True))
+"""Where the groups of digits begin and end."""
 _NO_DIGIT = 255
 _VALUES = np.full(256, _NO_DIGIT, dtype=np.uint8)
 _VALUES[_HEX] = np.arange(16, dtype=np.uint8)
@@ -37,9 +41,11 @@ def uuid_text(column: pa.Array) -> pa.Array:
         return pa.array([], pa.string())
     raw = np.frombuffer(stored.buffers()[1], dtype=np.uint8)
     raw = raw[stored.offset * _BYTES : (stored.offset + len(stored)) * _BYTES].reshape(-1, _BYTES)
+    digits = _PAIRS[raw].view(np.uint8)  # groups are copied twice as fast as single digits
     text = np.full((len(stored), _TEXT), ord("-"), dtype=np.uint8)
-    text[:, _DIGITS[0::2]] = _HEX[raw >> 4]
-    text[:, _DIGITS[1::2]] = _HEX[raw & 15]
+    for place, end in _GROUPS:
+        text[:, place:end] = digits[:, : end - place]
+        digits = digits[:, end - place :]
     offsets = np.arange(0, (len(stored) + 1) * _TEXT, _TEXT, dtype=np.int32)
     valid = None
     if stored.null_count:

@@ -1,6 +1,7 @@
 """What a question takes from an archive's checkpoint, after 3, 12 and 24 months, and of one entity.
 
-A table of constant size changes twice over each month; each month is a pull, and checkpoints are written when due.
+A table of constant size changes twice over each month; each month is a pull, and checkpoints are written when due. What
+a live row takes, and what a change since takes beside it, is told apart on a larger table.
 CPU seconds, of a log that was just opened (its files are proven by then). Run it alone:
 ``pytest -m bench -s tests/bench/bench_checkpoint.py``. ``AUDITLAB_BENCH_ROWS`` sets the size.
 """
@@ -19,13 +20,15 @@ from made_log import TYPE, made_log
 from polars.testing import assert_frame_equal
 
 import auditlab as al
-from auditlab import documents, malformed, order
-from auditlab.archive import decode, kept
+from auditlab import documents, order
+from auditlab.archive import decode, plain
 from auditlab.archive.manifest import read_chain
+from auditlab.archive.shredded import shredded_in
 from auditlab.archive.write import ArchiveWriter
 from auditlab.buckets.types import Types
 from auditlab.engines.duckdb import ParquetFiles
 from auditlab.load.source import batches
+from auditlab.temporal import asof
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +44,8 @@ ROWS = int(os.environ.get("AUDITLAB_BENCH_ROWS", "1_000_000"))
 MONTHS, EACH, LOOKS = 24, 50, 20
 LIVE = max(EACH, ROWS // (2 * MONTHS + 1))
 MEASURED = (3, 12, MONTHS)
+MANY = max(4 * EACH, ROWS // (8 * EACH) * 4 * EACH)
+TIMES = 3
 
 
 def spent(work: Callable[[], T]) -> tuple[T, float]:
@@ -92,23 +97,9 @@ def test_checkpoints(tmp_path: Path):
         goals=[
             faster(f"month {MONTHS}", 3, "the whole log"),
             Goal(f"month {MONTHS}", None, 1.0, "flat: at most 1.5x that of month 3", live["month 3"] * 1.5),
-            below(f"month {MONTHS}", 1, "us"),
         ],
         changes=len(frame),
-        parts={
-            f"month {MONTHS}": parts_of(
-                lambda: al.scan_archive(folder).of(TYPE).as_of().collect(),
-                {
-                    f"the texts of {2 * LIVE:,} changes since": [decode.recorded_rows],
-                    "their documents split": [documents.split],
-                    "their fields typed": [Types.learn, Types.typed],
-                    "their order": [order.sequence],
-                    "what is no change looked for": [malformed.split],
-                    "the manifests": [read_chain],
-                    "the live rows from their columns": [kept.KeptRows.live],
-                },
-            )
-        },
+        parts={f"month {MONTHS}": parts_now(folder)},
     )
     record(
         "an archive with its checkpoints",
@@ -150,6 +141,53 @@ def test_checkpoints(tmp_path: Path):
                 },
             )
         },
+    )
+
+
+def parts_now(folder: Path) -> dict[str, float]:
+    """What the state of now is made of."""
+    return parts_of(
+        lambda: al.scan_archive(folder).of(TYPE).as_of().collect(),
+        {
+            "the columns of the live rows, and of the changes since, read": [shredded_in],
+            "the changes put in their entities' order": [plain.steps_of],
+            "each compared with the one before it": [plain.plainly],
+            "the types of fields": [Types.take, Types.learn_field],
+            "the answer put together, and in order": [asof.as_of],
+            "the manifests": [read_chain],
+        },
+    )
+
+
+@pytest.mark.bench
+def test_live_rows_and_changes_since(tmp_path: Path):
+    folder = tmp_path / "archive"
+    frame = made_log(rows=MANY, transactions=5 * MANY // 4 // EACH, each=EACH)
+    facts = al.from_arrow(frame.head(10)).facts
+    facts = replace(facts, coverage=replace(facts.coverage, end=frame["changed_at"].max()))
+    begun = 5 * MANY // 4
+    bounds = {"nothing since": 0, "a change for every fourth since": MANY // 4, "as many changes since": MANY}
+    taken: dict[str, float] = {}
+    parts: dict[str, dict[str, float]] = {}
+    add(folder, frame[:begun], facts)
+    al.checkpoint(folder)
+    come = 0
+    for name, since in bounds.items():
+        if since:
+            add(folder, frame[begun + come : begun + since], facts)
+        come = since
+        each = [spent(lambda: al.scan_archive(folder).of(TYPE).as_of().collect()) for _ in range(TIMES)]
+        assert {len(rows) for rows, _ in each} == {MANY}
+        taken[name] = statistics.median(seconds for _, seconds in each)
+        parts[name] = parts_now(folder)
+    nothing, *_, most = taken.values()
+    record(
+        f"as of now from a checkpoint, {MANY:,} live rows: a live row; a change since beside it",
+        ours={name: seconds / MANY * 1e6 for name, seconds in taken.items()}
+        | {"a change since": (most - nothing) / MANY * 1e6},
+        unit="us",
+        goals=[below(name, 1, "us") for name in bounds],
+        parts=parts,
     )
 
 
