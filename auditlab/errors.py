@@ -50,6 +50,7 @@ and warnings, for answers that are not the whole truth::
     IncompletePopulation (UserWarning)      rows may be that the log never saw
     WithheldFields (UserWarning)            fields were masked or left out when the log was written
     PerhapsCutShort (UserWarning)           a file that was read may lack its end
+    UnreadColumns (UserWarning)             columns of a source are not read, and one that most logs have is missing
     UnknownValue (UserWarning)              a selector is for a value that no change has
     UnlinkedKeys (UserWarning)              keys were changed, and how the log does not tell
     EntitiesInDoubt (UserWarning)           an answer leaves something open of some entities
@@ -107,6 +108,7 @@ __all__ = [
     "UnknownMark",
     "UnknownValue",
     "UnlinkedKeys",
+    "UnreadColumns",
     "UnsafeOrder",
     "UntrackableChanges",
     "UpcastError",
@@ -299,6 +301,10 @@ class WithheldFields(UserWarning):
 
 class PerhapsCutShort(UserWarning):
     """A file may lack its end: its last line is not ended, as whoever writes a whole file ends it."""
+
+
+class UnreadColumns(UserWarning):
+    """A source has columns that are not read, and none for who made the changes or in which transaction."""
 
 
 class UnknownValue(UserWarning):

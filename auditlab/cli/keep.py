@@ -13,8 +13,9 @@ import typer
 import auditlab as al
 from auditlab.archive.checkpoint import AFTER
 from auditlab.cli import options as opt
+from auditlab.cli.layout import EntityType, FieldColumns, Operations, layout, mapping
 from auditlab.cli.output import say
-from auditlab.cli.source import is_dsn, mapping, open_log
+from auditlab.cli.source import is_dsn, open_log
 from auditlab.errors import BadOption
 
 if TYPE_CHECKING:
@@ -88,6 +89,9 @@ def archive(
     clock: opt.ByClock = None,
     table: opt.LogTable = "audit.entity_change_log",
     columns: opt.Columns = None,
+    operations: Operations = None,
+    field_columns: FieldColumns = None,
+    entity_type: EntityType = None,
 ) -> None:
     """Bring a log into an archive: Parquet files and manifests with the SHA-256 of each.
 
@@ -105,10 +109,13 @@ def archive(
 
       auditlab archive log.parquet archive/ --sign seal.key
     """
+    told = layout(operations, field_columns, entity_type)
+    if told and is_dsn(source):
+        open_log(source, layout=told)  # says that they are for files
     if not is_dsn(source):
         if once or follow:
             raise BadOption("--once and --follow are for a database; a file or an archive is written as it is.")
-        log = open_log(source, types=types, zone=zone or "UTC", clock=clock, table=table, columns=columns)
+        log = open_log(source, types=types, zone=zone or "UTC", clock=clock, table=table, columns=columns, layout=told)
         _tell(
             log.to_archive(
                 folder,

@@ -302,7 +302,8 @@ Columns = Annotated[
         "--column",
         metavar="OURS=THEIRS",
         rich_help_panel=_READ,
-        help="A column of a log with other names, e.g. changed_by=actor; before_snapshot= for one that it has not. "
+        help="A column of a log with other names, e.g. changed_by=actor; before_snapshot= for one that it has not, id= "
+        "where its rows are to be numbered as they stand; entity_type=table_schema+table_name. "
         "Of Debezium's events the key, where the messages have none: entity_id=id. Repeatable.",
     ),
 ]

@@ -9,8 +9,9 @@ import typer
 
 import auditlab as al
 from auditlab.cli import options as opt
+from auditlab.cli.layout import mapping
 from auditlab.cli.output import say
-from auditlab.cli.source import entity_key, mapping
+from auditlab.cli.source import entity_key
 from auditlab.errors import BadOption
 
 __all__ = ["add_to"]

@@ -12,8 +12,9 @@ import polars as pl
 
 import auditlab as al
 from auditlab.cli import options as opt
+from auditlab.cli.layout import EntityType, FieldColumns, Operations, layout, name_pairs
 from auditlab.cli.output import Output, chosen, say, warn
-from auditlab.cli.source import entity_key, name_pairs, open_log
+from auditlab.cli.source import entity_key, open_log
 from auditlab.clock import instant
 from auditlab.errors import BadOption
 from auditlab.schema import CHANGES
@@ -44,6 +45,7 @@ class Question:
         table: The log's table in a database.
         coverage: From when to when a file is known to be complete.
         columns: ``ours=theirs`` for a log with other column names.
+        layout: What else is said of how a file's rows are to be read, as a loader's options.
         renames: ``old=new`` for fields that were renamed.
         clock: Which times date a database's log.
         archive: The folder that has the older part of a database's log.
@@ -62,6 +64,7 @@ class Question:
     table: str
     coverage: tuple[str, str] | None
     columns: tuple[str, ...]
+    layout: dict[str, Any]
     renames: tuple[str, ...]
     clock: str | None
     archive: str | None
@@ -84,6 +87,7 @@ class Question:
             memory=self.memory,
             table=self.table,
             columns=self.columns,
+            layout=self.layout,
             coverage=self.coverage,
             strict=strict,
             clock=self.clock,
@@ -143,6 +147,9 @@ def _shared(
     table: opt.LogTable = "audit.entity_change_log",
     coverage: opt.Coverage = None,
     columns: opt.Columns = None,
+    operations: Operations = None,
+    field_columns: FieldColumns = None,
+    entity_type: EntityType = None,
     renames: opt.Renames = None,
     clock: opt.ByClock = None,
     archive: opt.KeptIn = None,
@@ -157,7 +164,8 @@ def _shared(
     output = Output(chosen(form, file), file, raw=raw, wide=wide, limit=limit)
     if file is not None and file.exists() and Path(source).exists() and file.samefile(source):
         raise BadOption(f"{file} is the source itself; an answer does not overwrite it. Name another file: -o FILE.")
-    read = (table, coverage, tuple(columns or ()), tuple(renames or ()), clock, archive, since)
+    told = layout(operations, field_columns, entity_type)
+    read = (table, coverage, tuple(columns or ()), told, tuple(renames or ()), clock, archive, since)
     return Question(source, tuple(types or ()), entity, zone, engine, memory, *read, output, sql)
 
 

@@ -10,8 +10,9 @@ import auditlab as al
 from auditlab.cli import options as opt
 from auditlab.cli.ask import PANEL
 from auditlab.cli.evidence import FOUND, STYLE, Severity, severe
+from auditlab.cli.layout import mapping
 from auditlab.cli.output import Format, Output, chosen, say
-from auditlab.cli.source import mapping, open_log
+from auditlab.cli.source import open_log
 
 if TYPE_CHECKING:
     from auditlab.analytics.reconciliation import Reconciliation

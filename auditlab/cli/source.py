@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 import auditlab as al
 from auditlab import selectors
 from auditlab.archive.files import is_url
+from auditlab.cli.layout import mapping, option
 from auditlab.clock import zone as named_zone
 from auditlab.connection import redact
 from auditlab.errors import BadOption
 from auditlab.load.debezium import is_debezium
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-__all__ = ["entity_key", "is_dsn", "mapping", "name_pairs", "open_log"]
+__all__ = ["entity_key", "is_dsn", "open_log"]
 
 _URL = re.compile(r"postgres(ql)?://", re.IGNORECASE)
 _READERS = {
@@ -45,6 +46,7 @@ def open_log(
     engine: str = "polars",
     table: str = "audit.entity_change_log",
     columns: Sequence[str] | None = None,
+    layout: Mapping[str, Any] | None = None,
     coverage: tuple[str, str] | None = None,
     strict: bool = True,
     memory: str | None = None,
@@ -54,6 +56,7 @@ def open_log(
 ) -> al.ChangeLog[Any]:
     """The log behind SOURCE, narrowed to entity types; with ``archive``, together with what that has of it.
 
+    ``layout`` is what :func:`layout` makes of the options that say how a file's rows are to be read.
     A database sends only those types, and with ``since`` only what a snapshot of its entities does not stand for.
 
     Raises:
@@ -63,7 +66,7 @@ def open_log(
     named_zone(zone)
     names = mapping(columns)
     path = Path(source)
-    _check(source, coverage=coverage, memory=memory, clock=clock, archive=archive, since=since)
+    _check(source, layout=layout, coverage=coverage, memory=memory, clock=clock, archive=archive, since=since)
     if is_dsn(source) and archive is not None:
         wanted = list(types) if types else None
         options = {"table": table, "columns": names, "strict": strict, "memory": memory, "clock": clock}
@@ -81,7 +84,7 @@ def open_log(
         wanted = list(types) if types else None
         return al.scan_archive(source, entity_types=wanted, strict=strict, memory=memory).on(engine)
     if path.is_file():
-        log = _of_file(path, names, zone=zone, coverage=coverage, strict=strict).on(engine)
+        log = _of_file(path, names, layout or {}, zone=zone, coverage=coverage, strict=strict).on(engine)
         return log.of(*types) if types else log
     raise BadOption(
         f"no source {redact(source)!r}. Give a DSN (postgresql://...), a file (Parquet, .csv, .jsonl), or an "
@@ -92,6 +95,7 @@ def open_log(
 def _check(
     source: str,
     *,
+    layout: Mapping[str, Any] | None,
     coverage: tuple[str, str] | None,
     memory: str | None,
     clock: str | None,
@@ -100,7 +104,10 @@ def _check(
 ) -> None:
     """Refuse an option that says nothing of such a SOURCE."""
     path = Path(source)
-    if coverage is not None and (is_dsn(source) or is_url(source) or path.is_dir()):
+    file = not (is_dsn(source) or is_url(source) or path.is_dir())
+    if layout and not file:
+        raise BadOption(f"{option(layout)} is for files. Of a database give a view that has our columns: --table.")
+    if coverage is not None and not file:
         raise BadOption("--coverage is for files; a database and an archive say themselves what they cover.")
     if clock is not None and not is_dsn(source):
         raise BadOption("--clock is for a SOURCE that is a DSN; a file and an archive have the clock that they have.")
@@ -114,7 +121,8 @@ def _check(
 
 def _of_file(
     path: Path,
-    names: dict[str, str | None] | None,
+    names: dict[str, Any] | None,
+    layout: Mapping[str, Any],
     *,
     zone: str,
     coverage: tuple[str, str] | None,
@@ -123,13 +131,15 @@ def _of_file(
     """The log that a file holds: what reads it is told by the ending of its name, or by how it begins."""
     read = next((reader for endings, reader in _READERS.items() if path.name.lower().endswith(endings)), None)
     if read is al.read_jsonl and is_debezium(path):
+        if layout:
+            raise BadOption(f"{option(layout)} is for rows of other logs; Debezium's events tell that.")
         return al.read_debezium(path, key=_key(names), coverage=coverage, strict=strict)
     if read is None and path.suffix.lower() not in _PARQUET and not _begins_as_parquet(path):
         raise BadOption(
             f"{path} is no Parquet file, and its name does not say what else it is. Rename it so that it ends in .csv "
             "or .jsonl, or in these with .gz or .zst behind."
         )
-    return (read or al.read_parquet)(path, columns=names, zone=zone, coverage=coverage, strict=strict)
+    return (read or al.read_parquet)(path, columns=names, **layout, zone=zone, coverage=coverage, strict=strict)
 
 
 def _begins_as_parquet(path: Path) -> bool:
@@ -137,7 +147,7 @@ def _begins_as_parquet(path: Path) -> bool:
         return opened.read(4) == b"PAR1"
 
 
-def _key(names: dict[str, str | None] | None) -> list[str] | None:
+def _key(names: dict[str, Any] | None) -> list[str] | None:
     """The columns of the key of Debezium's events, where ``--column entity_id=a,b`` names them.
 
     Raises:
@@ -164,28 +174,3 @@ def entity_key(text: str, log: al.ChangeLog[Any] | None = None) -> Any:  # noqa:
         return json.loads(text, parse_float=Decimal)
     except ValueError as exc:
         raise BadOption(f'cannot read the key {text!r}: {exc}. Write e.g. --entity \'{{"a": 1, "b": 2}}\'.') from exc
-
-
-def mapping(columns: Sequence[str] | None) -> dict[str, str | None] | None:
-    """What ``--column OURS=THEIRS`` says, by our names; ``OURS=`` says that the log has none.
-
-    Raises:
-        BadOption: one that is no such pair.
-    """
-    none = [text.removesuffix("=") for text in columns or () if text.endswith("=") and text.count("=") == 1]
-    named = [text for text in columns or () if text.removesuffix("=") not in none]
-    takes = "OURS=THEIRS, e.g. --column changed_by=actor, or OURS= for an image that the log never recorded"
-    pairs = name_pairs("--column", named, takes) or {}
-    return {**pairs, **dict.fromkeys(filter(None, none))} or None
-
-
-def name_pairs(option: str, given: Sequence[str] | None, takes: str) -> dict[str, str] | None:
-    """The names on both sides of the first ``=`` of each text; None without any."""
-    pairs = [text.partition("=") for text in given or ()]
-    wrong = [text for text, (ours, _, theirs) in zip(given or (), pairs, strict=True) if not (ours and theirs)]
-    if wrong:
-        raise BadOption(f"{option} takes {takes}; got {', '.join(map(repr, wrong))}.")
-    doubled = [ours for place, (ours, _, _) in enumerate(pairs) if ours in {other for other, _, _ in pairs[:place]}]
-    if doubled:
-        raise BadOption(f"{option} names {', '.join(map(repr, doubled))} twice.")
-    return {ours: theirs for ours, _, theirs in pairs} or None

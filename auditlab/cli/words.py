@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import shlex
 
 __all__ = ["SPOKEN", "in_commands"]
 
@@ -12,8 +14,14 @@ SPOKEN: dict[str, str] = {
     r"^coverage= ": "--coverage ",
     r'outside="flag" keeps': "--outside flag keeps",
     r"columns=\{'canonical name': 'name there'\}": "--column OURS=THEIRS",
-    r"columns=\{'before_snapshot': None\}": "--column before_snapshot=",
     r"^columns= ": "--column ",
+    r"and columns= gives": "and --column gives",
+    r"\boperations= (says|gives)": r"--operation \1",
+    r"\bfields='rest'": "--fields rest",
+    r"\bfields= (names|makes|says)": r"--fields \1",
+    r"fields=\['name', 'total'\]": "--fields name,total",
+    r"entity_type='shop\.orders' says": "--entity-type shop.orders says",
+    r"^entity_type=(.*) is (empty|of all rows)": r"--entity-type\1 is \2",
     r"Give the one that you mean as a Mark, or the snapshot that it saw \(snapshot=\)": "Give the snapshot that the "
     "one that you mean saw (as-of and blame --snapshot)",
     r"Without since= the whole log": "Without --since the whole log",
@@ -58,6 +66,7 @@ SPOKEN: dict[str, str] = {
 }
 """Patterns of what the package says to those who call it, and what is said in their place."""
 
+_PAIRS = re.compile(r"\b(column|operation)s=(\{[^{}]*\})")
 _OPTIONS = re.compile(r"(as_of|blame) takes one of --at, (.*?)\.$", re.MULTILINE)
 
 
@@ -66,10 +75,22 @@ def in_commands(message: str) -> str:
 
     >>> in_commands("as_of() takes one of at, id, transaction, mark and snapshot.")
     'as-of takes one of --at, --id, --transaction, --mark and --snapshot.'
+    >>> in_commands("operations={'destroy': ...}")
+    '--operation destroy=...'
     """
     for pattern, spoken in SPOKEN.items():
         message = re.sub(pattern, spoken, message)
+    message = _PAIRS.sub(_as_pairs, message)
     return _OPTIONS.sub(_as_options, message).replace("as_of ", "as-of ").replace("pit_join ", "pit-join ")
+
+
+def _as_pairs(found: re.Match[str]) -> str:
+    try:
+        pairs = ast.literal_eval(found[2])
+    except (SyntaxError, ValueError):
+        return found[0]
+    given = {word: {None: "", ...: "..."}.get(value, value) for word, value in pairs.items()}
+    return " ".join(f"--{found[1]} {shlex.quote(f'{word}={value}')}" for word, value in given.items())
 
 
 def _as_options(found: re.Match[str]) -> str:

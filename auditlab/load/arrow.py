@@ -14,12 +14,15 @@ from auditlab.clock import Moment, instant
 from auditlab.clock import zone as time_zone
 from auditlab.errors import BadOption, SchemaMismatch
 from auditlab.load.canonical import Canonical
+from auditlab.load.columns import ColumnMapping
 from auditlab.load.partitions import checked, folding
 from auditlab.load.source import Loaded, frame, spanning
 from auditlab.schema import Coverage, LogFacts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from auditlab.load.columns import Columns
 
 __all__ = ["ArrowStream", "from_arrow", "loaded", "read_parquet"]
 
@@ -38,7 +41,10 @@ class ArrowStream(Protocol):
 def from_arrow(
     data: ArrowStream,
     *,
-    columns: Mapping[str, str | None] | None = None,
+    columns: Columns | None = None,
+    operations: Mapping[str, str] | None = None,
+    fields: str | Sequence[str] | Mapping[str, str] | None = None,
+    entity_type: str | None = None,
     partitions: Mapping[str, str] | None = None,
     zone: str = "UTC",
     coverage: tuple[Moment, Moment] | None = None,
@@ -48,9 +54,20 @@ def from_arrow(
     """The log that ``data`` holds, in the canonical columns.
 
     Args:
-        data: Anything with an Arrow stream (``__arrow_c_stream__``). Other columns than a log's are left out.
-        columns: Canonical name to the name there, for columns that are called otherwise; None for an image that the log
-            never recorded: ``{"before_snapshot": None}``.
+        data: Anything with an Arrow stream (``__arrow_c_stream__``). Other columns than a log's are left
+            out: with a warning (``UnreadColumns``), where no column tells who made the changes or in which transaction.
+        columns: Canonical name to the name there, for columns that are called otherwise. The entity type may be of
+            several, joined by ``.``: ``{"entity_type": ["table_schema", "table_name"]}``. None for an image that the
+            log never recorded, ``{"before_snapshot": None}``, and for another column that it does not have: a log
+            without ids (``{"id": None}``) must have its rows in the order of what happened, and they are numbered.
+        operations: What the log's words for operations mean, where others than the usual ones are found, as texts or
+            whole numbers: ``{"0": "INSERT", "1": "UPDATE", "2": "DELETE"}``. Case does not matter.
+        fields: The columns that make the state, of a log that has a column for each field: their names, or ``"rest"``
+            for all that are nothing else. They are the image after an INSERT, UPDATE or SNAPSHOT, and that before a
+            DELETE, unless they are all null there. Values are exact: numbers keep their digits, dates and times are
+            ISO 8601 (with a zone: in UTC), null is a JSON null, texts are texts. A mapping tells what texts stand for:
+            ``{"total": "number", "paid": "boolean", "lines": "json", "note": "text"}``.
+        entity_type: What all rows are of, such as ``"shop.orders"``, where no column tells.
         partitions: Leaf to partitioned table, for a log whose trigger wrote down the leaves' names: their changes then
             count under the table, and a row that moved between leaves stays one row. A column ``partition`` tells, too.
         zone: The time zone in which times without one are read.
@@ -74,15 +91,21 @@ def from_arrow(
     folds = checked(partitions)
     reader = _reader(data)
     what = source if source != "memory" else "the data"
-    plan = Canonical(reader.schema, columns=columns, zone=zone, what=what)
+    mapping = ColumnMapping(columns, operations=operations or {}, fields=fields, entity_type=entity_type)
+    plan = Canonical(reader.schema, columns=mapping, zone=zone, what=what)
     batches = folding((plan.batch(piece) for batch in reader for piece in _pieces(batch)), folds, what)
-    return loaded(batches, zone=zone, coverage=coverage, source=source, strict=strict)
+    found = loaded(batches, zone=zone, coverage=coverage, source=source, strict=strict)
+    mapping.warn_of_unread(what)
+    return found
 
 
 def read_parquet(
     path: str | Path | Sequence[str | Path],
     *,
-    columns: Mapping[str, str | None] | None = None,
+    columns: Columns | None = None,
+    operations: Mapping[str, str] | None = None,
+    fields: str | Sequence[str] | Mapping[str, str] | None = None,
+    entity_type: str | None = None,
     partitions: Mapping[str, str] | None = None,
     zone: str = "UTC",
     coverage: tuple[Moment, Moment] | None = None,
@@ -93,6 +116,9 @@ def read_parquet(
     Args:
         path: A file, or several with the same columns.
         columns: As in ``from_arrow``.
+        operations: As in ``from_arrow``.
+        fields: As in ``from_arrow``.
+        entity_type: As in ``from_arrow``.
         partitions: As in ``from_arrow``.
         zone: As in ``from_arrow``.
         coverage: As in ``from_arrow``.
@@ -106,19 +132,22 @@ def read_parquet(
     if not paths:
         raise BadOption("no Parquet file given.")
     source = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
-    batches = folding(_parquet_batches(paths, columns, zone), checked(partitions), source)
-    return loaded(batches, zone=zone, coverage=coverage, source=source, strict=strict)
+    mapping = ColumnMapping(columns, operations=operations or {}, fields=fields, entity_type=entity_type)
+    batches = folding(_parquet_batches(paths, mapping, zone), checked(partitions), source)
+    found = loaded(batches, zone=zone, coverage=coverage, source=source, strict=strict)
+    mapping.warn_of_unread(source)
+    return found
 
 
-def _parquet_batches(
-    paths: Iterable[Path], columns: Mapping[str, str | None] | None, zone: str
-) -> Iterator[pa.RecordBatch]:
+def _parquet_batches(paths: Iterable[Path], mapping: ColumnMapping, zone: str) -> Iterator[pa.RecordBatch]:
+    rows = 0
     for path in paths:
         try:
             with path.open("rb") as opened, pq.ParquetFile(opened) as parquet:
-                plan = Canonical(parquet.schema_arrow, columns=columns, zone=zone, what=str(path))
+                plan = Canonical(parquet.schema_arrow, columns=mapping, zone=zone, what=str(path), rows=rows)
                 for batch in parquet.iter_batches(batch_size=_BATCH_ROWS):
                     yield plan.batch(batch)
+                rows = plan.rows
         except (pa.ArrowInvalid, OSError) as exc:
             raise SchemaMismatch(f"cannot read {path} as Parquet: {exc}") from exc
 

@@ -7,24 +7,29 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from auditlab.errors import BadOption, SchemaMismatch
+from auditlab.errors import SchemaMismatch
+from auditlab.load.arrays import as_text, is_text, plain, stored
+from auditlab.load.columns import ColumnMapping
+from auditlab.load.fields import images
 from auditlab.load.operations import canonical_operations
 from auditlab.load.source import ARROW_CHANGES
-from auditlab.load.times import utc
-from auditlab.load.uuids import is_uuid, uuid_text
+from auditlab.load.times import from_text, utc
+from auditlab.load.uuids import is_uuid
 from auditlab.schema import REQUIRED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator
+
+    from auditlab.load.columns import Columns
 
 __all__ = ["Canonical"]
 
 _EXACT_FLOAT = 2**53
 """Whole numbers up to here are exact in a float64; pandas makes floats of integers beside nulls."""
 
+_DIGITS = r"^\s*[+-]?[0-9]+\s*$"
+
 _IDENTITIES = ("entity_id", "changed_by", "correlation_id")
-_NEEDED = [name for name in REQUIRED if not name.endswith("_snapshot")]
-"""Columns that no change log is without."""
 _DOCUMENTS = ("before_snapshot", "after_snapshot", "changed_fields", "metadata")
 
 
@@ -34,9 +39,12 @@ class Canonical:
     Args:
         schema: The source's Arrow schema.
         columns: Canonical name to the source's name, for columns that are called otherwise there; None for one that it
-            does not have.
+            does not have. Or all that a loader's options say of them.
         zone: The time zone in which times without one are read.
         what: What the source is, for messages.
+        states: The fields of each row of a batch as a JSON object, and whether they say anything, where the reader
+            knows better than the columns.
+        rows: How many rows came before, where rows are numbered.
 
     Raises:
         BadOption: ``columns`` names a column that a change log does not have, or one column of the source twice.
@@ -47,62 +55,89 @@ class Canonical:
         self,
         schema: pa.Schema,
         *,
-        columns: Mapping[str, str | None] | None = None,
+        columns: Columns | ColumnMapping | None = None,
         zone: str = "UTC",
         what: str = "the data",
+        states: Callable[[pa.RecordBatch], tuple[pa.Array, pa.Array]] | None = None,
+        rows: int = 0,
     ) -> None:
-        self.zone = zone
-        names = source_names(columns)
-        faults, present = [], {}
-        for name, theirs in names.items():
-            places = schema.get_all_field_indices(theirs)
-            if len(places) > 1:
-                faults.append(f"{theirs!r}: there are {len(places)} columns of that name")
-            elif places:
-                fault = _fault(name, schema.field(places[0]).type)
-                if fault and name == theirs == "partition":  # some number of a queue's, say
-                    continue
-                present[name] = places[0]
-                faults += [f"{_label(name, theirs)}: {fault}"] if fault else []
-            elif name in REQUIRED or name != theirs:
-                faults.append(f"{_label(name, theirs)}: missing")
+        self.zone, self.what, self.rows = zone, what, rows
+        self.mapping = columns if isinstance(columns, ColumnMapping) else ColumnMapping(columns)
+        self._states = states
+        self.mapping.there = self.mapping.there or tuple(schema.names)
+        faults = self.mapping.denied(schema.names)
+        self._places: dict[str, list[int]] = {}
+        for name, theirs in self.mapping.names.items():
+            places, fault = _found(schema, name, theirs)
+            if fault and places and theirs == (name,) == ("partition",):  # some number of a queue's, say
+                continue
+            if places:
+                self._places[name] = places
+            faults += [fault] if fault else []
+        if self.mapping.fields is not None and states is None:
+            faults += self.mapping.fields.faults(schema)
         if faults:
             raise SchemaMismatch(
                 f"{what} is not a change log: {'; '.join(faults)}. It has the columns: {', '.join(schema.names)}. "
                 "Columns with other names are given by columns={'canonical name': 'name there'}; one of another type "
                 "is cast first; an image that this log never recorded is told by columns={'before_snapshot': None}."
+                + ("" if self.mapping.operations is None else "".join(_ways(faults)))
             )
-        self._places = present
 
     def batch(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The same rows in the canonical columns (``source.ARROW_CHANGES``).
 
         Raises:
-            BadTime: a time that microseconds in UTC cannot hold exactly; the message names the row.
-            SchemaMismatch: a number that does not fit 64 bits, or a float that is no whole number.
+            BadTime: a time that cannot be read, or that microseconds in UTC cannot hold exactly; the message names the
+                row.
+            SchemaMismatch: a number that does not fit 64 bits, or a float or a text that is no whole number.
             MalformedChange: an operation that is none.
         """
         rows = batch.num_rows
-        ids = self._whole(batch, "id")
+        ids = self._numbers(rows) if self.mapping.numbered else self._whole(batch, "id")
+        made = {"id": ids} | self._made(batch, ids)
         arrays: list[pa.Array] = []
         for field in ARROW_CHANGES:
             place = self._places.get(field.name)
-            if place is None:
+            if field.name in made:
+                arrays.append(made[field.name])
+            elif place is None:
                 arrays.append(pa.nulls(rows, field.type))
-            elif field.name == "id":
-                arrays.append(ids)
             elif pa.types.is_timestamp(field.type):
-                arrays.append(utc(_plain(batch.column(place)), zone=self.zone, name=field.name, ids=ids))
+                arrays.append(self._time(plain(batch.column(place[0])), field.name, ids))
             elif pa.types.is_integer(field.type):
                 arrays.append(self._whole(batch, field.name))
-            elif field.name == "operation":
-                arrays.append(canonical_operations(_text(batch.column(place)), ids))
             else:
-                arrays.append(_text(batch.column(place)))
+                arrays.append(as_text(batch.column(place[0])))
         return pa.RecordBatch.from_arrays(arrays, schema=ARROW_CHANGES)
 
+    def _numbers(self, rows: int) -> pa.Array:
+        first, self.rows = self.rows, self.rows + rows
+        return pa.array(range(first + 1, self.rows + 1), pa.int64())
+
+    def _made(self, batch: pa.RecordBatch, ids: pa.Array) -> dict[str, pa.Array]:
+        """The columns that are more than one of the source's."""
+        mapping = self.mapping
+        operations = as_text(batch.column(self._places["operation"][0]))
+        made = {"operation": canonical_operations(operations, ids, mapping.operations)}
+        if mapping.entity_type is not None:
+            made["entity_type"] = pa.repeat(pa.scalar(mapping.entity_type), batch.num_rows)
+        elif len(places := self._places["entity_type"]) > 1:
+            made["entity_type"] = pc.binary_join_element_wise(*(as_text(batch.column(one)) for one in places), ".")
+        if mapping.fields is not None:
+            states, told = mapping.fields.states(batch, ids, self.what) if self._states is None else self._states(batch)
+            made["before_snapshot"], made["after_snapshot"] = images(states, told, made["operation"])
+        return made
+
+    def _time(self, column: pa.Array, name: str, ids: pa.Array) -> pa.Array:
+        if is_text(column.type):
+            column = from_text(column.cast(pa.string()), name=name, ids=ids)
+        return utc(column, zone=self.zone, name=name, ids=ids)
+
     def _whole(self, batch: pa.RecordBatch, name: str) -> pa.Array:
-        column = _plain(batch.column(self._places[name]))
+        column = plain(batch.column(self._places[name][0]))
+        if is_text(column.type):
+            return self._digits(column.cast(pa.string()), name)
         if pa.types.is_floating(column.type):
             column = pc.if_else(pc.is_nan(column), None, column)
             largest = pc.max(pc.abs(column)).as_py()
@@ -116,86 +151,64 @@ class Canonical:
         except pa.ArrowInvalid as exc:
             raise SchemaMismatch(f"{name}: a value does not fit a whole number of 64 bits: {exc}") from exc
 
-
-def source_names(columns: Mapping[str, str | None] | None) -> dict[str, str]:
-    """Every canonical column that the source has, and what it is called there; those given as None it has not.
-
-    Raises:
-        BadOption: a name that is no column of a change log, one column of the source given twice, or a column that a
-            change log must have given as None.
-    """
-    given = dict(columns or {})
-    needed = [name for name, theirs in given.items() if theirs is None and name in _NEEDED]
-    if needed:
-        raise BadOption(
-            f"columns= says that there is no {', '.join(map(repr, needed))}, which every change log has. Give None for "
-            "images and for what else this log never recorded."
-        )
-    unknown = [name for name in given if name not in ARROW_CHANGES.names]
-    if unknown:
-        raise BadOption(
-            f"columns= maps {', '.join(map(repr, unknown))}, which a change log does not have. "
-            f"Its columns are: {', '.join(ARROW_CHANGES.names)}."
-        )
-    named = [theirs for theirs in given.values() if theirs is not None]
-    twice = sorted({theirs for theirs in named if named.count(theirs) > 1})
-    if twice:
-        raise BadOption(f"columns= gives {', '.join(map(repr, twice))} to more than one column of the log.")
-    found = {name: given.get(name, name) for name in ARROW_CHANGES.names if name in given or name not in named}
-    return {name: theirs for name, theirs in found.items() if theirs is not None}
+    def _digits(self, texts: pa.Array, name: str) -> pa.Array:
+        written = pc.match_substring_regex(texts, _DIGITS)  # the cast would take 0x1F for 31
+        if pc.min_max(written)["min"].as_py() is False:
+            odd = pc.filter(texts, pc.invert(written))[0].as_py()
+            none = " columns={'id': None} numbers the rows in the order in which they stand." if name == "id" else ""
+            raise SchemaMismatch(
+                f"{self.what}: {name} is no whole number of 64 bits: {odd!r}. Write it in decimal digits."
+                + ("" if self.mapping.operations is None else none)
+            )
+        try:
+            return texts.cast(pa.int64())
+        except pa.ArrowInvalid as exc:
+            raise SchemaMismatch(f"{self.what}: {name} is no whole number of 64 bits: {exc}") from exc
 
 
-def _label(name: str, theirs: str) -> str:
-    return name if name == theirs else f"{name} (from {theirs!r})"
+def _found(schema: pa.Schema, name: str, theirs: tuple[str, ...]) -> tuple[list[int], str]:
+    """Where the columns of the source are that tell a canonical one, and what is wrong with them, or nothing."""
+    places = []
+    for one in theirs:
+        there = schema.get_all_field_indices(one)
+        if len(there) > 1:
+            return [], f"{one!r}: there are {len(there)} columns of that name"
+        if not there:
+            needed = name in REQUIRED or theirs != (name,)
+            return [], f"{_label(name, theirs if len(theirs) == 1 else (one,))}: missing" if needed else ""
+        places += there
+    faults = (_fault(name, schema.field(place).type) for place in places)
+    fault = next(filter(None, faults), "")
+    return places, f"{_label(name, theirs)}: {fault}" if fault else ""
 
 
-def _storage(dtype: pa.DataType) -> pa.DataType:
-    if isinstance(dtype, pa.BaseExtensionType):
-        return dtype.storage_type
-    if pa.types.is_dictionary(dtype):
-        return _storage(dtype.value_type)
-    if pa.types.is_run_end_encoded(dtype):
-        return _storage(dtype.value_type)
-    return dtype
+def _label(name: str, theirs: tuple[str, ...]) -> str:
+    return name if theirs == (name,) else f"{name} (from {', '.join(map(repr, theirs))})"
 
 
-def _is_text(dtype: pa.DataType) -> bool:
-    return bool(pa.types.is_string(dtype) or pa.types.is_large_string(dtype) or pa.types.is_string_view(dtype))
+def _ways(faults: list[str]) -> Iterator[str]:
+    """What else the options of a loader can say of what is missing."""
+    if any(fault.startswith("id: missing") for fault in faults):
+        yield " Rows that have no id are numbered, in the order in which they stand, by columns={'id': None}."
+    if any(fault.startswith("entity_type: missing") for fault in faults):
+        yield " Where all rows are of one entity type, entity_type='shop.orders' says which."
+    if any(fault.startswith("after_snapshot: missing") for fault in faults):
+        yield " Where the fields stand in columns of their own, fields=['name', 'total'] makes the images of them."
 
 
 def _fault(name: str, dtype: pa.DataType) -> str:
     """What is wrong with a source column's type, or nothing."""
-    stored, wanted = _storage(dtype), ARROW_CHANGES.field(name).type
-    if pa.types.is_null(stored):
+    held, wanted = stored(dtype), ARROW_CHANGES.field(name).type
+    if pa.types.is_null(held):
         return ""
     if pa.types.is_integer(wanted):
-        whole = pa.types.is_integer(stored) or pa.types.is_floating(stored)
-        fits = whole or (pa.types.is_decimal(stored) and stored.scale == 0)
+        whole = pa.types.is_integer(held) or pa.types.is_floating(held) or is_text(held)
+        fits = whole or (pa.types.is_decimal(held) and held.scale == 0)
         return "" if fits else f"is {dtype}, want a whole number"
     if pa.types.is_timestamp(wanted):
-        cast = " (in Polars: .str.to_datetime())" if _is_text(stored) else ""
-        return "" if pa.types.is_timestamp(stored) else f"is {dtype}, want a timestamp{cast}"
-    if _is_text(stored):
+        return "" if pa.types.is_timestamp(held) or is_text(held) else f"is {dtype}, want a timestamp"
+    coded = name in (*_IDENTITIES, "operation") and pa.types.is_integer(held)
+    if is_text(held) or coded or (name in _IDENTITIES and is_uuid(dtype)):
         return ""
-    if name in _IDENTITIES and (is_uuid(dtype) or pa.types.is_integer(stored)):
-        return ""
-    written = " (in Polars: .struct.json_encode())" if pa.types.is_struct(stored) else ""
+    written = " (in Polars: .struct.json_encode())" if pa.types.is_struct(held) else ""
     return f"is {dtype}, want {'JSON text' + written if name in _DOCUMENTS else 'text'}"
-
-
-def _plain(column: pa.Array) -> pa.Array:
-    if isinstance(column.type, pa.BaseExtensionType):
-        return _plain(column.storage)
-    if pa.types.is_dictionary(column.type):
-        words = _plain(column.dictionary)
-        words = words.cast(pa.string()) if _is_text(words.type) else words  # there is no way to take from a string_view
-        return words.take(column.indices)
-    if pa.types.is_run_end_encoded(column.type):
-        return _plain(pc.run_end_decode(column))
-    return column
-
-
-def _text(column: pa.Array) -> pa.Array:
-    if is_uuid(column.type):
-        return uuid_text(column)
-    return _plain(column).cast(pa.string())

@@ -16,7 +16,7 @@ from auditlab.errors import (
     SchemaMismatch,
     UnsafeOrder,
 )
-from auditlab.load.canonical import source_names
+from auditlab.load.columns import source_names
 from auditlab.load.commit_times import COMMITTED_AT
 from auditlab.marks import Mark, in_order
 from auditlab.queries import quote_identifier, text

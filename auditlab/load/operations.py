@@ -7,46 +7,87 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from auditlab.errors import MalformedChange
+from auditlab.errors import BadOption, MalformedChange
 from auditlab.schema import OPERATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-__all__ = ["ALIASES", "canonical_operations"]
+__all__ = ["ALIASES", "canonical_operations", "declared_operations"]
 
 ALIASES: dict[str, str] = {
     **{name: name for name in OPERATIONS},
     **{name[0]: name for name in ("INSERT", "UPDATE", "DELETE", "TRUNCATE")},
-    "CREATE": "INSERT",
-    "C": "INSERT",
+    **dict.fromkeys(("C", "CREATE", "CREATED", "INSERTED", "ADDED", "+"), "INSERT"),
+    **dict.fromkeys(("UPDATED", "MODIFY", "MODIFIED", "CHANGED", "REPLACE", "~"), "UPDATE"),
+    **dict.fromkeys(("DELETED", "DESTROY", "DESTROYED", "REMOVE", "REMOVED", "-"), "DELETE"),
     "R": "SNAPSHOT",
     "READ": "SNAPSHOT",
-    "+": "INSERT",
-    "~": "UPDATE",
-    "-": "DELETE",
 }
-"""Debezium's ``c u d t r``, the one-letter forms of many trails, and the words; case does not matter."""
+"""Debezium's ``c u d t r``, the one-letter forms of many trails, and the words of others, such as Rails, Laravel,
+DynamoDB and MongoDB (whose ``replace`` puts a whole document in place of one that is there); case does not matter."""
 
 _SHOWN = 5
 
 
-def canonical_operations(column: pa.Array, ids: pa.Array) -> pa.Array:
+def declared_operations(given: Mapping[str, str]) -> dict[str, str]:
+    """What ``operations=`` says, by the words as they are looked up: without blanks around them, in capitals.
+
+    Raises:
+        BadOption: an operation that there is not, no word, or one word with two meanings.
+    """
+    unknown = sorted({str(name) for name in given.values() if str(name).upper() not in OPERATIONS})
+    if unknown:
+        raise BadOption(
+            f"operations= says {', '.join(map(repr, unknown))}, which is no operation. "
+            f"Each word means one of {', '.join(OPERATIONS)}."
+        )
+    found: dict[str, str] = {}
+    for word, name in given.items():
+        known = _known_as(str(word))
+        if not known or found.setdefault(known, name.upper()) != name.upper():
+            raise BadOption(
+                f"operations= gives the word {word!r} {'two meanings' if known else 'a meaning'}. "
+                "Give each word of the log one operation; case, and blanks around it, do not matter."
+            )
+    return found
+
+
+def canonical_operations(column: pa.Array, ids: pa.Array, declared: Mapping[str, str] | None = None) -> pa.Array:
     """The operations in our five words; nulls stay null (the schema check names them).
+
+    Args:
+        column: Texts.
+        ids: The rows' ids, for messages.
+        declared: What ``declared_operations`` made of the loader's option; None where it has none.
 
     Raises:
         MalformedChange: an operation that is none of ours and no alias, with the rows' ids.
     """
+    meanings = {**ALIASES, **(declared or {})}
     coded = column.dictionary_encode()
-    words = [None if word is None else ALIASES.get(word.strip().upper()) for word in coded.dictionary.to_pylist()]
+    found = coded.dictionary.to_pylist()
+    words = [None if word is None else meanings.get(_known_as(word)) for word in found]
     if None in words:
-        raise MalformedChange("; ".join(_unknown(column, ids, coded.dictionary.to_pylist())))
+        odd = [word for word, known in zip(found, words, strict=True) if word is not None and known is None]
+        if odd:
+            raise MalformedChange("; ".join(_unknown(column, ids, odd)) + _said(odd, declared))
     return pa.DictionaryArray.from_arrays(coded.indices, pa.array(words, pa.string())).cast(pa.string())
 
 
-def _unknown(column: pa.Array, ids: pa.Array, words: list[str | None]) -> Iterator[str]:
+def _known_as(word: str) -> str:
+    return word.strip().upper()
+
+
+def _unknown(column: pa.Array, ids: pa.Array, words: list[str]) -> Iterator[str]:
     for word in words:
-        if word is not None and word.strip().upper() not in ALIASES:
-            rows = ids.filter(pc.equal(column, word))
-            shown = ", ".join(map(str, rows.slice(0, _SHOWN).to_pylist()))
-            yield f"operation {word!r} in {len(rows)} rows (row id {shown}): want one of {', '.join(OPERATIONS)}"
+        rows = ids.filter(pc.equal(column, word))
+        shown = ", ".join(map(str, rows.slice(0, _SHOWN).to_pylist()))
+        yield f"operation {word!r} in {len(rows)} rows (row id {shown}): want one of {', '.join(OPERATIONS)}"
+
+
+def _said(words: list[str], declared: Mapping[str, str] | None) -> str:
+    """How to say what unknown words mean."""
+    if declared is None:
+        return ""
+    return f". Say what they mean here: operations={{{', '.join(f'{word!r}: ...' for word in words)}}}"

@@ -13,20 +13,22 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv as pv
 
 from auditlab.clock import zone as time_zone
-from auditlab.errors import BadTime, PerhapsCutShort, SchemaMismatch
+from auditlab.errors import PerhapsCutShort, SchemaMismatch
 from auditlab.load.arrow import loaded
-from auditlab.load.canonical import Canonical, source_names
+from auditlab.load.canonical import Canonical
+from auditlab.load.columns import ColumnMapping
+from auditlab.load.fields import NoSuchValue
 from auditlab.load.partitions import checked, folding
-from auditlab.load.source import ARROW_CHANGES
+from auditlab.schema import REQUIRED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from auditlab.clock import Moment
+    from auditlab.load.columns import Columns
     from auditlab.load.source import Loaded
 
 __all__ = ["read_csv", "read_jsonl"]
@@ -38,17 +40,19 @@ _PARSED = 8 << 20
 _QUOTE = re.compile(b'"')
 _ENDS = b',\r\n"'
 """What stands behind a mark that ends a quoted field, or behind the first of two that are one of its text."""
+_MADE = ("\0state", "\0told")
+"""Columns that are made of a line whose fields are columns: its state, and whether that says anything."""
 _SHOWN = 50
 """How many names of columns that are not read are kept, for a message."""
-_DIGITS = r"^\s*[+-]?[0-9]+\s*$"
-_OFFSET = r"(?i):\d\d.*(z|[+-]\d\d(:?\d\d)?)$"
-"""How a time ends that tells its offset; the last part of a bare date looks like one."""
 
 
 def read_csv(
     path: str | Path,
     *,
-    columns: Mapping[str, str | None] | None = None,
+    columns: Columns | None = None,
+    operations: Mapping[str, str] | None = None,
+    fields: str | Sequence[str] | Mapping[str, str] | None = None,
+    entity_type: str | None = None,
     partitions: Mapping[str, str] | None = None,
     zone: str = "UTC",
     coverage: tuple[Moment, Moment] | None = None,
@@ -62,6 +66,9 @@ def read_csv(
     Args:
         path: The file, in UTF-8; one compressed by gzip, zstd, ... is known by its ending.
         columns: As in ``from_arrow``.
+        operations: As in ``from_arrow``.
+        fields: As in ``from_arrow``. All columns are texts here, and stay such unless it says otherwise.
+        entity_type: As in ``from_arrow``.
         partitions: As in ``from_arrow``.
         zone: As in ``from_arrow``.
         coverage: As in ``from_arrow``.
@@ -72,15 +79,21 @@ def read_csv(
         BadTime: a time that cannot be read.
     """
     time_zone(zone)
-    return _log(
-        _csv(Path(path)), str(path), columns=columns, partitions=partitions, zone=zone, coverage=coverage, strict=strict
-    )
+    mapping = ColumnMapping(columns, operations=operations or {}, fields=fields, entity_type=entity_type)
+    batches = _log(_csv(Path(path)), str(path), mapping, zone)
+    folded = folding(batches, checked(partitions), str(path))
+    found = loaded(folded, zone=zone, coverage=coverage, source=str(path), strict=strict)
+    mapping.warn_of_unread(str(path))
+    return found
 
 
 def read_jsonl(
     path: str | Path,
     *,
-    columns: Mapping[str, str | None] | None = None,
+    columns: Columns | None = None,
+    operations: Mapping[str, str] | None = None,
+    fields: str | Sequence[str] | Mapping[str, str] | None = None,
+    entity_type: str | None = None,
     partitions: Mapping[str, str] | None = None,
     zone: str = "UTC",
     coverage: tuple[Moment, Moment] | None = None,
@@ -94,6 +107,9 @@ def read_jsonl(
     Args:
         path: The file, in UTF-8; one compressed by gzip, zstd, ... is known by its ending.
         columns: As in ``from_arrow``.
+        operations: As in ``from_arrow``.
+        fields: As in ``from_arrow``. Their values are kept to the letter.
+        entity_type: As in ``from_arrow``.
         partitions: As in ``from_arrow``.
         zone: As in ``from_arrow``.
         coverage: As in ``from_arrow``.
@@ -104,77 +120,37 @@ def read_jsonl(
         BadTime: a time that cannot be read.
     """
     time_zone(zone)
-    texts = _jsonl(Path(path), frozenset(source_names(columns).values())).to_batches()
-    return _log(texts, str(path), columns=columns, partitions=partitions, zone=zone, coverage=coverage, strict=strict)
+    mapping = ColumnMapping(columns, operations=operations or {}, fields=fields, entity_type=entity_type)
+    table = _jsonl(Path(path), mapping)
+    states = None if mapping.fields is None else _written
+    batches = _log(table.to_batches(), str(path), mapping, zone, states)
+    folded = folding(batches, checked(partitions), str(path))
+    found = loaded(folded, zone=zone, coverage=coverage, source=str(path), strict=strict)
+    mapping.warn_of_unread(str(path))
+    return found
 
 
 def _log(
     texts: Iterable[pa.RecordBatch],
     source: str,
-    *,
-    columns: Mapping[str, str | None] | None,
-    partitions: Mapping[str, str] | None,
+    mapping: ColumnMapping,
     zone: str,
-    coverage: tuple[Moment, Moment] | None,
-    strict: bool,
-) -> Loaded:
-    """The log that batches of texts hold."""
-    names = source_names(columns)
-    told = (_typed(batch, names, source) for batch in texts)
-    batches = (Canonical(batch.schema, columns=columns, zone=zone, what=source).batch(batch) for batch in told)
-    folded = folding(batches, checked(partitions), source)
-    return loaded(folded, zone=zone, coverage=coverage, source=source, strict=strict)
+    states: Callable[[pa.RecordBatch], tuple[pa.Array, pa.Array]] | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """The canonical batches of batches of texts, which all have the same columns."""
+    plan = None
+    for batch in texts:
+        if plan is None:
+            names = [name for name in batch.schema.names if name not in _MADE]
+            told = pa.schema([batch.schema.field(name) for name in names])
+            plan = Canonical(told, columns=mapping, zone=zone, what=source, states=states)
+        yield plan.batch(batch)
 
 
-def _typed(batch: pa.RecordBatch, names: Mapping[str, str], what: str) -> pa.RecordBatch:
-    """The batch with its numbers and times as such."""
-    ids = batch.column(names["id"]) if batch.schema.get_field_index(names["id"]) >= 0 else None
-    for name, theirs in names.items():
-        place = batch.schema.get_field_index(theirs)
-        wanted = ARROW_CHANGES.field(name).type
-        if place < 0 or pa.types.is_string(wanted):
-            continue
-        texts = batch.column(place)
-        column = _times(texts, name, ids) if pa.types.is_timestamp(wanted) else _whole(texts, name, what)
-        batch = batch.set_column(place, pa.field(theirs, column.type), column)
-    return batch
-
-
-def _whole(texts: pa.Array, name: str, what: str) -> pa.Array:
-    written = pc.match_substring_regex(texts, _DIGITS)  # the cast would take 0x1F for 31
-    if pc.min_max(written)["min"].as_py() is False:
-        odd = pc.filter(texts, pc.invert(written))[0].as_py()
-        raise SchemaMismatch(f"{what}: {name} is no whole number of 64 bits: {odd!r}. Write it in decimal digits.")
-    try:
-        return texts.cast(pa.int64())
-    except pa.ArrowInvalid as exc:
-        raise SchemaMismatch(f"{what}: {name} is no whole number of 64 bits: {exc}") from exc
-
-
-def _times(texts: pa.Array, name: str, ids: pa.Array | None) -> pa.Array:
-    """Texts as timestamps: with the offset that they tell, or, where none of them does, as local ones."""
-    texts = pc.utf8_trim_whitespace(texts)
-    told = pc.match_substring_regex(texts, _OFFSET)
-    local = pc.min_max(told)["max"].as_py() is False
-    zone = None if local else "UTC"
-    for unit in ("us", "ns"):  # nanoseconds are refused later on by the row that has some
-        try:
-            return texts.cast(pa.timestamp(unit, zone))
-        except pa.ArrowInvalid as exc:
-            fault = exc
-    for place, text in enumerate(texts.to_pylist()):
-        try:
-            pa.scalar(text, pa.string()).cast(pa.timestamp("ns", zone))
-        except pa.ArrowInvalid:
-            row = "" if ids is None else f"row id {ids[place].as_py()}: "
-            alone = not local and told[place].as_py() is False
-            number = " A number does not tell its unit (seconds, ms, us): make a time of it." if text.isdigit() else ""
-            raise BadTime(
-                f"{row}{name} = {text!r} is no time that can be read.{number} Write ISO 8601, such as "
-                f"2024-06-01T12:00:00.123456+02:00, of the years 1 to 9999."
-                f"{' Other times here tell their offset, so this one must, too.' if alone else ''}"
-            ) from fault
-    raise BadTime(f"{name} cannot be read: {fault}") from fault
+def _written(batch: pa.RecordBatch) -> tuple[pa.Array, pa.Array]:
+    """The states of rows as their lines have them, and whether they say anything."""
+    states, told = (batch.column(name) for name in _MADE)
+    return states, told
 
 
 def _csv(path: Path) -> Iterator[pa.RecordBatch]:
@@ -302,22 +278,33 @@ def _header(path: Path) -> list[str]:
     return names
 
 
-def _jsonl(path: Path, names: frozenset[str]) -> pa.Table:
-    """The columns of these names as texts, none that no line has, and what else there is as columns of nothing."""
+def _jsonl(path: Path, mapping: ColumnMapping) -> pa.Table:
+    """The columns that the mapping names as texts, none that no line has, and what else there is as columns of nothing.
+
+    Behind them stand those in ``_MADE``, where fields make the images.
+    """
+    seen: set[str] = set()
     try:
         with pa.input_stream(str(path), compression="detect") as opened:
-            tables = list(_objects(BufferedReader(opened), names, path))
+            tables = list(_objects(BufferedReader(opened), mapping, path, seen))
     except OSError as exc:
         raise SchemaMismatch(f"cannot read {path} as JSON Lines: {exc}") from exc
-    return pa.concat_tables(tables, promote_options="default") if tables else pa.table({})
+    missing = [] if mapping.fields is None or not tables else [one for one in mapping.fields.kinds if one not in seen]
+    if missing:
+        raise SchemaMismatch(f"{path}: no line has {', '.join(map(repr, missing))}, which fields= names.")
+    table = pa.concat_tables(tables, promote_options="default") if tables else pa.table({})
+    names = [name for name in table.column_names if name not in _MADE]
+    return table.select([*names, *(name for name in _MADE if name in table.column_names)])
 
 
-def _objects(opened: BufferedReader, names: frozenset[str], path: Path) -> Iterator[pa.Table]:
+def _objects(opened: BufferedReader, mapping: ColumnMapping, path: Path, seen: set[str]) -> Iterator[pa.Table]:
     decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
+    names = frozenset(one for theirs in mapping.names.values() for one in theirs)
     number = 0
     others: dict[str, None] = {}
     while lines := opened.readlines(_BLOCK):
         rows = []
+        states: list[tuple[str, bool]] = []
         for line in lines:
             number += 1
             if not line.strip():
@@ -326,29 +313,42 @@ def _objects(opened: BufferedReader, names: frozenset[str], path: Path) -> Itera
                 told = decoder.decode(line)
                 _once(told, line)
                 row = {name: _text(raw) for name, raw in told.items() if name in names}
+                if mapping.fields is not None:
+                    states.append(mapping.fields.state(told))
+                    seen |= told.keys() & mapping.fields.kinds.keys()
             except _Twice as exc:
                 raise SchemaMismatch(
                     f"{path}, line {number}: names {str(exc)!r} twice, and which of the two counts is not told. "
                     "Write each name once."
                 ) from exc
+            except NoSuchValue as exc:
+                raise SchemaMismatch(f"{path}, line {number}: {exc}") from exc
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
                 raise SchemaMismatch(f"{path}, line {number}: is no JSON object: {exc}") from exc
             if not row:
-                if told.keys() >= {"op", "source"} or told.keys() == {"schema", "payload"}:
-                    raise SchemaMismatch(
-                        f"{path}, line {number}: is an event of Debezium's: read_debezium reads those."
-                    )
-                raise SchemaMismatch(
-                    f"{path}, line {number}: has none of {', '.join(sorted(names))}. It has "
-                    f"{', '.join(islice(told, _SHOWN)) or 'nothing'}: columns with other names are given by "
-                    "columns={'canonical name': 'name there'}."
-                )
+                raise SchemaMismatch(f"{path}, line {number}: {_nothing_known(told, mapping)}")
             rows.append(row)
             if len(others) < _SHOWN:
                 others |= dict.fromkeys(islice((name for name in told if name not in names), _SHOWN))
         there = sorted({name for row in rows for name in row})
         texts = {name: pa.array([row.get(name) for row in rows], pa.string()) for name in there}
-        yield pa.table(texts | {name: pa.nulls(len(rows)) for name in others})
+        nothing = {name: pa.nulls(len(rows)) for name in others}
+        columns = [pa.array(column) for column in zip(*states, strict=True)]
+        made = dict(zip(_MADE, columns, strict=True)) if states else {}
+        yield pa.table(texts | nothing | made)
+
+
+def _nothing_known(told: Mapping[str, msgspec.Raw], mapping: ColumnMapping) -> str:
+    """What is wrong with a line that has no column of a change log, in words."""
+    if told.keys() >= {"op", "source"} or told.keys() == {"schema", "payload"}:
+        return "is an event of Debezium's: read_debezium reads those."
+    needed = [one for name in REQUIRED for one in mapping.names.get(name, ())]
+    more = [one for name, theirs in mapping.names.items() if name not in REQUIRED for one in theirs]
+    return (
+        f"has none of {', '.join(needed)}, which a change log needs, nor of {', '.join(more)}, which it may have. It "
+        f"has {', '.join(islice(told, _SHOWN)) or 'nothing'}: columns with other names are given by "
+        "columns={'canonical name': 'name there'}."
+    )
 
 
 class _Twice(Exception):

@@ -10,11 +10,18 @@ import pyarrow.compute as pc
 from auditlab.clock import zone as time_zone
 from auditlab.errors import BadTime
 
-__all__ = ["UnrepresentableTime", "utc"]
+__all__ = ["UnrepresentableTime", "from_text", "utc"]
 
 _US = pa.timestamp("us", "UTC")
 _FIRST = int(datetime(1, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
 _LAST = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()) * 1_000_000 + 999_999
+
+_UNITS = ("us", "ns")
+"""Nanoseconds are read so that the row that has some is refused by name."""
+_OFFSET = r"(?i):\d\d.*(z|[+-]\d\d(:?\d\d)?)$"
+"""How a time ends that tells its offset; the last part of a bare date looks like one."""
+_SECONDS = r"^[^.]*:\d\d(\.\d{1,6})?[+-]\d\d:\d\d:\d\d$"
+"""A time with an offset of seconds, too: how PostgreSQL writes instants older than the time zones."""
 
 
 class UnrepresentableTime(BadTime):
@@ -24,6 +31,61 @@ class UnrepresentableTime(BadTime):
         super().__init__(message)
         self.row_id = row_id
         self.column = column
+
+
+def from_text(texts: pa.Array, *, name: str, ids: pa.Array) -> pa.Array:
+    """Texts as timestamps: with the offset that they tell, or, where none of them does, without a zone.
+
+    ISO 8601, with ``T`` or a blank before the time; behind it an offset, a blank and an offset, ``Z`` or ``UTC``.
+
+    Args:
+        texts: Texts.
+        name: The column's name, for messages.
+        ids: The rows' ids, for messages.
+
+    Raises:
+        BadTime: one that cannot be read, or has no offset where others have.
+    """
+    written = texts
+    texts = pc.utf8_trim_whitespace(texts)
+    texts = pc.replace_substring_regex(texts, r"(?i)(:\d\d.*?)\s*(UTC|GMT)$", r"\1Z")
+    texts = pc.replace_substring_regex(texts, r"(:\d\d.*?)\s+([+-]\d\d(:?\d\d){0,2}Z?)$", r"\1\2")
+    texts = pc.replace_substring_regex(texts, r"(:\d\d.*[+-]0000)Z$", r"\1")
+    odd = pc.fill_null(pc.match_substring_regex(texts, _SECONDS), fill_value=False)
+    if pc.any(odd).as_py():
+        texts = pc.replace_with_mask(texts, odd, _whole_minutes(texts.filter(odd)))
+    told = pc.match_substring_regex(texts, _OFFSET)
+    local = pc.min_max(told)["max"].as_py() is False
+    zone = None if local else "UTC"
+    for unit in _UNITS:
+        try:
+            return texts.cast(pa.timestamp(unit, zone))
+        except pa.ArrowInvalid as exc:
+            fault = exc
+    for place, text in enumerate(texts.to_pylist()):
+        try:
+            pa.scalar(text, pa.string()).cast(pa.timestamp(_UNITS[-1], zone))
+        except pa.ArrowInvalid:
+            alone = not local and told[place].as_py() is False
+            number = " A number does not tell its unit (seconds, ms, us): make a time of it." if text.isdigit() else ""
+            raise BadTime(
+                f"row id {ids[place].as_py()}: {name} = {written[place].as_py()!r} is no time that can be read."
+                f"{number} Write ISO 8601, such as 2024-06-01T12:00:00.123456+02:00, of the years 1 to 9999."
+                f"{' Other times here tell their offset, so this one must, too.' if alone else ''}"
+            ) from fault
+    raise BadTime(f"{name} cannot be read: {fault}") from fault
+
+
+def _whole_minutes(texts: pa.Array) -> pa.Array:
+    """The same instants of times with offsets of seconds, in UTC; what is no such time stays as it is."""
+
+    def in_utc(text: str) -> str:
+        try:
+            return datetime.fromisoformat(text).astimezone(UTC).isoformat()
+        except (ValueError, OverflowError):
+            return text
+
+    return pa.array(map(in_utc, texts.to_pylist()), pa.string())
 
 
 def utc(column: pa.Array, *, zone: str, name: str, ids: pa.Array) -> pa.Array:

@@ -1,0 +1,121 @@
+"""Logs of other layouts on the command line: --operation, --fields, --entity-type and what --column takes."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from auditlab.testing import make_log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from typer.testing import Result
+
+    Typed = Callable[..., Result]
+
+FLAT = """key,op,at,who,total,note
+7,0,2024-06-01 12:00:00 UTC,ann,1.10,a
+7,1,2024-06-01 13:00:00 UTC,bob,2.50,
+8,0,2024-06-01 14:00:00 UTC,ann,5,
+8,2,2024-06-01 15:00:00 UTC,ann,,
+"""
+WORDS = [word for one in ("0=INSERT", "1=update", "2=DELETE") for word in ("--operation", one)]
+NAMES = [
+    word
+    for one in ("id=", "entity_id=key", "operation=op", "changed_at=at", "changed_by=who", "transaction_id=")
+    for word in ("--column", one)
+]
+TYPE = ["--entity-type", "shop.orders"]
+
+
+@pytest.fixture
+def flat(tmp_path: Path) -> Path:
+    path = tmp_path / "flat.csv"
+    path.write_text(FLAT)
+    return path
+
+
+def rows(done: Result) -> list[dict[str, object]]:
+    assert done.exit_code == 0, done.output
+    assert done.stderr == ""
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("fields", "total", "note"),
+    [(["--fields", "rest"], "2.50", None), (["--fields", "total=number, note"], 2.5, None)],
+)
+def test_a_flat_file_answers(typed: Typed, flat: Path, fields: list[str], total: object, note: object):
+    (row,) = rows(typed("as-of", flat, *WORDS, *NAMES, *TYPE, *fields, "-f", "jsonl"))
+    assert (row["entity_id"], row["total"], row["note"]) == ("7", total, note)
+
+
+def test_a_flat_file_is_archived_in_our_columns(typed: Typed, flat: Path, tmp_path: Path):
+    options = [*WORDS, *NAMES, *TYPE, "--fields", "total=number,note"]
+    done = typed("archive", flat, tmp_path / "kept", *options)
+    assert done.exit_code == 0, done.output
+    asked = ("history", "-f", "jsonl")
+    assert rows(typed(*asked, tmp_path / "kept")) == rows(typed(*asked, flat, *options))
+
+
+def test_an_entity_type_is_put_together_from_two_columns(typed: Typed, tmp_path: Path):
+    row = {"id": 1, "s": "shop", "t": "orders", "entity_id": "a", "operation": "destroy"}
+    row |= {"changed_at": "2024-06-01T12:00Z", "before_snapshot": {"x": 1}, "after_snapshot": None}
+    (tmp_path / "log.jsonl").write_text(json.dumps(row) + "\n")
+    done = typed("timeline", tmp_path / "log.jsonl", "--column", "entity_type=s+t", "-f", "jsonl")
+    assert [(one["entity_type"], one["operation"]) for one in rows(done)] == [("shop.orders", "DELETE")]
+
+
+@pytest.mark.filterwarnings("always")
+def test_messages_name_the_options(typed: Typed, flat: Path):
+    done = typed("history", flat, *NAMES, *TYPE, "--fields", "rest", "--operation", "0=INSERT")
+    assert done.exit_code == 2
+    assert "--operation 1=... --operation 2=..." in done.stderr
+    done = typed("history", flat, *WORDS, *NAMES[:8], *TYPE, "--fields", "rest")
+    assert done.exit_code == 0
+    assert "'who', 'total', 'note' are fields, as --fields rest says" in done.stderr
+    assert "say so: --column changed_by= --column transaction_id=" in done.stderr
+    done = typed("history", flat)
+    assert "by --column id=." in done.stderr
+    assert "--entity-type shop.orders says which" in done.stderr
+    assert "--fields name,total makes the images" in done.stderr
+    assert "columns=" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--operation", "destroy"], "--operation takes WORD=OPERATION, e.g. --operation destroy=DELETE"),
+        (["--operation", "x=UPSERT"], "--operation says 'UPSERT', which is no operation"),
+        (["--fields", "total,,note"], "--fields takes names of columns with commas between"),
+        (["--fields", "total=money"], "--fields says {'total': 'money'}"),
+        (["--fields", "total", "--column", "after_snapshot=note"], "--fields makes the images, and --column gives"),
+        (["--entity-type", ""], "--entity-type is empty"),
+        (["--entity-type", "a", "--column", "entity_type=note"], "is of all rows, and --column gives a column"),
+    ],
+)
+def test_options_that_say_nothing_are_refused(typed: Typed, flat: Path, options: list[str], words: str):
+    done = typed("history", flat, *options)
+    assert done.exit_code == 2
+    assert words in done.stderr
+
+
+@pytest.mark.parametrize("option", [["--operation", "x=INSERT"], ["--fields", "rest"], ["--entity-type", "a"]])
+def test_they_are_for_files_alone(typed: Typed, tmp_path: Path, option: list[str]):
+    make_log([("INSERT", "a", {"x": 1})]).write_parquet(tmp_path / "log.parquet")
+    assert typed("archive", tmp_path / "log.parquet", tmp_path / "kept").exit_code == 0
+    (tmp_path / "events.jsonl").write_text('{"before": null, "after": {"id": 1}, "source": {}, "op": "c"}\n')
+    for command, source, words in (
+        ("history", tmp_path / "kept", "is for files"),
+        ("history", "postgresql:///none", "is for files"),
+        ("archive", "postgresql:///none", "is for files"),
+        ("history", tmp_path / "events.jsonl", "is for rows of other logs; Debezium's events tell that"),
+    ):
+        more = [tmp_path / "new"] if command == "archive" else []
+        done = typed(command, source, *more, *option)
+        assert done.exit_code == 2
+        assert f"{option[0]} {words}" in done.stderr
