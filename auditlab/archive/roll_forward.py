@@ -17,7 +17,7 @@ import polars as pl
 
 from auditlab.archive.decode import recorded_rows
 from auditlab.archive.form import form_of
-from auditlab.archive.kinds import told
+from auditlab.archive.kinds import ENTITY, told
 from auditlab.archive.plain import plainly, steps_of
 from auditlab.archive.rows import opened
 from auditlab.archive.tail import tail_of
@@ -141,7 +141,13 @@ def _rolled(rows: KeptRows, tail: Shredded, last: pl.DataFrame) -> RolledRows:
 def _may_roll(tail: Shredded, kept: Kept) -> bool:
     """Whether nothing that came keeps the rest of the type's changes from being plain."""
     cells = tail.cells
-    if kept.consulted or tail.ids.null_count() or (cells["operation"] == "TRUNCATE").any() or out_of_turn(cells, kept):
+    if (
+        not len(tail)
+        or kept.consulted
+        or tail.ids.null_count()
+        or (cells["operation"] == "TRUNCATE").any()
+        or out_of_turn(cells, kept)
+    ):
         return False
     first: int = cells["id"].min()  # type: ignore[assignment]  # a column of whole numbers
     early = {name for name, (late, at, *_), _ in kept.fields if not late and at < first}
@@ -183,6 +189,8 @@ def _fields(tail: Shredded, kept: Kept, facts: LogFacts) -> tuple[Told, ...]:
     known = types.fields(name)
     for place, field in enumerate(tail.form.fields):
         column = tail.column(place)
+        if field.kind in ENTITY:
+            column = column.filter(tail.has(place))
         if not _fits(field.kind, column, known[field.name]):
             distinct = column.drop_nulls().unique(maintain_order=True)
             types.learn_field(name, field.name, told(field.kind, distinct, distinct))

@@ -70,10 +70,10 @@ class Shredded:
         field = self.form.fields[place]
         return self.ids if field.kind in ENTITY else self.cells[f"{side}.{field.column}"]
 
-    def lacks(self, place: int, side: str = "after") -> pl.Series:
-        """Boolean; which rows have an image on a side, by columns, without a field."""
-        without = [number for number, one in enumerate(self.form.layouts) if place not in one.fields]
-        return self.cells[f"{side}_layout"].is_in(without).fill_null(value=False)
+    def has(self, place: int, side: str = "after") -> pl.Series:
+        """Boolean; which rows have an image on a side, by columns, with a field."""
+        own = [number for number, one in enumerate(self.form.layouts) if place in one.fields]
+        return self.cells[f"{side}_layout"].is_in(own).fill_null(value=False)
 
     def states(self, types: Types, entity_type: str, *, texts: bool) -> pl.DataFrame:
         """The after images as live states.
@@ -103,8 +103,8 @@ class Shredded:
         if place is None:
             return types.column(entity_type, name, _nothing(len(self))).typed
         kind, column = fields[place].kind, self.column(place)
-        if kind in ENTITY and (lacks := self.lacks(place)).any():
-            column = column.zip_with(~lacks, _nothing(len(self)))
+        if kind in ENTITY and not (has := self.has(place)).all():
+            column = column.zip_with(has, _nothing(len(self)))
         straight = _straight(kind, column, signature)
         return types.column(entity_type, name, told(kind, column, column)).typed if straight is None else straight
 

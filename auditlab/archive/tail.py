@@ -122,4 +122,4 @@ def _of_kind(rows: Shredded, place: int | None, kind: str, side: str) -> pl.Seri
     if has == kind:
         return column
     raw = stored(kind, told(has, column, rows.ids))
-    return raw.zip_with(~rows.lacks(place, side), raw.clear().extend_constant(None, len(raw))) if has in ENTITY else raw
+    return raw.zip_with(rows.has(place, side), raw.clear().extend_constant(None, len(raw))) if has in ENTITY else raw

@@ -16,6 +16,7 @@ from soak import SOAK
 import auditlab as al
 from auditlab.archive.checkpoint import checkpoint
 from auditlab.archive.point import Point
+from auditlab.errors import ArchiveCorrupt
 from auditlab.testing import json_text, make_log
 
 if TYPE_CHECKING:
@@ -177,11 +178,10 @@ def rolled(monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
     return tries
 
 
-def archived(folder: Path, frame: pl.DataFrame, cuts: list[float], *, kinds: dict[str, str] | None = None) -> None:
+def archived(folder: Path, frame: pl.DataFrame, cuts: list[float], *, key: str | None = None) -> None:
     """The log in an archive as several pulls bring it, with a checkpoint after the first."""
     frame = frame.filter(~((pl.col("operation") == "UPDATE") & pl.col("after_snapshot").is_null()))
-    facts = al.from_arrow(frame, strict=False).facts
-    facts = replace(facts, kinds={"t": kinds} if kinds else {})
+    facts = replace(al.from_arrow(frame, strict=False).facts, keys={} if key is None else {"t": (key,)})
     for number, piece in enumerate(pulled(frame, cuts)):
         add(folder, piece, facts)
         if not number:
@@ -208,3 +208,47 @@ def test_what_is_so_now_is_answered_as_by_the_whole_log(
         assert set(rolled) >= {0}
         assert None not in rolled
     assert any(left is not None for left in rolled)
+
+
+def test_an_id_is_no_value_of_a_field_that_its_image_lacks(tmp_path: Path, rolled: list[int | None]):
+    """A field that holds the entity's id has no column of its own: an id beyond its type must not be taken for one."""
+    large = str(2**80)
+    steps: list[tuple[Any, ...]] = [("INSERT", str(number), {"id": number, "n": 1}) for number in range(40)]
+    came = [
+        ("UPDATE", "3", {"id": 3, "n": 2}), ("INSERT", large, {"n": 3}), ("INSERT", f"{large}0", {"n": 4}),
+        ("DELETE", f"{large}0"), ("INSERT", "50", {"id": 50, "n": 5}),
+    ]  # fmt: skip
+    archived(tmp_path / "archive", make_log([*steps, *came]), [0.88], key="id")
+    assert_same(tmp_path / "archive", VERBS)
+    assert rolled[0] == 0
+    answer = al.scan_archive(tmp_path / "archive").of("t").as_of().collect()
+    assert answer["id"].dtype == pl.Int64
+    assert answer.filter(entity_id=large).drop("entity_id").rows() == [(True, None, 3)]
+
+
+@pytest.mark.parametrize("forms", [("integer", "text"), ("uuid", "mixed"), ("text", "integer"), ("never", "flag")])
+def test_fields_of_other_kinds_in_other_files_are_the_same_fields(
+    tmp_path: Path, forms: tuple[str, str], rolled: list[int | None]
+):
+    """What one file keeps as numbers may be texts in the next: values are compared as the texts that they are."""
+    fields = [FIELDS[name] for name in forms]
+    steps = [("INSERT", f"e{number}", {"f": fields[0](number + 1), "n": number}) for number in range(40)]
+    steps += [("UPDATE", f"e{number}", {"f": fields[0](number + 1), "n": number + 1}) for number in range(0, 20, 2)]
+    steps += [("UPDATE", f"e{number}", {"f": fields[1](number + 1), "n": number + 2}) for number in range(20)]
+    archived(tmp_path / "archive", make_log(steps), [0.571, 0.714])
+    assert_same(tmp_path / "archive", VERBS)
+    assert rolled[0] is not None
+
+
+def test_a_changed_byte_in_what_came_since_is_found_before_it_is_used(tmp_path: Path):
+    steps = [("INSERT", f"e{number}", {"n": number}) for number in range(40)]
+    folder = tmp_path / "archive"
+    archived(folder, make_log([*steps, *[("UPDATE", f"e{number}", {"n": 99}) for number in range(20)]]), [0.66])
+    log = al.scan_archive(folder)
+    newest = max((folder / "data").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 3] ^= 1
+    newest.chmod(0o600)
+    newest.write_bytes(content)
+    with pytest.raises(ArchiveCorrupt, match="SHA-256 differs"):
+        log.of("t").as_of()
