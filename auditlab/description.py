@@ -31,6 +31,7 @@ def description(selected: Selected) -> list[tuple[str, str]]:
         ("ChangeLog", f"{_counted(changes, 'change')} by {_counted(len(users), 'user')}"),
         ("types", ", ".join(types) or "none"),
         ("coverage", str(facts.coverage)),
+        *([("before", facts.coverage.why)] if _began_earlier(facts) else []),
         ("clock", f"{_clock(facts)}naive times are {facts.zone}"),
         ("source", facts.source),
         ("engine", selected.engine.name),
@@ -59,6 +60,11 @@ def description(selected: Selected) -> list[tuple[str, str]]:
     if recorded.malformed is not None and len(recorded.malformed):
         shown.append(("malformed", f"{_counted(len(recorded.malformed), 'row')} set apart"))
     return [(name, printable(words)) for name, words in shown]
+
+
+def _began_earlier(facts: LogFacts) -> bool:
+    """Whether the log once held more, of which no other line tells."""
+    return bool(facts.coverage.why) and facts.coverage.complete and facts.coverage.start is not None and not facts.since
 
 
 def _tally(selected: Selected) -> tuple[dict[str, tuple[int, int]], set[str]]:

@@ -48,6 +48,7 @@ Each is also the built-in that fits it, so ``except LookupError`` works too::
 and warnings, for answers that are not the whole truth::
 
     IncompletePopulation (UserWarning)      rows may be that the log never saw
+    IncompleteInterval (UserWarning)        the log begins later than the time that was asked for
     WithheldFields (UserWarning)            fields were masked or left out when the log was written
     PerhapsCutShort (UserWarning)           a file that was read may lack its end
     UnreadColumns (UserWarning)             columns of a source are not read, and one that most logs have is missing
@@ -78,6 +79,7 @@ __all__ = [
     "DatabaseError",
     "DropRefused",
     "EntitiesInDoubt",
+    "IncompleteInterval",
     "IncompleteLog",
     "IncompletePopulation",
     "IncompleteRead",
@@ -293,6 +295,10 @@ class MissingExtra(AuditlabError, ImportError):
 
 class IncompletePopulation(UserWarning):
     """The log began when rows were there already: an answer about a whole type has only the rows that it saw."""
+
+
+class IncompleteInterval(UserWarning):
+    """The log has changes only of the later part of the time that was asked for; what was before was left out."""
 
 
 class WithheldFields(UserWarning):

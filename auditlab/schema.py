@@ -102,18 +102,29 @@ class Coverage:
         complete: False for a log that holds changes only (filtered, or loaded without a baseline):
             states cannot be told from it.
         why: Where it is not complete, or began earlier, why it ends there, in words for an error message.
+        cut: From when on it has all changes, where there were earlier ones that are not in it; None where it begins by
+            itself. Earlier than ``start`` where changes are known before states are.
+        gaps: Whether changes are missing between those that it has (of another user, in another partition, dropped): no
+            change can be held against the one before it.
     """
 
     start: datetime | None = None
     end: datetime | None = None
     complete: bool = True
     why: str = ""
+    cut: datetime | None = None
+    gaps: bool = False
 
     def __str__(self) -> str:
         if self.start is None or self.end is None:
-            return "no changes"
+            return f"no changes ({self.why})" if self.why else "no changes"
         span = f"{self.start:%Y-%m-%d %H:%M:%S} to {self.end:%Y-%m-%d %H:%M:%S} UTC"
         return f"{span}, complete" if self.complete else f"{span}, changes only ({self.why})"
+
+    @property
+    def also(self) -> str:
+        """``why`` as a sentence behind others in a message, after a blank; empty where there is none."""
+        return f" {self.why[0].upper()}{self.why[1:]}." if self.why else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,7 @@ class Selected:
             puts together the answers of several parts of a log.
         sought: Columns and the values in them that the picks are for.
         beside: Live entities of which ``recorded`` has no row; None where it has all.
+        chosen: Whether the types were chosen (``of``), and a question is about no others.
     """
 
     recorded: Recorded
@@ -74,6 +75,7 @@ class Selected:
     placed: bool = False
     sought: tuple[tuple[str, Any], ...] = ()
     beside: Beside | None = None
+    chosen: bool = False
 
     def as_recorded(self) -> Selected:
         """The same selection of the log as it was recorded, without renames and upcasters."""
@@ -118,16 +120,24 @@ class Selected:
 
     def require_states(self, verb: str) -> None:
         """Raise ``IncompleteLog`` where states cannot be told from what is selected or loaded."""
+        self._require(verb, whole=self.recorded.facts.coverage.complete)
+
+    def require_chains(self, verb: str) -> None:
+        """Raise ``IncompleteLog`` where changes were picked, here or at the source: others may lie between them."""
+        self._require(verb, whole=not self.recorded.facts.coverage.gaps)
+
+    def _require(self, verb: str, *, whole: bool) -> None:
         if self.words:
             raise IncompleteLog(
                 f"{verb}() needs whole histories, and this selection picked single changes ({', '.join(self.words)}). "
                 f"Ask {verb}() of the log before the pick; changes(), diffs(), timeline() and summary() answer here."
             )
-        coverage = self.recorded.facts.coverage
-        if not coverage.complete:
+        if not whole:
+            facts = self.recorded.facts
+            without = "Load it without that filter; " if facts.filters or not facts.coverage.cut else ""
             raise IncompleteLog(
-                f"{verb}() needs whole histories, and this log holds changes only: {coverage.why}. "
-                "Load it without that filter; changes(), diffs(), timeline() and summary() answer here."
+                f"{verb}() needs whole histories, and this log holds changes only: {facts.coverage.why}. "
+                f"{without}changes(), diffs(), timeline() and summary() answer here."
             )
 
     def warn_withheld(self, *entity_types: str) -> None:
@@ -159,6 +169,7 @@ class Selected:
                 IncompletePopulation,
                 stacklevel=4,
             )
+        self._warn_gone(entity_types)
         moved = self.recorded.unlinked_keys.filter(pl.col("entity_type").is_in(entity_types))
         if self.entity_id is not None:
             moved = moved.filter((pl.col("old") == self.entity_id) | (pl.col("new") == self.entity_id))
@@ -170,6 +181,20 @@ class Selected:
                 "Rows may be in this answer under keys that they no longer had, or be missing from it.",
                 UnlinkedKeys,
                 stacklevel=4,
+            )
+
+    def _warn_gone(self, asked: tuple[str, ...]) -> None:
+        """Warn where an answer about all types lacks those of which the log has no change any more."""
+        there, facts = self.in_larger().recorded.entity_types, self.recorded.facts
+        if self.chosen or self.entity_id is not None or not set(asked).issuperset(there):
+            return
+        gone = [name for name in facts.partial if name not in there]
+        if gone or (facts.coverage.why and not there):
+            told = f"of {', '.join(gone) or 'the types that were there'} this log has no change any more"
+            warnings.warn(
+                f"{told}, and none of their rows is in this answer.{facts.coverage.also}",
+                IncompletePopulation,
+                stacklevel=5,
             )
 
     def instant(self, moment: Moment, *entity_types: str) -> datetime:
@@ -186,18 +211,9 @@ class Selected:
         at = instant(moment, self.recorded.facts.zone)
         coverage = self.recorded.facts.coverage
         if coverage.start is None or coverage.end is None:
-            raise NoData(f"the log holds no change; asked for {at:%Y-%m-%d %H:%M:%S} UTC.")
+            raise NoData(f"the log holds no change; asked for {at:%Y-%m-%d %H:%M:%S} UTC.{coverage.also}")
         if not coverage.start <= at <= coverage.end:
-            span = f"{coverage.start.isoformat(sep=' ')} to {coverage.end.isoformat(sep=' ')}"
-            more = "Where a file or a frame is known to be complete for longer, load it with coverage=(start, end)"
-            if self.recorded.facts.system is not None:
-                more = "What was before the log began, or after it was read, it does not tell"
-                if self.recorded.facts.clock == "committed_at" and at < coverage.start:
-                    more = (
-                        "Its times are those of commits. Where changes were put into it later than they were made, "
-                        "load it from its database with clock='changed_at'"
-                    )
-            raise NoData(f"the log covers {span}; asked for {at.isoformat(sep=' ')}. {coverage.why or more}.")
+            raise self.not_covered(at.isoformat(sep=" "), early=at < coverage.start)
         begun = self.recorded.begun
         late = [name for name in entity_types or self.entity_types if name in begun and at < begun[name]]
         if late:
@@ -207,3 +223,17 @@ class Selected:
                 "What was there before is not in the log; of(...) selects types that are."
             )
         return at
+
+    def not_covered(self, asked: str, *, early: bool) -> NoData:
+        """The error about what is asked for outside of the log's coverage; ``early``: before it."""
+        facts, coverage = self.recorded.facts, self.recorded.facts.coverage
+        span = " to ".join(end.isoformat(sep=" ") for end in (coverage.start, coverage.end) if end is not None)
+        more = " Where a file or a frame is known to be complete for longer, load it with coverage=(start, end)."
+        if facts.system is not None:
+            more = " What was before the log began, or after it was read, it does not tell."
+            if facts.clock == "committed_at" and early:
+                more = (
+                    " Its times are those of commits. Where changes were put into it later than they were made, "
+                    "load it from its database with clock='changed_at'."
+                )
+        return NoData(f"the log covers {span}; asked for {asked}.{coverage.also or more}")

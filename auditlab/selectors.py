@@ -14,7 +14,14 @@ import polars as pl
 
 from auditlab.buckets.bucketed import Bucketed
 from auditlab.clock import instant
-from auditlab.errors import BadOption, MarkMismatch, UnknownEntity, UnknownEntityType, UnknownValue
+from auditlab.errors import (
+    BadOption,
+    IncompleteInterval,
+    MarkMismatch,
+    UnknownEntity,
+    UnknownEntityType,
+    UnknownValue,
+)
 from auditlab.keys import entity_ids
 from auditlab.marks import Mark, in_order, read_marks
 from auditlab.schema import CHANGES, TIME
@@ -29,9 +36,11 @@ __all__ = [
     "Marks",
     "between",
     "by",
+    "check_covered",
     "correlation",
     "entity",
     "entity_id",
+    "inside",
     "known",
     "of",
     "transaction",
@@ -54,11 +63,12 @@ def of(selected: Selected, *entity_types: str) -> Selected:
     have = ", ".join(map(repr, selected.entity_types)) or "none"
     unknown = [name for name in entity_types if name not in selected.entity_types]
     if unknown:
-        raise UnknownEntityType(f"no entity type {', '.join(map(repr, unknown))} in this log. It has {have}.")
+        also = selected.recorded.facts.coverage.also
+        raise UnknownEntityType(f"no entity type {', '.join(map(repr, unknown))} in this log. It has {have}.{also}")
     if not entity_types:
         raise BadOption(f"of() takes an entity type. The log has {have}.")
     types = tuple(sorted(set(entity_types)))
-    return replace(selected, entity_types=types, recorded=selected.recorded.part(types))
+    return replace(selected, entity_types=types, recorded=selected.recorded.part(types), chosen=True)
 
 
 def entity(selected: Selected, key: object, entity_type: str | None = None) -> Selected:
@@ -78,7 +88,8 @@ def entity(selected: Selected, key: object, entity_type: str | None = None) -> S
     if not found:
         types = ", ".join(map(repr, log.entity_types)) or "no types"
         hint = " A time is given by its name: at=." if isinstance(key, date) else ""
-        raise UnknownEntity(f"no entity {key!r} among {types} in this log.{hint}")
+        also = log.recorded.facts.coverage.also
+        raise UnknownEntity(f"no entity {key!r} among {types} in this log.{hint}{also}")
     if len(found) > 1:
         names = ", ".join(repr(name) for name, _ in found)
         raise BadOption(f"entity {key!r} is in several types: {names}. Say which by entity_type=.")
@@ -135,20 +146,65 @@ def by(selected: Selected, user: str | None) -> Selected:
 def between(selected: Selected, start: Moment, end: Moment) -> Selected:
     """The changes recorded from ``start`` up to, not including, ``end``.
 
+    A log without any change has none in any interval.
+
     Raises:
         BadTime: a time cannot be read.
         BadOption: end lies before start.
+        NoData: the interval lies wholly outside what the log covers.
+
+    Warns:
+        IncompleteInterval: it begins before all changes are in the log, which had earlier ones, or was loaded without.
     """
-    facts = selected.recorded.facts
-    first, last = (instant(moment, facts.zone, bound=True) for moment in (start, end))
+    first, last = _interval(selected, start, end)
+    check_covered(selected, first, last)
+    return inside(selected, first, last)
+
+
+def check_covered(selected: Selected, start: Moment, end: Moment) -> None:
+    """Check that a log can tell of the changes from ``start`` up to, not including, ``end``: see ``between``."""
+    first, last = _interval(selected, start, end)
+    coverage = selected.recorded.facts.coverage
+    asked = f"changes from {first.isoformat(sep=' ')} up to {last.isoformat(sep=' ')}"
+    if coverage.start is not None and coverage.end is not None and first < last:
+        early = last <= min(coverage.start, coverage.cut or coverage.start)
+        if (early or first > coverage.end) and not _has_any(selected, first, last):
+            raise selected.not_covered(asked, early=early)
+    if coverage.cut is not None and first < coverage.cut:
+        warnings.warn(
+            f"asked for {asked}, and the log has all changes only from {coverage.cut.isoformat(sep=' ')} on."
+            f"{coverage.also or ' It was loaded from then on.'}",
+            IncompleteInterval,
+            stacklevel=4,
+        )
+
+
+def inside(selected: Selected, start: Moment, end: Moment) -> Selected:
+    """What ``between`` picks, whatever the log covers."""
+    first, last = _interval(selected, start, end)
+    spoken, code = f"between {first.isoformat()} and {last.isoformat()}", (first.isoformat(), last.isoformat())
+    return _pick(selected, _within(selected, first, last), spoken, f".between{code!r}")
+
+
+def _interval(selected: Selected, start: Moment, end: Moment) -> tuple[datetime, datetime]:
+    zone = selected.recorded.facts.zone
+    first, last = (instant(moment, zone, bound=True) for moment in (start, end))
     if last < first:
         raise BadOption(
             f"between() goes from the earlier to the later: {first.isoformat()} is after {last.isoformat()}."
         )
-    when = pl.col(facts.clock)
-    inside = (when >= pl.lit(first, dtype=TIME)) & (when < pl.lit(last, dtype=TIME))
-    spoken, code = f"between {first.isoformat()} and {last.isoformat()}", (first.isoformat(), last.isoformat())
-    return _pick(selected, inside, spoken, f".between{code!r}")
+    return first, last
+
+
+def _within(selected: Selected, first: datetime, last: datetime) -> pl.Expr:
+    when = pl.col(selected.recorded.facts.clock)
+    return (when >= pl.lit(first, dtype=TIME)) & (when < pl.lit(last, dtype=TIME))
+
+
+def _has_any(selected: Selected, first: datetime, last: datetime) -> bool:
+    """Whether there are changes of the selected types in an interval; as some are outside of what is known whole."""
+    own = ~pl.col("baseline") & pl.col("entity_type").is_in(selected.entity_types)
+    return selected.recorded.latest(own & _within(selected, first, last)) is not None
 
 
 def transaction(selected: Selected, transaction_id: int) -> Selected:

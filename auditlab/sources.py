@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import wraps
 from inspect import signature
 from typing import TYPE_CHECKING, Any, ParamSpec
@@ -110,7 +111,8 @@ def scan_archive(
     scanned = archive_read.scan_archive(folder, entity_types=entity_types, storage_options=storage_options, cache=cache)
     types = tuple(sorted([entity_types] if isinstance(entity_types, str) else entity_types or scanned.entity_types))
     room = memory_bytes(memory, free=available_memory())
-    log = _answered(scanned, scanned.facts, types, strict=strict, room=room, narrowed=types != scanned.entity_types)
+    facts = scanned.facts if entity_types is None else _of_types(scanned.facts, types)
+    log = _answered(scanned, facts, types, strict=strict, room=room, narrowed=types != scanned.entity_types)
     recorded = log.selected.recorded
     recorded.archived = scanned.ids if scanned.facts.spans_its_ids else None  # of all types, also where some are asked
     recorded.shortcuts = Nearest(scanned, least=LEAST, room=room)
@@ -171,10 +173,16 @@ def scan(
         visible_within=visible_within,
     )
     narrowed = entity_types is not None
-    log = _answered(found, found.facts, found.entity_types, strict=strict, room=room, narrowed=narrowed)
+    facts = _of_types(found.facts, found.entity_types) if narrowed else found.facts
+    log = _answered(found, facts, found.entity_types, strict=strict, room=room, narrowed=narrowed)
     recorded = log.selected.recorded
     recorded.archived = found.ids if recorded.spans_its_ids else None
     return log
+
+
+def _of_types(facts: LogFacts, types: tuple[str, ...]) -> LogFacts:
+    """The facts of a log that is asked about some entity types alone."""
+    return replace(facts, partial=tuple(name for name in facts.partial if name in types))
 
 
 def _answered(

@@ -6,6 +6,7 @@ import re
 import warnings
 from datetime import timedelta
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import polars as pl
@@ -14,17 +15,26 @@ from polars.testing import assert_frame_equal
 from small_shop import STATE_VERBS, rows
 
 import auditlab as al
+from auditlab.buckets.bucketed import Bucketed, Rows
 from auditlab.errors import (
     BadOption,
     BadTime,
+    IncompleteInterval,
     IncompleteLog,
+    NoData,
     UnknownChange,
     UnknownEntity,
     UnknownEntityType,
     UnknownValue,
 )
+from auditlab.recorded import Recorded
+from auditlab.schema import Coverage, LogFacts
+from auditlab.selection import Selected
 from auditlab.testing import make_log
 from auditlab.testing.logs import START
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.fixture(params=["polars", "duckdb"])
@@ -100,6 +110,66 @@ def test_picks_select_changes_whose_diffs_were_computed_before(log, pick, ids):
     assert picked.diffs().equals(whole.filter(pl.col("id").is_in(ids)))
     assert set(picked.timeline()["id"]) == set(ids)
     assert picked.summary().totals["changes"].to_list() == [len(ids)]
+
+
+def _in_buckets(rows: pl.DataFrame, facts: LogFacts) -> Bucketed:
+    def batches(entity_types: tuple[str, ...]) -> Iterator[tuple[pl.DataFrame, bool]]:
+        yield rows.filter(pl.col("entity_type").is_in(entity_types)), False
+
+    return Bucketed(Rows(batches, len(rows), 10**6), facts, entity_types=("items", "orders"), room=10**6)
+
+
+RECORDED = {
+    "in memory": Recorded,
+    "read at the first question": lambda rows, facts: Recorded(rows.lazy(), facts, entity_types=("items", "orders")),
+    "in buckets": _in_buckets,
+}
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize("form", RECORDED)
+def test_an_interval_wholly_outside_the_coverage_is_an_error_and_one_partly_outside_is_answered(form: str):
+    facts = LogFacts(coverage=Coverage(START, START + timedelta(seconds=6)))
+    log = al.ChangeLog(Selected(RECORDED[form](rows(), facts), ("items", "orders")), lazy=True)
+    asked = [(START - HOUR, START), (START - 2 * HOUR, START - HOUR), (START + HOUR, START + 2 * HOUR)]
+    for start, end in asked:
+        words = f"the log covers {START} to .*; asked for changes from {start} up to {end}"
+        for pick in (log, log.by("ann"), log.of("orders")):
+            with pytest.raises(NoData, match=re.escape(words).replace(r"\.\*", ".*")):
+                pick.between(start, end)
+    for start, end, found in ((START - HOUR, START + HOUR, 7), (START + timedelta(seconds=6), START + HOUR, 1)):
+        assert len(log.between(start, end)) == found  # a warning would be an error
+    for at in (START - HOUR, START + HOUR):
+        assert len(log.between(at, at)) == 0
+
+
+@pytest.mark.parametrize("form", RECORDED)
+def test_changes_outside_of_what_is_known_whole_are_told_all_the_same(form: str):
+    facts = LogFacts(coverage=Coverage(START + timedelta(seconds=3), START + timedelta(seconds=4)))
+    log = al.ChangeLog(Selected(RECORDED[form](rows(), facts), ("items", "orders")), lazy=True)
+    assert len(log.between(START, START + timedelta(seconds=2))) == 2
+    assert len(log.between(START + timedelta(seconds=5), START + HOUR)) == 2
+    with pytest.raises(NoData):
+        log.of("orders").between(START - HOUR, START)
+
+
+@pytest.mark.parametrize("why", ["1 partition was dropped from it", ""])
+def test_an_interval_that_begins_before_a_log_that_had_earlier_changes_warns(why: str):
+    cut = START + timedelta(seconds=2)
+    facts = LogFacts(coverage=Coverage(START + timedelta(seconds=4), START + timedelta(seconds=6), why=why, cut=cut))
+    log = al.ChangeLog(Selected(Recorded(rows().tail(5), facts), ("items", "orders")))
+    told = f"the log has all changes only from {cut} on. {why or 'It was loaded from then on'}."
+    with pytest.warns(IncompleteInterval, match=re.escape(told)):
+        picked = log.between(START, START + HOUR)
+    assert picked.diffs().equals(log.diffs())
+    assert len(log.between(cut, START + HOUR)) == 5  # a warning would be an error
+    assert len(log.between(cut, START + timedelta(seconds=3))) == 1
+    with pytest.raises(NoData, match=re.escape(why) if why else "load it with coverage="):
+        log.between(START, cut)
+
+
+def test_a_log_without_any_change_has_none_in_any_interval():
+    assert al.from_arrow(rows().clear()).between(START, START + HOUR).diffs().is_empty()
 
 
 @pytest.mark.parametrize("verb", STATE_VERBS)

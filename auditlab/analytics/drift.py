@@ -11,7 +11,6 @@ from auditlab.analytics.ids import Ids
 from auditlab.analytics.running import Running
 from auditlab.analytics.turns import Sums, json_types, transaction, turns, turns_of, with_state
 from auditlab.buckets.bucketed import Bucketed
-from auditlab.errors import IncompleteLog
 from auditlab.schema import TIME
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ def drift(selected: Selected) -> pl.DataFrame:
         it; then the first change that shows it: id, transaction_id (Int64), changed_at (UTC) and changed_by.
 
     Raises:
-        IncompleteLog: single changes are picked.
+        IncompleteLog: single changes are picked, here or as the log was loaded.
 
     >>> from auditlab import from_arrow
     >>> from auditlab.testing import make_log
@@ -74,7 +73,7 @@ def drift(selected: Selected) -> pl.DataFrame:
     >>> log.drift().select("kind", "old", "new", "transaction_id").row(0)
     ('renamed', 'name', 'title', 2)
     """
-    _require_whole(selected)
+    selected.require_chains("drift")
     selected = selected.as_recorded()
     recorded = selected.recorded
     if isinstance(recorded, Bucketed):
@@ -105,7 +104,7 @@ def likely_renames(selected: Selected, *, share: float = 0.9) -> dict[str, dict[
         entity type -> old name -> the name at the end of the log; nothing for a type without renamings.
 
     Raises:
-        IncompleteLog: single changes are picked.
+        IncompleteLog: single changes are picked, here or as the log was loaded.
 
     >>> from auditlab import from_arrow
     >>> from auditlab.testing import make_log
@@ -123,14 +122,6 @@ def likely_renames(selected: Selected, *, share: float = 0.9) -> dict[str, dict[
         names[old] = new
         names.pop(new, None)
     return {entity_type: names for entity_type, names in found.items() if names}
-
-
-def _require_whole(selected: Selected) -> None:
-    if selected.words:
-        raise IncompleteLog(
-            f"drift() needs whole histories, and this selection picked single changes ({', '.join(selected.words)}). "
-            "Ask drift() of the log before the pick."
-        )
 
 
 def _report(

@@ -17,7 +17,6 @@ from auditlab.analytics.images import idle_by_text, image_faults, missing_images
 from auditlab.analytics.moves import half_logged, key_changes, keys_by_images, partition_moves, replaced
 from auditlab.analytics.told import counted, told_rows
 from auditlab.buckets.bucketed import Bucketed
-from auditlab.errors import IncompleteLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,7 +93,8 @@ def evidence(selected: Selected, *, documents: bool = True) -> Evidence:
             which is cheap enough to do after every load.
 
     Raises:
-        IncompleteLog: single changes are picked; what came before them is then not seen.
+        IncompleteLog: single changes are picked, here or as the log was loaded (``user=``, ``partitions=``), or some
+            were dropped from between the others; what came before them is then not seen.
 
     >>> from auditlab import from_arrow
     >>> from auditlab.testing import make_log
@@ -106,11 +106,7 @@ def evidence(selected: Selected, *, documents: bool = True) -> Evidence:
     >>> found.rows("unlogged change").select("id", "previous_id", "field", "old", "new").row(0)
     (2, 1, 'x', '1', '2')
     """
-    if selected.words:
-        raise IncompleteLog(
-            "evidence() needs whole histories, and this selection picked single changes "
-            f"({', '.join(selected.words)}). Ask evidence() of the log before the pick."
-        )
+    selected.require_chains("evidence")
     selected = selected.as_recorded()
     if isinstance(selected.recorded, Bucketed):
         counts, changes, found = gathered(selected.recorded, selected, documents=documents)

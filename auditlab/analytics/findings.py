@@ -126,6 +126,10 @@ KINDS: dict[str, tuple[str, str]] = {
         "warning",
         "A document holds NUL (\\u0000): kept as recorded, but many readers refuse it or cut the text there.",
     ),
+    "dropped changes": (
+        "hint",
+        "The log once had earlier changes, which were dropped from it: they are not judged here.",
+    ),
     "filtered load": ("hint", "The source was asked for a part of its log: what was left out cannot be judged here."),
     "missing images": (
         "hint",

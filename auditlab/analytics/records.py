@@ -145,4 +145,6 @@ def load_faults(facts: LogFacts) -> dict[str, pl.DataFrame]:
     found = {"filtered load": pl.DataFrame({"note": list(facts.filters)}, schema={"note": pl.String})}
     if not facts.coverage.complete:
         found["changes only"] = pl.DataFrame({"note": [facts.coverage.why]})
+    elif facts.coverage.why and facts.since is None:
+        found["dropped changes"] = pl.DataFrame({"note": [facts.coverage.why]})
     return found

@@ -101,6 +101,7 @@ def _dropped(
         _last(proof.last_id, since.last_id),
         _last(proof.last_transaction, since.last_transaction),
         against.archive,
+        json.dumps(dict(sorted((proof.types | since.types).items()))),
     )
     connection.rows(text("archive", "add_dropped").replace(_RECORD, record), told)
     return max(proof.rows, since.rows)

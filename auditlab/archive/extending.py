@@ -43,6 +43,8 @@ def extended(
         end=max(ends, default=None),
         complete=old.coverage.complete and new.coverage.complete,
         why=old.coverage.why or new.coverage.why,
+        gaps=old.coverage.gaps or new.coverage.gaps,
+        cut=old.coverage.cut if old.coverage.start is not None else new.coverage.cut,
     )
     stays = old.clock == "changed_at" or (new.coverage.start is None and clock is None)  # nothing new dates nothing
     dating = old if old.coverage.start is not None and stays else new

@@ -205,8 +205,9 @@ def _body(manifest: Manifest) -> dict[str, Any]:
     body = asdict(replace(manifest, facts=replace(manifest.facts, marks=())))
     body["facts"]["marks"] = [mark.told() for mark in manifest.facts.marks]
     coverage = body["facts"]["coverage"]
-    for end in ("start", "end"):
-        coverage[end] = None if coverage[end] is None else coverage[end].isoformat()
+    coverage |= {end: coverage[end] and coverage[end].isoformat() for end in ("start", "end", "cut")}
+    for name in [name for name in ("cut", "gaps") if not coverage[name]]:
+        del coverage[name]  # as of a checkpoint, below
     del body["signature"], body["facts"]["since"]  # an archive begins by itself
     if manifest.checkpoint is None:
         del body["checkpoint"]  # an auditlab that knows none reads what has none
@@ -272,7 +273,7 @@ def _manifest(body: dict[str, Any]) -> Manifest:
     )
     facts = dict(body["facts"])
     coverage = dict(facts.pop("coverage"))
-    for end in ("start", "end"):
+    for end in coverage.keys() & {"start", "end", "cut"}:
         coverage[end] = None if coverage[end] is None else datetime.fromisoformat(coverage[end])
     cursor = body.get("cursor")  # format 1 had none
     facts["filters"] = tuple(facts["filters"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -85,6 +86,7 @@ class Proof:
         rows: How many rows were looked up.
         last_id: The highest id among them.
         last_transaction: The highest transaction id among them.
+        types: How many are of each entity type, as recorded.
         missing: How many are not in the archive.
         first_missing: The lowest id of those.
         under: How many are under each hold, by its name.
@@ -95,6 +97,7 @@ class Proof:
     rows: int = 0
     last_id: int | None = None
     last_transaction: int | None = None
+    types: Counter[str] = field(default_factory=Counter)
     missing: int = 0
     first_missing: int | None = None
     under: dict[str, int] = field(default_factory=dict)
@@ -109,6 +112,7 @@ class Proof:
             self.rows += len(rows)
             self.last_id = _most(self.last_id, rows["id"])
             self.last_transaction = _most(self.last_transaction, rows["transaction_id"])
+            self.types.update(dict(rows["entity_type"].value_counts().iter_rows()))
             for one in self.held:
                 count = rows.filter(one.covers()).height
                 if count:

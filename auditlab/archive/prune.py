@@ -202,7 +202,7 @@ def prune(
         _check_same(chain[-1][0], here, holder, place)
         now = moment["now"].astimezone(UTC)
         asked = _asked(keep, before, now)
-        limit = min(asked, now.replace(day=1, hour=0, minute=0, second=0, microsecond=0))
+        limit = _limit(asked, now)
         owner = holder.rows(text("archive", "owner"), (log.oid,))[0]
         if execute and not owner["member"]:
             raise AccessDenied(
@@ -248,6 +248,11 @@ def _asked(keep: str | None, before: Moment | None, now: datetime) -> datetime:
         return month.replace(year=months // 12, month=months % 12 + 1)
     except (ValueError, OverflowError, OSError) as exc:
         raise BadOption(f"keep={keep!r} reaches back beyond the year 1.") from exc
+
+
+def _limit(asked: datetime, now: datetime) -> datetime:
+    """The time before which partitions must end: at the most the beginning of this month."""
+    return min(asked, now.replace(day=1, hour=0, minute=0, second=0, microsecond=0))
 
 
 def _several(partitions: int) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from auditlab.connection import Connection
     from auditlab.load.catalog import Leaf, LogTable
+    from auditlab.load.retention import Dropped
 
 __all__ = ["Entity", "Filters", "check_types", "compose", "narrowed", "select"]
 
@@ -35,17 +36,25 @@ class Filters:
         words: What was asked for, in words.
         leaves: The partitions that were chosen; None for all.
         partial: Why states cannot be told from the part; empty where they can.
+        gaps: Whether it picks changes, so that others are missing between them.
     """
 
     settings: dict[str, str] = field(default_factory=dict)
     words: tuple[str, ...] = ()
     leaves: tuple[Leaf, ...] | None = None
     partial: str = ""
+    gaps: bool = False
 
     def tell(self, connection: Connection) -> None:
         """Set the values in a connection's transaction."""
         for name, value in self.settings.items():
             connection.set_local(f"auditlab.{name}", value)
+
+    @property
+    def types(self) -> list[str] | None:
+        """The entity types that are asked for, partitions of a table too; None for all."""
+        asked = self.settings.get("entity_types")
+        return None if asked is None else json.loads(asked)
 
     @property
     def given(self) -> frozenset[str]:
@@ -97,13 +106,22 @@ def select(
         settings["user"] = _fitting(str(user), log.column("changed_by").type, "user=")
         words.append(f"changes by {user}")
         partial.append("loaded for one user")
-    return Filters(settings=settings, words=tuple(words), leaves=leaves, partial=" and ".join(partial))
+    gaps = partitions is not None or user is not None
+    return Filters(settings=settings, words=tuple(words), leaves=leaves, partial=" and ".join(partial), gaps=gaps)
 
 
 def check_types(
-    connection: Connection, log: LogTable, wanted: Iterable[str], *, folds: Mapping[str, str], also: Iterable[str] = ()
+    connection: Connection,
+    log: LogTable,
+    wanted: Iterable[str],
+    *,
+    folds: Mapping[str, str],
+    also: Iterable[str] = (),
+    dropped: Dropped | None = None,
 ) -> None:
     """Check that the log has each entity type that is asked for, or ``also`` has; the connection knows the filters.
+
+    Where changes were ``dropped`` from it, the message says so.
 
     Raises:
         UnknownEntityType: the message names those it has.
@@ -115,13 +133,22 @@ def check_types(
             {folds.get(row["name"], row["name"]) for row in connection.rows(compose("types", log))}.union(also)
         )
         has = ", ".join(map(repr, held)) or "none"
-        raise UnknownEntityType(f"no entity type {', '.join(map(repr, unknown))} in {log.label}. It has {has}.")
+        more = "" if dropped is None else f" {dropped.words(sorted(dropped.entity_types.intersection(unknown)))}."
+        raise UnknownEntityType(f"no entity type {', '.join(map(repr, unknown))} in {log.label}. It has {has}.{more}")
 
 
 def narrowed(
-    filters: Filters, connection: Connection, log: LogTable, entity: Entity, *, folds: Mapping[str, str]
+    filters: Filters,
+    connection: Connection,
+    log: LogTable,
+    entity: Entity,
+    *,
+    folds: Mapping[str, str],
+    dropped: Dropped | None = None,
 ) -> Filters:
     """The filters narrowed to one entity (and its types' TRUNCATEs).
+
+    Where changes were ``dropped`` from the log, the message says so.
 
     Raises:
         UnknownEntity: the log has no change of such an entity.
@@ -134,7 +161,8 @@ def narrowed(
         if found:
             break
     if not found:
-        raise UnknownEntity(f"no change of an entity {entity!r} in {log.label}.")
+        more = "" if dropped is None else f" {dropped.words()}."
+        raise UnknownEntity(f"no change of an entity {entity!r} in {log.label}.{more}")
     types = {name for row in found for name in (row["entity_type"], folds.get(row["entity_type"], row["entity_type"]))}
     settings = dict(filters.settings)
     settings["entities"] = json.dumps(sorted({row["entity_id"] for row in found}))

@@ -63,8 +63,8 @@ def read_postgres(
         entity_types: One or several entity types (``schema.table``); partitions of a table count as the table.
         start: The first instant; without ``baseline=False`` the last change of each entity before it comes too.
         end: The instant after the last.
-        partitions: Names of partitions of the log; makes a log of changes only.
-        user: Who made the changes; makes a log of changes only.
+        partitions: Names of partitions of the log; makes a log of changes only, which ``evidence`` does not judge.
+        user: Who made the changes; the same.
         entity: One entity: its id, its key's only value, or its key's columns and values.
         baseline: Whether to load what was there before ``start``; without it the log is of changes only.
         columns: Canonical name to the log's own, for columns that are called otherwise; None for an image that it does
@@ -101,8 +101,12 @@ def read_postgres(
         UnknownEntity: the log has no change of ``entity``.
         IncompleteLog: commit times are to be the clock, and changes have none; or changes that came after the snapshot
             of the entities were dropped from the log.
-        NoData: no snapshot of the entities was taken by ``since``.
+        NoData: no snapshot of the entities was taken by ``since``; or all that was asked for, up to ``end``, was
+            dropped from the log (``prune``).
         BadOption: options that do not go together.
+
+    Warns:
+        IncompleteInterval: changes from ``start`` on were dropped from the log.
     """
     with ChangeStream(
         dsn,
@@ -128,6 +132,7 @@ def read_postgres(
         if stream.has_baseline:
             before, _ = malformed.split(frame(stream.baseline()), strict=strict, whole=False)
         changes, aside = malformed.split(frame(stream), strict=strict)
+        stream.check_asked()
         facts = stream.facts
     if before is not None:
         before = _last_changes(before, facts)

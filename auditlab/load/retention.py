@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from auditlab.errors import AccessDenied, CursorMismatch, IncompleteRead
 from auditlab.load.catalog import Leaf
 from auditlab.queries import quote_identifier, text
-from auditlab.visibility import LONGEST_TRANSACTION
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from auditlab.connection import Connection
     from auditlab.load.catalog import LogTable
     from auditlab.load.cursor import Cursor
-    from auditlab.schema import Coverage
 
-__all__ = ["Bound", "Dropped", "bounds", "covered", "dropped", "dropped_unseen", "kept_beside", "none_since"]
+__all__ = ["Bound", "Dropped", "bounds", "dropped", "dropped_unseen", "kept_beside", "none_since"]
 
 _RECORD = "audit.entity_change_log_pruned"
 """What stands in the statements for the table that ``prune`` keeps beside a log."""
@@ -32,12 +33,23 @@ class Dropped:
         partitions: How many there were.
         last_id: The highest id among what was dropped; None where that was empty.
         last_transaction: The highest transaction id among it; None where it had none.
+        entity_types: Of which entity types it was; of what an earlier auditlab dropped that is not known.
     """
 
     until: datetime
     partitions: int
     last_id: int | None
     last_transaction: int | None
+    entity_types: frozenset[str] = frozenset()
+
+    def words(self, gone: Iterable[str] = ()) -> str:
+        """What was dropped, with which types as a whole (``gone``), and where it is: for a message, without a dot."""
+        went = "1 partition" if self.partitions == 1 else f"{self.partitions} partitions"
+        was = "was" if self.partitions == 1 else "were"
+        types = ", ".join(gone)
+        whole = f", and with {'it' if self.partitions == 1 else 'them'} all changes of {types}" if types else ""
+        told = f"{went}, up to {self.until:%Y-%m-%d %H:%M} UTC, {was} dropped from it (auditlab prune){whole}"
+        return f"{told}. Ask it together with the archive that has them: al.scan(dsn, archive)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +81,8 @@ def kept_beside(log: LogTable) -> str:
     return f"{quote_identifier(log.schema)}.{quote_identifier(log.name + '_pruned')}"
 
 
-def dropped(connection: Connection, log: LogTable) -> Dropped | None:
-    """What was dropped from a log after it was archived; None where nothing was.
+def dropped(connection: Connection, log: LogTable, folds: Mapping[str, str]) -> Dropped | None:
+    """What was dropped from a log after it was archived; None where nothing was. Partitions of a table are the table.
 
     Raises:
         AccessDenied, IncompleteRead: there is a record of it, and this role may not read all of it.
@@ -90,7 +102,8 @@ def dropped(connection: Connection, log: LogTable) -> Dropped | None:
     row = connection.rows(text("load", "dropped").replace(_RECORD, beside))[0]
     if not row["partitions"]:
         return None
-    return Dropped(row["until"].astimezone(UTC), row["partitions"], row["last_id"], row["last_transaction"])
+    types = frozenset(folds.get(name, name) for name in json.loads(row["entity_types"]))
+    return Dropped(row["until"].astimezone(UTC), row["partitions"], row["last_id"], row["last_transaction"], types)
 
 
 def dropped_unseen(connection: Connection, log: LogTable) -> int:
@@ -103,35 +116,6 @@ def dropped_unseen(connection: Connection, log: LogTable) -> int:
         return 0
     count: int = connection.rows(text("load", "dropped_unseen").replace(_RECORD, beside))[0]["partitions"]
     return count
-
-
-def covered(coverage: Coverage, gone: Dropped, *, begin: datetime | None, first: datetime | None) -> Coverage:
-    """What a log covers from whose beginning partitions were dropped.
-
-    What was dropped may have become visible to others a while after its time; states are known from then on.
-
-    Args:
-        coverage: What its rows cover.
-        gone: What was dropped.
-        begin: The first instant that was asked for.
-        first: The earliest time of a row that was read.
-    """
-    went = "1 partition" if gone.partitions == 1 else f"{gone.partitions} partitions"
-    was = "was" if gone.partitions == 1 else "were"
-    told = f"{went}, up to {gone.until:%Y-%m-%d %H:%M} UTC, {was} dropped from it (auditlab prune)"
-    together = "Ask it together with the archive that has them: al.scan(dsn, archive)"
-    start = gone.until + timedelta(seconds=LONGEST_TRANSACTION)
-    if begin is not None:
-        start = max(start, begin)
-    if coverage.end is not None:
-        start = min(start, coverage.end)
-    whole = first is None or first >= gone.until
-    why = f"{told}. {together}"
-    if not whole:
-        why = f"{told}, and changes from before are still there. {together}"
-    if coverage.why:
-        why = f"{coverage.why}; {why}"
-    return replace(coverage, start=start, complete=coverage.complete and whole, why=why)
 
 
 def none_since(cursor: Cursor, gone: Dropped | None) -> None:

@@ -114,4 +114,4 @@ def covered(since: Beginning, end: datetime | None, *, dropped: bool) -> Coverag
     start = since.mark.at
     before = "ask it together with its archive, al.scan(dsn, archive)," if dropped else "load it without since="
     why = f"It begins with the states of the snapshot as of {since.mark}: {before} for what was before"
-    return Coverage(start=start, end=max(start, end or start), why=why)
+    return Coverage(start=start, end=max(start, end or start), why=why, cut=start)

@@ -13,20 +13,21 @@ import pyarrow.compute as pc
 from auditlab.clock import Moment, instant
 from auditlab.clock import zone as time_zone
 from auditlab.connection import connect
-from auditlab.errors import AccessDenied, BadOption, BadTime, CursorMismatch, DatabaseError, IncompleteRead
+from auditlab.errors import AccessDenied, BadOption, BadTime, CursorMismatch, IncompleteRead
 from auditlab.load import catalog, estimate, retention, snapshots
 from auditlab.load.canonical import Canonical
 from auditlab.load.commit_times import Clock
+from auditlab.load.coverage import check_asked, covered
 from auditlab.load.cursor import Cursor
 from auditlab.load.filters import Entity, check_types, compose, narrowed, select
 from auditlab.load.parallel import batches
 from auditlab.load.partitions import folded
 from auditlab.load.progress import counted
 from auditlab.load.snapshot import Snapshot
-from auditlab.load.times import UnrepresentableTime
+from auditlab.load.times import UnrepresentableTime, in_words
 from auditlab.load.watermark import check_trackable, has_transactions, held, wait_until_durable, watermark
 from auditlab.queries import text
-from auditlab.schema import Coverage, LogFacts, seconds
+from auditlab.schema import LogFacts, seconds
 from auditlab.visibility import LONGEST_TRANSACTION
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ class ChangeStream:
             self._kinds = catalog.kinds(holder)
             self.keys = catalog.keys(holder)
             self.tracked = catalog.tracked(holder, self.log)
-            self._dropped = retention.dropped(holder, self.log)
+            self._dropped = retention.dropped(holder, self.log, self._folds)
             self._since = None if since is None else snapshots.nearest(holder, self.log, since, zone=zone)
             wanted = [entity_types] if isinstance(entity_types, str) else entity_types
             self.filters = select(
@@ -149,9 +150,11 @@ class ChangeStream:
             self.filters.tell(holder)
             if wanted is not None and cursor is None:  # else its last change may be archived, and dropped here
                 also = () if self._since is None else snapshots.types(holder)
-                check_types(holder, self.log, wanted, folds=self._folds, also=also)
+                check_types(holder, self.log, wanted, folds=self._folds, also=also, dropped=self._dropped)
             if entity is not None:
-                self.filters = narrowed(self.filters, holder, self.log, entity, folds=self._folds)
+                self.filters = narrowed(
+                    self.filters, holder, self.log, entity, folds=self._folds, dropped=self._dropped
+                )
                 self.filters.tell(holder)
             self.watermark = None if cursor is None and not by_transaction else self._limit(cursor)
             self.queries = self._split()
@@ -195,20 +198,15 @@ class ChangeStream:
     @property
     def facts(self) -> LogFacts:
         """The log's facts; coverage and kinds are whole when the stream is exhausted."""
-        partial = self.filters.partial
-        first, last = self._clock.span
-        coverage = Coverage(
-            start=self._start or first,
-            end=max((time for time in (self.known(), last) if time is not None), default=None),
-            complete=not partial,
-            why=partial,
+        coverage = covered(
+            self._clock,
+            start=self._start,
+            known=self.known(),
+            filters=self.filters,
+            dropped=self._dropped,
+            gone=self._gone(),
+            since=self._since,
         )
-        if self._since is not None:
-            coverage = snapshots.covered(self._since, coverage.end, dropped=self._dropped is not None)
-        elif coverage.start is None:
-            coverage = replace(coverage, end=None)
-        elif self._dropped is not None:
-            coverage = retention.covered(coverage, self._dropped, begin=self._start, first=self._clock.first_recorded)
         return LogFacts(
             source=f"{self._snapshot.holder.label} {self.log.label}",
             system=self._moment["system"],
@@ -233,13 +231,23 @@ class ChangeStream:
             return now and now.astimezone(UTC)
         return min(now.astimezone(UTC), self._end - timedelta(microseconds=1))
 
+    def check_asked(self) -> None:
+        """Raise or warn where what was asked for, and is read by now, was dropped from the log before."""
+        if self._since is None:
+            check_asked(self._dropped, self._clock, start=self._start, end=self._end)
+
     def _unseen(self) -> tuple[str, ...]:
         """The types of which rows may be that no change tells of: tracked without a baseline, or dropped in part."""
         if self._dropped is not None and self._since is None:
-            return tuple(sorted(self._types))
+            return tuple(sorted(self._types.union(self._gone())))
         told = set() if self._since is None else set(self._since.partial)
         told.update(name for name, whole in self.tracked.items() if not whole)
         return tuple(sorted(told & self._types))
+
+    def _gone(self) -> list[str]:
+        """Of the types that are asked for, those of which changes were dropped and none is there any more."""
+        types = frozenset[str]() if self._dropped is None else self._dropped.entity_types
+        return sorted(types.intersection(self.filters.types or types) - self._types)
 
     def _seen(self) -> str | None:
         """The transaction snapshot of what is read: up to a watermark, all and nothing else."""
@@ -356,7 +364,7 @@ class ChangeStream:
             try:
                 yield from batches(workers, queries, prepare=self._prepare, batch_bytes=self._batch_bytes)
             except UnrepresentableTime as exc:
-                raise BadTime(self._recorded(exc)) from exc
+                raise BadTime(in_words(self._snapshot.holder, self.log, exc)) from exc
 
     @contextmanager
     def _whole(self) -> Iterator[None]:
@@ -382,17 +390,3 @@ class ChangeStream:
         self._clock.see(batch)
         if self.by_position:
             self._last_id = max(pc.max(batch.column("id")).as_py(), self._last_id or -(2**63))
-
-    def _recorded(self, exc: UnrepresentableTime) -> str:
-        """The message about a time that cannot be represented, with the value as PostgreSQL writes it."""
-        holder, value = self._snapshot.holder, "a value"
-        try:
-            holder.rollback()
-            query = compose("value", self.log).replace("l.changed_at", f"l.{exc.column}")
-            value = holder.rows(query, (exc.row_id,))[0]["value"]
-        except (DatabaseError, IndexError):
-            value = "a time"
-        return (
-            f"row id {exc.row_id}: {exc.column}={value} cannot be represented (the years 1 to 9999 can). "
-            "Correct the row, or leave it out by start= and end=."
-        )

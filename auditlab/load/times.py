@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from auditlab.clock import zone as time_zone
-from auditlab.errors import BadTime
+from auditlab.errors import BadTime, DatabaseError
+from auditlab.load.filters import compose
 
-__all__ = ["UnrepresentableTime", "from_text", "utc"]
+if TYPE_CHECKING:
+    from auditlab.connection import Connection
+    from auditlab.load.catalog import LogTable
+
+__all__ = ["UnrepresentableTime", "from_text", "in_words", "utc"]
 
 _US = pa.timestamp("us", "UTC")
 _FIRST = int(datetime(1, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
@@ -86,6 +92,20 @@ def _whole_minutes(texts: pa.Array) -> pa.Array:
             return text
 
     return pa.array(map(in_utc, texts.to_pylist()), pa.string())
+
+
+def in_words(holder: Connection, log: LogTable, exc: UnrepresentableTime) -> str:
+    """The message about a time of a log in a database that cannot be represented, as PostgreSQL writes it."""
+    try:
+        holder.rollback()
+        query = compose("value", log).replace("l.changed_at", f"l.{exc.column}")
+        value = holder.rows(query, (exc.row_id,))[0]["value"]
+    except (DatabaseError, IndexError):
+        value = "a time"
+    return (
+        f"row id {exc.row_id}: {exc.column}={value} cannot be represented (the years 1 to 9999 can). "
+        "Correct the row, or leave it out by start= and end=."
+    )
 
 
 def utc(column: pa.Array, *, zone: str, name: str, ids: pa.Array) -> pa.Array:

@@ -105,6 +105,8 @@ def never_seen(selected: Selected, key: object, elsewhere: list[str], at: Moment
         )
     if recorded.facts.since is not None:
         words.append(f"{recorded.facts.coverage.why}: what was deleted by then is not in it.")
+    elif recorded.facts.coverage.why:
+        words.append(recorded.facts.coverage.also.strip())
     if recorded.facts.filters:
         words.append(f"The log was loaded with {', '.join(recorded.facts.filters)}.")
     aside = 0 if recorded.malformed is None else len(recorded.malformed)

@@ -201,7 +201,7 @@ class Explore(WidgetView):
         if options["user"] is not None:
             picked = selectors.by(picked, options["user"] or None)
         if options["brush"] is not None:
-            picked = selectors.between(picked, *options["brush"])
+            picked = selectors.inside(picked, *options["brush"])
         if options["transaction"] is not None:
             picked = selectors.transaction(picked, options["transaction"])
         if options["correlation"] is not None:
@@ -230,7 +230,14 @@ class Explore(WidgetView):
 
     @property
     def frame(self) -> pl.DataFrame:
-        """The rows behind the picture: ``timeline()`` of what filters and brush leave, one row a changed field."""
+        """The rows behind the picture: ``timeline()`` of what filters and brush leave, one row a changed field.
+
+        Raises:
+            NoData: the brush lies wholly outside what the log covers.
+        """
+        brush = self._texts("brush")
+        if brush is not None:
+            selectors.check_covered(self._selected, *brush)
         return self._rows_of(self._picked())
 
     def _rows_of(self, picked: Selected) -> pl.DataFrame:
@@ -298,7 +305,7 @@ class Explore(WidgetView):
         """The changes as a table, the first of them where they are many."""
         kept, words = self._kept(), "Changes, field by field"
         if kept.height <= LISTED:
-            return table(self.frame, words, zone=self._points.zone)
+            return table(self._rows_of(self._picked()), words, zone=self._points.zone)
         first = pl.col("id").is_in(kept["id"].head(LISTED).implode())
         rows = self._rows_of(selectors.where(self._picked(), first))
         note = f"The first rows of {kept.height:,} changes; to_csv() and .frame have all of them."

@@ -5,6 +5,11 @@ DECLARE
     reader record;
 BEGIN
     IF to_regclass(kept) IS NOT NULL THEN
+        IF NOT EXISTS (
+            SELECT FROM pg_attribute WHERE attrelid = kept::regclass AND attname = 'entity_types' AND NOT attisdropped
+        ) THEN  -- an earlier auditlab made it
+            EXECUTE format('ALTER TABLE %s ADD COLUMN entity_types jsonb', kept);
+        END IF;
         RETURN;
     END IF;
     EXECUTE format(
@@ -17,7 +22,8 @@ BEGIN
         '    last_transaction bigint,'
         '    archive          text NOT NULL,'
         '    dropped_at       timestamptz NOT NULL DEFAULT now(),'
-        '    dropped_by       text NOT NULL DEFAULT session_user'
+        '    dropped_by       text NOT NULL DEFAULT session_user,'
+        '    entity_types     jsonb'
         ')', kept
     );
     EXECUTE format('COMMENT ON TABLE %s IS %L', kept,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import unescape
 from pathlib import Path
 
 import polars as pl
@@ -84,6 +85,7 @@ def test_a_planted_fault_is_found_and_nothing_else(fault: str):
 
 def test_every_kind_has_a_planted_fault():
     elsewhere = {"malformed change", "unreadable documents", "changes only", "filtered load", "undetermined states"}
+    elsewhere.add("dropped changes")
     assert {kind for _, kind, _ in PLANTED.values()} | elsewhere == set(KINDS)
 
 
@@ -160,10 +162,32 @@ def test_old_and_new_arrays_together_agree():
 
 
 def test_a_load_of_changes_only_and_a_filter_are_told():
-    log = with_facts(CLEAN, coverage=Coverage(complete=False, why="loaded for one user"), filters=("changes by 7",))
+    coverage = Coverage(complete=False, why="loaded from a start without a baseline")
+    log = with_facts(CLEAN, coverage=coverage, filters=("changes from 7",))
     assert kinds(log) == {"changes only": 1, "filtered load": 1}
-    assert log.evidence().rows("changes only")["note"].to_list() == ["loaded for one user"]
-    assert log.evidence().rows("filtered load")["note"].to_list() == ["changes by 7"]
+    assert log.evidence().rows("changes only")["note"].to_list() == ["loaded from a start without a baseline"]
+    assert log.evidence().rows("filtered load")["note"].to_list() == ["changes from 7"]
+
+
+def test_a_load_of_picked_changes_is_judged_as_little_as_a_pick_is():
+    """Between the changes of one user are those of others: no chain can be judged, and none is accused."""
+    steps = [step for step in CLEAN if step[0] == "UPDATE"]
+    coverage = Coverage(complete=False, why="loaded for one user", gaps=True)
+    log = with_facts(steps, coverage=coverage, filters=("changes by 7",))
+    for ask in (log.evidence, log.drift, log.likely_renames):
+        with pytest.raises(
+            IncompleteLog, match=r"holds changes only: loaded for one user\. Load it without that filter"
+        ):
+            ask()
+    assert "loaded for one user" in log.dashboard().to_html()
+    assert "No evidence: evidence() needs whole histories" in unescape(log.report())
+
+
+def test_that_changes_were_dropped_before_is_told():
+    log = with_facts(CLEAN, coverage=Coverage(why="1 partition was dropped from it"))
+    assert kinds(log) == {"dropped changes": 1}
+    assert log.evidence().worst == "hint"
+    assert log.evidence().rows("dropped changes")["note"].to_list() == ["1 partition was dropped from it"]
 
 
 def test_gaps_of_a_filtered_log_mean_nothing():

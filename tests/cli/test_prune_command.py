@@ -44,6 +44,20 @@ def test_it_tells_first_and_drops_when_told_to(typed: Typed, log: str, kept: Pat
     assert months_of(log) == ["2024_03"]
 
 
+@pytest.mark.filterwarnings("always")
+def test_questions_about_what_was_dropped_are_no_empty_answers(typed: Typed, log: str, kept: Path):
+    typed("prune", log, kept, "--before", "2024-02-01", "--execute")
+    inside = ("diffs", log, "--clock", "changed_at", "--from", "2024-01-01", "--to")
+    refused = typed(*inside, "2024-02-01")
+    assert refused.exit_code == 2
+    assert "1 partition, up to 2024-02-01 00:00 UTC, was dropped from it" in refused.output
+    assert "that has them: --archive FOLDER." in refused.output
+    partly = typed(*inside, "2024-03-01", "--format", "csv")
+    assert partly.exit_code == 0
+    assert "the log has all changes only from 2024-02-01 00:00:00+00:00 on" in partly.output
+    assert typed(*inside, "2024-02-01", "--archive", kept).exit_code == 0
+
+
 def test_rows_that_are_not_in_the_archive_are_an_exit_code(typed: Typed, log: str, kept: Path):
     with connect(log, autocommit=True) as db:
         db.rows(ROW, (900, "2024-01-20Z", 1))

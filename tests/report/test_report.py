@@ -17,7 +17,7 @@ import pytest
 import auditlab as al
 from auditlab.archive.manifest import read_chain
 from auditlab.cli.report import Part
-from auditlab.errors import AuditlabError, BadOption, IncompleteLog, UnknownField
+from auditlab.errors import AuditlabError, BadOption, IncompleteLog, NoData, UnknownField
 from auditlab.report.sections import SECTIONS
 from auditlab.testing import make_log
 
@@ -253,6 +253,9 @@ def test_what_the_log_cannot_answer_is_the_verbs_own_error(log, tmp_path: Path):
         log.by("ann").report(tmp_path / "r.html", include=["blame"])
     assert not (tmp_path / "r.html").exists()
     assert "No evidence: evidence() needs whole histories" in unescape(log.by("ann").report())
+    with pytest.raises(NoData, match="asked for changes from 1999-01-01"):
+        log.report(tmp_path / "r.html", include=["diffs"], start="1999-01-01", end="1999-02-01")
+    assert not (tmp_path / "r.html").exists()
     with pytest.raises(AuditlabError, match="rows counts from 1"):
         log.report(rows=0)
 

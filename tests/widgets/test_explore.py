@@ -12,7 +12,7 @@ import pytest
 from test_embedding import opened, unpacked
 
 import auditlab as al
-from auditlab.errors import BadOption, BadTime, UnknownChange, UnknownField
+from auditlab.errors import BadOption, BadTime, NoData, UnknownChange, UnknownField
 from auditlab.testing import make_log
 from auditlab.widgets import explore as explore_module
 from auditlab.widgets.details import OTHERS
@@ -117,6 +117,16 @@ def test_what_the_page_selects_comes_back_to_python(orders: al.ChangeLog[pl.Data
     view.choose(user="ann", cursor=1)
     assert view.widget.state["user"] == view._points.users.index("ann")  # noqa: SLF001
     assert len(told) == 2
+
+
+def test_a_brush_outside_of_what_the_log_covers_is_no_empty_frame(orders: al.ChangeLog[pl.DataFrame]):
+    view = orders.explore(brush=("2030-01-01", "2030-02-01"))
+    with pytest.raises(NoData, match="asked for changes from 2030-01-01"):
+        _ = view.frame
+    assert view.selection["ids"] == []
+    assert ".between('2030-01-01T00:00:00+00:00'" in view.code
+    assert "0 changes" in repr(view)
+    assert "<html" in view.to_html()
 
 
 def test_an_error_in_a_callback_stands_under_the_widget(orders: al.ChangeLog[pl.DataFrame]):
