@@ -56,7 +56,7 @@ and warnings, for answers that are not the whole truth::
     UnlinkedKeys (UserWarning)              keys were changed, and how the log does not tell
     EntitiesInDoubt (UserWarning)           an answer leaves something open of some entities
     ├── UncertainTime                       what was committed by then is not known of every change
-    └── UndeterminedState                   images are missing, and nothing tells what they showed
+    └── UndeterminedState                   images are missing, or rows were set apart, and nothing tells a state
 """
 
 from __future__ import annotations
@@ -294,7 +294,7 @@ class MissingExtra(AuditlabError, ImportError):
 
 
 class IncompletePopulation(UserWarning):
-    """The log began when rows were there already: an answer about a whole type has only the rows that it saw."""
+    """The log may lack changes of a type: rows were there when it began, or some rows do not tell whose they are."""
 
 
 class IncompleteInterval(UserWarning):
@@ -346,4 +346,4 @@ class UncertainTime(EntitiesInDoubt):
 
 
 class UndeterminedState(EntitiesInDoubt):
-    """Images are missing from the log, and neither the changes around them nor lists of changed fields tell them."""
+    """Images are missing that nothing else in the log tells, or rows that would tell a state were set apart."""

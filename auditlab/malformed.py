@@ -10,6 +10,7 @@ import polars as pl
 from auditlab.changed_fields import new_values, silent_lists, told_fields
 from auditlab.documents import no_objects
 from auditlab.errors import MalformedChange
+from auditlab.remedies import remedies
 from auditlab.schema import CHANGES
 
 if TYPE_CHECKING:
@@ -170,8 +171,11 @@ def without_copies(changes: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def _told(aside: pl.DataFrame) -> str:
-    kinds = aside.group_by("kind", maintain_order=True).agg(pl.len().alias("rows"), pl.col("id").head(_SHOWN))
-    told = "; ".join(
-        f"{kind} in {rows} rows (row id {', '.join(map(str, ids))})" for kind, rows, ids in kinds.iter_rows()
+    told = []
+    for (kind,), rows in aside.group_by("kind", maintain_order=True):
+        ids = ", ".join(map(str, rows["id"].head(_SHOWN)))
+        told.append(f"{kind} in {len(rows)} rows (row id {ids}){remedies(str(kind), rows)}")
+    return (
+        f"the log holds rows that are no changes: {'; '.join(told)}. strict=False loads the rest and sets these aside. "
+        "States that they may have changed are then not certain."
     )
-    return f"the log holds rows that are no changes: {told}. strict=False loads the rest and sets these aside."

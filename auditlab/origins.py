@@ -78,6 +78,7 @@ class Origins:
         columns: The type's fields over its documents.
         unordered: Positions whose order is ambiguous.
         truncated: The position of the type's first TRUNCATE: an entity first seen after it was absent before.
+        broken: By version, whether it may have been changed by a row that was set aside; None where none was.
     """
 
     def __init__(
@@ -87,8 +88,10 @@ class Origins:
         columns: tuple[Column, ...],
         unordered: pl.Series,
         truncated: int | None,
+        broken: pl.Series | None = None,
     ) -> None:
-        self._rows = _rows(versions, steps, unordered, truncated)
+        told = versions.with_columns(broken=pl.lit(value=False) if broken is None else broken)
+        self._rows = _rows(told, steps, unordered, truncated)
         self._columns = columns
         self._set: dict[int, _Set] = {}
 
@@ -103,6 +106,7 @@ class Origins:
         for place, column in enumerate(self._columns):
             own, text = self._settings(place), column.of(doc).text
             begins = ~rows["same"] | rows["came"] | own.event | text.ne_missing(text.shift())
+            begins |= rows["broken"] != rows["broken"].shift().fill_null(value=False)
             runs = begins.arg_true()
             last = runs.shift(-1, fill_value=len(rows)) - 1
             known = own.code.gather(runs).is_not_null()
@@ -155,7 +159,9 @@ class Origins:
         told = told if order is None else told[order]
         names = pl.Series([column.name for column in self._columns], dtype=pl.String)
         by, unknown = pl.col("kind") == _SET, pl.col("kind") == _UNKNOWN
-        facts = told.hstack(rows.select(_FACTS)[told["setting"]]).hstack(rows.select("entity_id", "life")[told["row"]])
+        facts = told.hstack(rows.select(_FACTS)[told["setting"]]).hstack(
+            rows.select("entity_id", "life", "broken")[told["row"]]
+        )
         return facts.select(
             "entity_id",
             pl.lit(names.gather(told["place"])).alias("field"),
@@ -171,7 +177,7 @@ class Origins:
             "life",
             pl.lit(_ORIGINS).gather(pl.when(by & pl.col("derived")).then(_DERIVED).otherwise("kind")).alias("origin"),
             "seen_in",
-            pl.col("sure").alias("certain"),
+            (pl.col("sure") & ~pl.col("broken")).alias("certain"),
         )
 
     def _cells(self, part: _Held) -> pl.DataFrame:

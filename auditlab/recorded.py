@@ -17,10 +17,11 @@ from auditlab.errors import UnknownEntityType
 from auditlab.placeholders import carry_forward
 from auditlab.rows import rows_of
 from auditlab.schema import CHANGES, LogFacts, check_columns
+from auditlab.set_aside import aside_of, nameless
 from auditlab.shape import Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime
 
     from auditlab.documents import Documents, Split
@@ -102,6 +103,11 @@ class Recorded:
     def malformed(self) -> pl.DataFrame | None:
         """Rows that are no changes, set apart by a load that is not strict, with their ``kind``."""
         return self._read[1]
+
+    @cached_property
+    def nameless(self) -> Mapping[str, int]:
+        """By entity type, how many rows were set apart that do not tell whose they are; also of a part, of all."""
+        return nameless(self.malformed)
 
     @property
     def original(self) -> Recorded:
@@ -274,7 +280,7 @@ class Recorded:
         """
         if id is not None:
             sequence = self._sequence_of(self._rows.filter(pl.col("id") <= id))
-            return self._shaped(entity_type, sequence, sequence.changes.with_row_index("position"))
+            return self._shaped(entity_type, sequence, sequence.changes.with_row_index("position"), pl.col("id") <= id)
         cut = self.cut(transaction)
         kept = self.changes.filter(pl.col("position") <= cut.last)
         open_still = kept.filter(pl.col("transaction_id").is_in(cut.ongoing.implode()))
@@ -284,7 +290,9 @@ class Recorded:
             open_still.select("entity_type", "entity_id"), on=["entity_type", "entity_id"], how="semi"
         )
         unordered = pl.concat([sequence.unordered, touched["position"]])
-        return self._shaped(entity_type, replace(sequence, unordered=unordered), changes)
+        return self._shaped(
+            entity_type, replace(sequence, unordered=unordered), changes, pl.col("id") <= kept["id"].max()
+        )
 
     def cut(self, transaction: int | None) -> Cut:
         """Where a transaction's last change parts the log.
@@ -320,7 +328,8 @@ class Recorded:
         """The derived tables of a type as the changes make them that a transaction snapshot saw, and no others."""
         rows = self._rows.filter(pl.col("entity_type") == entity_type)
         sequence = self._sequence_of(rows.filter(seen.seen(rows["transaction_id"])))
-        return self._shaped(entity_type, sequence, sequence.changes.with_row_index("position"))
+        was_seen = pl.col("transaction_id").map_batches(seen.seen, return_dtype=pl.Boolean)
+        return self._shaped(entity_type, sequence, sequence.changes.with_row_index("position"), was_seen)
 
     def doubts(self, entity_type: str) -> pl.DataFrame:
         """``visibility.DOUBTS`` of one entity type: when each change may have been visible or not."""
@@ -332,16 +341,9 @@ class Recorded:
     def with_facts(self, facts: LogFacts) -> Recorded:
         """The same rows with other facts beside them."""
         changes, baseline = self._sources
-        other = Recorded(
-            changes,
-            facts,
-            baseline=baseline,
-            malformed=self._malformed,
-            entity_types=self._entity_types,
-            strict=self._strict,
-        )
-        if "_read" in self.__dict__:
-            other.__dict__["_read"] = self._read
+        told = {"baseline": baseline, "malformed": self._malformed, "entity_types": self._entity_types}
+        other = Recorded(changes, facts, **told, strict=self._strict)  # type: ignore[arg-type]  # as they were given
+        vars(other).update({"_read": self._read} if "_read" in vars(self) else {})
         return self._alike(other)
 
     def _alike(self, other: R) -> R:
@@ -350,13 +352,16 @@ class Recorded:
         other.larger = None if self.larger is None else self.larger.with_facts(other.facts)
         return other
 
-    def _shaped(self, entity_type: str, sequence: order.Sequence, changes: pl.DataFrame) -> Shape:
+    def _shaped(
+        self, entity_type: str, sequence: order.Sequence, changes: pl.DataFrame, until: pl.Expr | None = None
+    ) -> Shape:
         own = changes.filter(pl.col("entity_type") == entity_type)
         documents_ = self._split(entity_type)
         rows = self._rows.lazy().filter(pl.col("entity_type") == entity_type).select("row").collect()["row"]
         own = own.with_columns(rows_of(own["row"], rows))
         steps = sequence.steps.filter(pl.col("entity_type") == entity_type)
-        return Shape(entity_type, own, steps, documents_, sequence.unordered, self.struck)
+        aside = aside_of(self.malformed, entity_type, self.facts.clock, until)
+        return Shape(entity_type, own, steps, documents_, sequence.unordered, self.struck, aside)
 
     def _split(self, entity_type: str) -> Documents:
         if entity_type not in self.entity_types:

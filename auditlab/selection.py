@@ -157,9 +157,23 @@ class Selected:
                 stacklevel=5,
             )
 
+    def warn_nameless(self, *entity_types: str) -> None:
+        """Warn where rows were set apart that do not tell whose they are."""
+        told = ", ".join(
+            f"{name} ({count:,})" for name, count in self.recorded.nameless.items() if name in entity_types
+        )
+        if told:
+            warnings.warn(
+                f"rows of {told} that do not tell whose they are were set apart as no changes: log.malformed has them. "
+                "What they did is not in this answer, whichever entity they are of.",
+                IncompletePopulation,
+                stacklevel=5,
+            )
+
     def warn_partial(self, *entity_types: str) -> None:
         """Warn where an answer has only the rows that the log saw, lacks fields, or has rows under earlier keys."""
         self.warn_withheld(*entity_types)
+        self.warn_nameless(*entity_types)
         unseen = {name: self.recorded.unseen[name] for name in entity_types if name in self.recorded.unseen}
         if unseen and self.entity_id is None:
             told = ", ".join(f"{name} ({count:,} of them were changed later)" for name, count in unseen.items())

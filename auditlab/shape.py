@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from auditlab.completion import passed_on, with_images
+from auditlab.field_states import field_states
 from auditlab.knowledge import Knowledge, records_by_clock, records_by_field
 from auditlab.lineage import lineage
 from auditlab.origins import Origins
 from auditlab.places import places, version_places
 from auditlab.schema import FIELD_CHANGES, HISTORY, TIME
+from auditlab.set_aside import ASIDE, gaps, interrupted
 from auditlab.spans import SpanIndex, came, running_sum, spans, untold
 from auditlab.threads import side_by_side
 from auditlab.valid_time import valid_times
@@ -29,20 +31,7 @@ if TYPE_CHECKING:
     from auditlab.marks import TransactionSnapshot
     from auditlab.values import Column
 
-__all__ = ["FIELD_STATES", "Shape"]
-
-FIELD_STATES: dict[str, pl.DataType] = {
-    "entity_id": pl.String(),
-    "life": pl.Int64(),
-    "field": pl.String(),
-    "place": pl.Int64(),
-    "code": pl.Int64(),
-    "text": pl.String(),
-    "valid_from": TIME,
-    "valid_to": TIME,
-    "id": pl.Int64(),
-}
-"""One row a field's recorded text for as long as it holds; equal values have equal codes; a missing field has none."""
+__all__ = ["Shape"]
 
 _CHANGED = {"row": pl.UInt32(), "place": pl.Int64(), "old_present": pl.Boolean(), "new_present": pl.Boolean()}
 _CHANGED |= {"old": pl.String(), "new": pl.String()}
@@ -58,6 +47,7 @@ class Shape:
         documents: The type's distinct documents.
         unordered: Positions whose order is ambiguous.
         struck: Positions of TRUNCATEs that ended an entity, if not one of these.
+        aside: The type's rows that were set aside (``auditlab.set_aside.ASIDE``); None for none.
     """
 
     def __init__(
@@ -68,6 +58,7 @@ class Shape:
         documents: Documents,
         unordered: pl.Series,
         struck: pl.Series,
+        aside: pl.DataFrame | None = None,
     ) -> None:
         self.entity_type = entity_type
         self.documents = documents
@@ -77,12 +68,16 @@ class Shape:
         self._truncated: int | None = self._truncates["position"].min()  # type: ignore[assignment]  # whole numbers
         self._unordered = unordered
         self._struck = struck
+        self.aside = pl.DataFrame(schema=ASIDE) if aside is None else aside
         self._knowledge: dict[tuple[int | None, str], Knowledge] = {}
 
     @cached_property
     def versions(self) -> pl.DataFrame:
         """``HISTORY``'s columns with ``position``, ``turn`` and ``doc`` (UInt32, its document), without the fields."""
-        return _versions(self._steps, self.columns, self._unordered)
+        found = _versions(self._steps, self.columns, self._unordered)
+        if self.aside.is_empty():
+            return found
+        return found.with_columns(pl.col("certain") & ~pl.lit(interrupted(found, self.aside)))
 
     @cached_property
     def history(self) -> pl.DataFrame:
@@ -104,12 +99,13 @@ class Shape:
     @cached_property
     def field_states(self) -> pl.DataFrame:
         """``FIELD_STATES``: for each entity and field, its values with the time that each held."""
-        return _field_states(self.versions, self.columns)
+        return field_states(self.versions, self.columns)
 
     @cached_property
     def origins(self) -> Origins:
         """The change that set each field of each version."""
-        return Origins(self.versions, self._steps, self.columns, self._unordered, self._truncated)
+        broken = interrupted(self.versions, self.aside) if len(self.aside) else None
+        return Origins(self.versions, self._steps, self.columns, self._unordered, self._truncated, broken)
 
     @property
     def field_origins(self) -> pl.DataFrame:
@@ -122,9 +118,21 @@ class Shape:
         return spans(self._steps, self._truncated)
 
     @cached_property
-    def untold(self) -> pl.DataFrame:
-        """:func:`auditlab.spans.untold`: when the log does not tell what an entity was."""
+    def without_image(self) -> pl.DataFrame:
+        """:func:`auditlab.spans.untold`: when no image tells what an entity was."""
         return untold(self._steps, self._truncated)
+
+    @cached_property
+    def gaps(self) -> pl.DataFrame:
+        """:func:`auditlab.set_aside.gaps`: the same of entities that were absent, by rows that were set aside."""
+        if self.aside.is_empty():
+            return self.without_image.clear()
+        return gaps(self._steps, self._truncated, self.aside).select(self.without_image.columns)
+
+    @cached_property
+    def untold(self) -> pl.DataFrame:
+        """When the log does not tell what an entity was: ``without_image``, and ``gaps``."""
+        return pl.concat([self.without_image, self.gaps]) if len(self.gaps) else self.without_image
 
     @cached_property
     def span_index(self) -> SpanIndex:
@@ -366,33 +374,3 @@ def _changes_of_field(told: pl.DataFrame, column: Column, place: int) -> pl.Data
         "new": new.of(rows).text,
     }
     return pl.DataFrame(cells)
-
-
-def _field_states(versions: pl.DataFrame, columns: tuple[Column, ...]) -> pl.DataFrame:
-    spans = versions.select("entity", "entity_id", "life", "valid_from", "valid_to", "id", "doc")
-    followed = (pl.col("life") == pl.col("life").shift()) & (pl.col("valid_from") == pl.col("valid_to").shift())
-    spans = spans.with_columns(goes_on=(_same_entity(1) & followed).fill_null(value=False)).with_row_index("row")
-    parts = [_states_of_field(spans, column, place) for place, column in enumerate(columns)]
-    return pl.concat(parts) if parts else pl.DataFrame(schema=FIELD_STATES)
-
-
-def _states_of_field(spans: pl.DataFrame, column: Column, place: int) -> pl.DataFrame:
-    cells = spans.with_columns(
-        code=column.code.gather(spans["doc"]).cast(pl.Int64).rename("code"),
-        text=column.text.gather(spans["doc"]).rename("text"),
-    )
-    other = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift()) for name in ("code", "text"))
-    runs = cells.filter(~pl.col("goes_on") | other)
-    last = runs["row"].shift(-1, fill_value=len(cells)) - 1
-    runs = runs.with_columns(valid_to=cells["valid_to"].gather(last))
-    return runs.filter(pl.col("code").is_not_null()).select(
-        "entity_id",
-        "life",
-        pl.lit(column.name).alias("field"),
-        pl.lit(place, dtype=pl.Int64).alias("place"),
-        "code",
-        "text",
-        "valid_from",
-        "valid_to",
-        "id",
-    )

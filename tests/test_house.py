@@ -44,6 +44,7 @@ LAYERS = (
         "encoding",
         "keyfields",
         "keys",
+        "field_states",
         "flags",
         "knowledge",
         "layouts",
@@ -69,8 +70,10 @@ LAYERS = (
     | {
         "records",
         "rekeys",
+        "remedies",
         "rows",
         "selection",
+        "set_aside",
         "shape",
         "shortcuts",
         "spans",

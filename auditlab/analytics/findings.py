@@ -84,7 +84,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "duplicate ids": ("error", "Several changes carry one id: the log was loaded twice, pieced together or edited."),
     "malformed change": (
         "error",
-        "A row of the source is no change and was set apart: no answer takes it into account.",
+        "A row of the source is no change and was set apart: no answer has it, and states behind it are not certain.",
     ),
     "unreadable documents": (
         "error",

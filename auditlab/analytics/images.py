@@ -46,7 +46,7 @@ def missing_images(selected: Selected) -> dict[str, pl.DataFrame]:
     for entity_type in selected.entity_types:
         if entity_type in types:
             try:
-                untold.append(selected.recorded.shape(entity_type).untold.select("position").drop_nulls())
+                untold.append(selected.recorded.shape(entity_type).without_image.select("position").drop_nulls())
             except UNREADABLE:
                 continue  # image_faults says so
     return {"missing images": lacking.drop("after", "entity_type"), "undetermined states": pl.concat(untold)}

@@ -16,6 +16,7 @@ from auditlab.errors import SnapshotTooLarge
 from auditlab.recorded import Recorded
 from auditlab.rekeys import LINKS
 from auditlab.schema import CHANGES, check_columns
+from auditlab.set_aside import nameless
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -165,6 +166,7 @@ class Part(Recorded):
         if whole is not None:
             told = ("begun", "unseen", "unlinked_keys", "id_span")
             known: dict[str, Any] = {name: getattr(whole, name) for name in told}
+            known["nameless"] = nameless(whole.malformed)
             known |= {"echoes": self._echoes(), "struck": self._struck(whole.struck)}
             vars(self).update(known)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -177,7 +178,7 @@ def _found(schema: pa.Schema, name: str, theirs: tuple[str, ...]) -> tuple[list[
             needed = name in REQUIRED or theirs != (name,)
             return [], f"{_label(name, theirs if len(theirs) == 1 else (one,))}: missing" if needed else ""
         places += there
-    faults = (_fault(name, schema.field(place).type) for place in places)
+    faults = (_fault(name, schema.field(place)) for place in places)
     fault = next(filter(None, faults), "")
     return places, f"{_label(name, theirs)}: {fault}" if fault else ""
 
@@ -196,8 +197,9 @@ def _ways(faults: list[str]) -> Iterator[str]:
         yield " Where the fields stand in columns of their own, fields=['name', 'total'] makes the images of them."
 
 
-def _fault(name: str, dtype: pa.DataType) -> str:
+def _fault(name: str, column: pa.Field) -> str:
     """What is wrong with a source column's type, or nothing."""
+    dtype = column.type
     held, wanted = stored(dtype), ARROW_CHANGES.field(name).type
     if pa.types.is_null(held):
         return ""
@@ -210,5 +212,15 @@ def _fault(name: str, dtype: pa.DataType) -> str:
     coded = name in (*_IDENTITIES, "operation") and pa.types.is_integer(held)
     if is_text(held) or coded or (name in _IDENTITIES and is_uuid(dtype)):
         return ""
-    written = " (in Polars: .struct.json_encode())" if pa.types.is_struct(held) else ""
-    return f"is {dtype}, want {'JSON text' + written if name in _DOCUMENTS else 'text'}"
+    encoded = _encoded(column.name) if pa.types.is_struct(held) else ""
+    return f"is {dtype}, want {'JSON text' + encoded if name in _DOCUMENTS else 'text'}"
+
+
+def _encoded(theirs: str) -> str:
+    """How a column of structs becomes JSON text, null where there is none; and what was lost before."""
+    column = f"pl.col({json.dumps(theirs, ensure_ascii=False)})"
+    return (
+        f" (in Polars: pl.when({column}.is_not_null()).then({column}.struct.json_encode()); but a struct has every"
+        " field in every row, null where the document did not have it, and numbers as they were read: better read the"
+        " documents as text)"
+    )

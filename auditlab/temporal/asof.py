@@ -60,9 +60,10 @@ def as_of(
 
     Returns:
         One row a live entity, by entity_id: ``entity_id`` (String), ``certain`` (Boolean, false where the log itself
-        shows that the state may be another, or its times leave it open) and the typed fields; a field whose name is
-        one of those columns, or of a field before it but for its case, is ``field.<name>``. Over several entity
-        types: ``entity_type``, ``entity_id``, ``certain`` and ``state``, the recorded JSON text.
+        shows that the state may be another, a row of the entity was set apart behind it, or its times leave it open)
+        and the typed fields; a field whose name is one of those columns, or of a field before it but for its case, is
+        ``field.<name>``. Over several entity types: ``entity_type``, ``entity_id``, ``certain`` and ``state``, the
+        recorded JSON text.
 
     Raises:
         NoData: the time or the id is outside what the log covers.
@@ -71,7 +72,8 @@ def as_of(
         UnknownMark, BadMark, MarkMismatch: there is no such mark, or it says nothing about this log.
 
     Warns:
-        IncompletePopulation: rows were there before the log began, so the log may not know all of them.
+        IncompletePopulation: rows were there before the log began, so the log may not know all of them; or rows that do
+            not tell whose they are were set apart.
         UndeterminedState: entities are left out whose state the log does not tell.
         UncertainTime: entities that are absent may have been there at that time.
     """

@@ -62,8 +62,8 @@ def blame(
         - ``unknown``: it was set before the log began, or the log has no image that tells; ``old_present`` is null,
           too, and ``seen_in`` is the change that first showed it.
 
-        ``certain`` is false where that change's order in its transaction is ambiguous, and where it is open what was
-        visible at the time (as in ``as_of``); as of a mark nothing is.
+        ``certain`` is false where that change's order in its transaction is ambiguous, where a row of the entity that
+        was set apart stood behind its last change, and where it is open what was visible at the time (as in ``as_of``).
 
     Raises:
         NoData: the time, or the mark, is outside what the log covers.

@@ -10,11 +10,11 @@ import polars as pl
 from auditlab import queries
 from auditlab.engines.base import params_frame
 from auditlab.errors import BadOption
+from auditlab.field_states import FIELD_STATES
 from auditlab.marks import Mark
 from auditlab.schema import FIELD_CHANGES, TIME
-from auditlab.shape import FIELD_STATES
 from auditlab.temporal import doubt, marked
-from auditlab.temporal.undetermined import warn_left_out, warn_untold
+from auditlab.temporal.undetermined import warn_interrupted, warn_left_out, warn_untold
 from auditlab.temporal.views import view, with_path
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ def compare(
     """
     selected.require_states("compare")
     selected.warn_withheld(*selected.entity_types)
+    selected.warn_nameless(*selected.entity_types)
     shown = view(selected, paths=paths, ignore=ignore, tolerance=tolerance, list_keys=list_keys)
     if marks is not None:
         two = isinstance(marks, Sequence) and [isinstance(one, str | Mark) for one in marks] == [True, True]
@@ -111,6 +112,7 @@ def compare(
         ordered = pl.concat(frames).sort("position", maintain_order=True)
         return selected.in_order(ordered.drop("position"), ordered["position"])
     warn_untold(selected, selected.shapes(), (start_at, end_at))
+    warn_interrupted(selected, (start_at, end_at))
     frames = [pl.DataFrame(schema=columns)]
     for shape in selected.shapes():
         tables = {"field_states": shape.field_states, "untold": shape.untold, "params": params}
@@ -145,6 +147,7 @@ def _between_marks(
         rows = shown.of(rows, shape).with_columns(pl.lit(shape.entity_type).alias("entity_type"))
         frames.append(rows.select(list(columns)))
     warn_left_out(untold, stacklevel=5)
+    warn_interrupted(selected, stacklevel=5)
     return pl.concat(frames)
 
 

@@ -9,9 +9,10 @@ import polars as pl
 from auditlab import queries
 from auditlab.errors import BadOption, NoData, UnknownField
 from auditlab.schema import TIME
-from auditlab.spans import found_at
+from auditlab.spans import EntityCodes, found_at
 from auditlab.temporal import doubt
 from auditlab.temporal.spine import Spine, spine_entities, spine_frame, spine_times
+from auditlab.temporal.undetermined import warn_left_out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,12 +134,30 @@ def pit_join(
     )
     if (found["presence"] == "unknown entity").any():
         selected.warn_partial(shape.entity_type)
+        _warn_set_aside(shape, frame[entity].filter(found["presence"] == "unknown entity"))
     ids = shape.span_index.codes.entity_ids.gather(asked["entity"])
     moments = asked["at"] if by_then is None else by_then.zip_with(~(beyond | untold), pl.Series([None], dtype=TIME))
     open_still = doubt.in_doubt(
         selected.recorded, shape.entity_type, pl.DataFrame({"entity_id": ids, "at": moments.rename("at")})
     )
+    open_still |= _in_gap(shape, ids, moments)
     return frame.hstack(_columns(frame, shape, found, wanted, open_still))
+
+
+def _in_gap(shape: Shape, ids: pl.Series, moments: pl.Series) -> pl.Series:
+    """Boolean by row: whether a row that was set aside may have brought the entity, which is absent, back by then."""
+    asked = pl.DataFrame({"entity_id": ids, "at": moments}).with_row_index("row")
+    own = asked.join(shape.gaps, on="entity_id")
+    held = (pl.col("valid_from") <= pl.col("at")) & (pl.col("valid_to").is_null() | (pl.col("at") < pl.col("valid_to")))
+    return asked["row"].is_in(own.filter(held)["row"].implode())
+
+
+def _warn_set_aside(shape: Shape, keys: pl.Series) -> None:
+    """Warn where all that the log has of an entity was set aside."""
+    if len(shape.gaps):
+        codes = EntityCodes.of(shape.gaps.filter(pl.col("position").is_null())["entity_id"].unique())
+        known = spine_entities(keys, codes, shape.entity_type)["entity"].drop_nulls()
+        warn_left_out({shape.entity_type: known.n_unique()}, stacklevel=5)
 
 
 def _shape(selected: Selected) -> Shape:

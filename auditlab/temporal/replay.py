@@ -10,7 +10,7 @@ from auditlab import queries
 from auditlab.engines.base import params_frame
 from auditlab.schema import TIME
 from auditlab.temporal import doubt
-from auditlab.temporal.undetermined import warn_untold
+from auditlab.temporal.undetermined import warn_interrupted, warn_untold
 
 if TYPE_CHECKING:
     from auditlab.clock import Moment
@@ -52,6 +52,7 @@ def replay(selected: Selected, at: Moment | None = None, *, steps: bool = False)
     if not steps:
         selected.warn_partial(*selected.entity_types)
         warn_untold(selected, selected.shapes(), (when,))
+        warn_interrupted(selected, (when,))
     doubt.warn_unflagged(selected, (when,), *selected.entity_types)
     params = params_frame(at=(when, TIME), entity_id=(selected.entity_id, pl.String()))
     query = queries.text("analysis", "replay_steps" if steps else "replay")

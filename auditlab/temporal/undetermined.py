@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from auditlab.errors import UndeterminedState
+from auditlab.set_aside import interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from auditlab.selection import Selected
     from auditlab.shape import Shape
 
-__all__ = ["untold_at", "warn_left_out", "warn_untold"]
+__all__ = ["untold_at", "warn_interrupted", "warn_left_out", "warn_untold"]
 
 
 def warn_untold(
@@ -46,6 +47,30 @@ def untold_at(selected: Selected, shape: Shape, moments: Sequence[datetime | Non
     return rows.filter(pl.any_horizontal(map(_holds, moments)))["entity_id"].n_unique()
 
 
+def warn_interrupted(selected: Selected, moments: Sequence[datetime | None] = (), *, stacklevel: int = 4) -> None:
+    """Warn where rows were set apart that may have changed the states of entities, and the answer cannot flag those.
+
+    Args:
+        selected: The log, or a part of it.
+        moments: The instants that the answer is about, as in :func:`warn_untold`; without any, at whatever time.
+        stacklevel: As ``warnings.warn`` takes it.
+    """
+    told = {}
+    for shape in selected.shapes():
+        if len(shape.aside):
+            rows = shape.versions.filter(interrupted(shape.versions, shape.aside))
+            rows = rows.filter(pl.any_horizontal(map(_holds, moments))) if moments else rows
+            rows = rows if selected.entity_id is None else rows.filter(pl.col("entity_id") == selected.entity_id)
+            told[shape.entity_type] = rows["entity_id"].n_unique()
+    if any(told.values()):
+        message = UndeterminedState(
+            "rows were set apart that may have changed entities in this answer",
+            {name: count for name, count in told.items() if count},
+            "log.malformed has them; as_of() flags the states behind them as not certain.",
+        )
+        warnings.warn(message, stacklevel=stacklevel)
+
+
 def warn_left_out(told: dict[str, int], *, stacklevel: int = 4) -> None:
     """Warn that an answer leaves out so many entities of each type; nothing where there are none."""
     told = {name: count for name, count in told.items() if count}
@@ -53,8 +78,8 @@ def warn_left_out(told: dict[str, int], *, stacklevel: int = 4) -> None:
         message = UndeterminedState(
             "the log does not tell the state of some entities there",
             told,
-            "No image of it was recorded, and none follows from the changes around it. They are not in this answer; "
-            "log.evidence() has the changes.",
+            "No image of it was recorded and none follows from the changes around it, or a row that would tell was set "
+            "apart (log.malformed). They are not in this answer; log.evidence() has the changes.",
         )
         warnings.warn(message, stacklevel=stacklevel)
 

@@ -35,8 +35,9 @@ def untold_until(selected: Selected, shape: Shape, until: Shape) -> pl.Series:
         shape: As in :func:`there_before`.
         until: As in :func:`there_before`.
     """
-    inside = until.untold.filter(pl.col("position").is_not_null() & pl.col("valid_to").is_null())
-    before = _untouched(shape.untold.filter(pl.col("position").is_null()), until)
+    since_ever = pl.col("position").is_null() & pl.col("valid_from").is_null()
+    inside = until.untold.filter(~since_ever & pl.col("valid_to").is_null())
+    before = _untouched(shape.untold.filter(since_ever), until)
     ids = pl.concat([inside["entity_id"], before["entity_id"]]).unique()
     return ids if selected.entity_id is None else ids.filter(ids == selected.entity_id)
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["never_seen", "why_not"]
 
 DOUBT = (
-    "That is not certain: the next change found another state than this one left, or the order of its changes cannot "
-    "be told."
+    "That is not certain: the next change found another state than this one left, the order of its changes cannot be "
+    "told, or a row of it that stood there is no change and was set apart."
 )
 
 

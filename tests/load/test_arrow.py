@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -159,9 +160,27 @@ def test_all_missing_and_mistyped_columns_are_named_at_once():
         "before_snapshot: missing",
         "operation: is bool, want text",
         "changed_at: is int64, want a timestamp",
-        "after_snapshot: is struct<a: int64>, want JSON text (in Polars: .struct.json_encode())",
+        "after_snapshot: is struct<a: int64>, want JSON text (in Polars: pl.when(",
     ):
         assert told in str(caught.value)
+
+
+def test_what_is_said_of_structs_makes_a_log_of_them():
+    frame = pl.DataFrame({
+        "id": [1, 2, 3], "entity_type": "t", "entity_id": "a", "operation": ["INSERT", "UPDATE", "DELETE"],
+        "changed_at": [datetime(2024, 1, day, tzinfo=UTC) for day in (1, 2, 3)],
+        "old": [None, {"n": 1}, {"n": 2, "s": "x"}], "new": [{"n": 1}, {"n": 2, "s": "x"}, None],
+    }, schema_overrides=dict.fromkeys(("old", "new"), pl.Struct({"n": pl.Int64, "s": pl.String})))  # fmt: skip
+    names = {"before_snapshot": "old", "after_snapshot": "new"}
+    with pytest.raises(SchemaMismatch, match="a struct has every field in every row") as caught:
+        from_arrow(frame, columns=names)
+    said = re.findall(r"in Polars: (.*?); but", str(caught.value))
+    assert len(said) == 2
+    encoded = frame.with_columns(eval(words, {"pl": pl}) for words in said)  # noqa: S307 - our own words
+    log = from_arrow(encoded, columns=names)
+    assert log.changes.select("before_snapshot", "after_snapshot").rows() == [
+        (None, '{"n":1,"s":null}'), ('{"n":1,"s":null}', '{"n":2,"s":"x"}'), ('{"n":2,"s":"x"}', None),
+    ]  # fmt: skip
 
 
 def test_all_columns_with_forbidden_nulls_are_named_at_once():
@@ -288,7 +307,11 @@ def test_rows_that_are_no_changes_are_refused_by_kind_with_their_ids(kind: str):
     "columns",
     [
         {"after_snapshot": [None, "{}", "{}"]},  # its next change has a before image
-        {"after_snapshot": [None, "{}", "{}"], "before_snapshot": [None] * 3, "changed_fields": ["{}", None, None]},
+        {
+            "after_snapshot": [None, "{}", "{}"],
+            "before_snapshot": [None] * 3,
+            "changed_fields": ['{"n": 1}', None, None],
+        },
         {"after_snapshot": [None] * 3},  # a log that never records them
         {"after_snapshot": [None] * 3, "before_snapshot": [None] * 3},
     ],
