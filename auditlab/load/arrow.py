@@ -51,7 +51,7 @@ def from_arrow(
     source: str = "memory",
     strict: bool = True,
 ) -> Loaded:
-    """The log that ``data`` holds, in the canonical columns.
+    """The log that ``data`` holds, in the canonical columns. Numbers and times may stand there as text, as in CSV.
 
     Args:
         data: Anything with an Arrow stream (``__arrow_c_stream__``). Other columns than a log's are left

@@ -61,7 +61,8 @@ def read_csv(
     """The log that a CSV file with a header holds, as ``COPY ... TO ... (FORMAT csv, HEADER)`` writes it.
 
     A field without quotation marks and without a character is null; ``""`` is an empty text. Times are ISO 8601, with
-    ``T`` or a space; those without an offset are read in ``zone``. Documents stay the text that they are.
+    ``T`` or a space, their offset perhaps after another space or called ``UTC``; those without one are read in
+    ``zone``. Documents stay the text that they are.
 
     Args:
         path: The file, in UTF-8; one compressed by gzip, zstd, ... is known by its ending.

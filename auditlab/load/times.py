@@ -52,34 +52,39 @@ def from_text(texts: pa.Array, *, name: str, ids: pa.Array) -> pa.Array:
     Raises:
         BadTime: one that cannot be read, or has no offset where others have.
     """
-    written = texts
+    fault: pa.ArrowInvalid
+    for rewritten in (pc.utf8_trim_whitespace, _iso):  # most stand in ISO 8601 as they are
+        iso = rewritten(texts)
+        offsets = pc.match_substring_regex(iso, _OFFSET)
+        local = pc.min_max(offsets)["max"].as_py() is False
+        zone = None if local else "UTC"
+        for unit in _UNITS:
+            try:
+                return iso.cast(pa.timestamp(unit, zone))
+            except pa.ArrowInvalid as exc:
+                fault = exc
+    for place, text in enumerate(iso.to_pylist()):
+        try:
+            pa.scalar(text, pa.string()).cast(pa.timestamp(_UNITS[-1], zone))
+        except pa.ArrowInvalid:
+            alone = not local and offsets[place].as_py() is False
+            number = " A number does not tell its unit (seconds, ms, us): make a time of it." if text.isdigit() else ""
+            raise BadTime(
+                f"row id {ids[place].as_py()}: {name} = {texts[place].as_py()!r} is no time that can be read."
+                f"{number} Write ISO 8601, such as 2024-06-01T12:00:00.123456+02:00, of the years 1 to 9999."
+                f"{' Other times here tell their offset, so this one must, too.' if alone else ''}"
+            ) from fault
+    raise BadTime(f"{name} cannot be read: {fault}") from fault
+
+
+def _iso(texts: pa.Array) -> pa.Array:
+    """Times with a blank before their offset, with the name of UTC, or with an offset of seconds, in ISO 8601."""
     texts = pc.utf8_trim_whitespace(texts)
     texts = pc.replace_substring_regex(texts, r"(?i)(:\d\d.*?)\s*(UTC|GMT)$", r"\1Z")
     texts = pc.replace_substring_regex(texts, r"(:\d\d.*?)\s+([+-]\d\d(:?\d\d){0,2}Z?)$", r"\1\2")
     texts = pc.replace_substring_regex(texts, r"(:\d\d.*[+-]0000)Z$", r"\1")
     odd = pc.fill_null(pc.match_substring_regex(texts, _SECONDS), fill_value=False)
-    if pc.any(odd).as_py():
-        texts = pc.replace_with_mask(texts, odd, _whole_minutes(texts.filter(odd)))
-    told = pc.match_substring_regex(texts, _OFFSET)
-    local = pc.min_max(told)["max"].as_py() is False
-    zone = None if local else "UTC"
-    for unit in _UNITS:
-        try:
-            return texts.cast(pa.timestamp(unit, zone))
-        except pa.ArrowInvalid as exc:
-            fault = exc
-    for place, text in enumerate(texts.to_pylist()):
-        try:
-            pa.scalar(text, pa.string()).cast(pa.timestamp(_UNITS[-1], zone))
-        except pa.ArrowInvalid:
-            alone = not local and told[place].as_py() is False
-            number = " A number does not tell its unit (seconds, ms, us): make a time of it." if text.isdigit() else ""
-            raise BadTime(
-                f"row id {ids[place].as_py()}: {name} = {written[place].as_py()!r} is no time that can be read."
-                f"{number} Write ISO 8601, such as 2024-06-01T12:00:00.123456+02:00, of the years 1 to 9999."
-                f"{' Other times here tell their offset, so this one must, too.' if alone else ''}"
-            ) from fault
-    raise BadTime(f"{name} cannot be read: {fault}") from fault
+    return pc.replace_with_mask(texts, odd, _whole_minutes(texts.filter(odd))) if pc.any(odd).as_py() else texts
 
 
 def _whole_minutes(texts: pa.Array) -> pa.Array:
