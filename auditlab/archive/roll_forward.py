@@ -141,15 +141,11 @@ def _rolled(rows: KeptRows, tail: Shredded, last: pl.DataFrame) -> RolledRows:
 def _may_roll(tail: Shredded, kept: Kept) -> bool:
     """Whether nothing that came keeps the rest of the type's changes from being plain."""
     cells = tail.cells
-    if (
-        not len(tail)
-        or kept.consulted
-        or tail.ids.null_count()
-        or (cells["operation"] == "TRUNCATE").any()
-        or out_of_turn(cells, kept)
-    ):
+    if not len(tail) or kept.consulted or tail.ids.null_count() or (cells["operation"] == "TRUNCATE").any():
         return False
     first: int = cells["id"].min()  # type: ignore[assignment]  # a column of whole numbers
+    if out_of_turn(cells, kept) or (kept.truncates and first <= kept.ids[1]):  # a TRUNCATE may end what stands before
+        return False
     early = {name for name, (late, at, *_), _ in kept.fields if not late and at < first}
     return all(one.name in early for one in tail.form.fields) and not _is_silent(tail)
 

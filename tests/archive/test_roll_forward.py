@@ -198,7 +198,7 @@ def test_what_is_so_now_is_answered_as_by_the_whole_log(
         frame = make_log([*made.steps(40, most=25), *made.steps(40, most=35)])
         cuts = [0.45, *(draw.uniform(0.5, 0.9) for _ in range(draw.randint(0, 2)))]
         for _ in range(0 if odd is None else draw.randint(1, 3)):
-            frame = odd(frame, draw.randrange(45, len(frame)), draw)
+            frame = odd(frame, draw.randrange(draw.choice([5, 45, 45]), len(frame)), draw)
         other = make_log([("INSERT", "o", {"n": 1}), ("UPDATE", "o", {"n": 2})], entity_type="u")
         other = other.with_columns(pl.col("id", "transaction_id") + pl.Series([0, 75]))
         folder = tmp_path / str(seed)
@@ -224,6 +224,17 @@ def test_an_id_is_no_value_of_a_field_that_its_image_lacks(tmp_path: Path, rolle
     answer = al.scan_archive(tmp_path / "archive").of("t").as_of().collect()
     assert answer["id"].dtype == pl.Int64
     assert answer.filter(entity_id=large).drop("entity_id").rows() == [(True, None, 3)]
+
+
+def test_a_change_that_comes_late_is_ended_by_a_truncate_that_stands_behind_it(tmp_path: Path):
+    steps: list[tuple[Any, ...]] = [
+        ("INSERT", "a", {"n": 1}), ("DELETE", "a"), ("TRUNCATE", {"id": 9}),
+        *(("INSERT", f"e{number}", {"n": number}, {"id": number + 10}) for number in range(40)),
+        ("INSERT", "late", {"n": 2}, {"id": 7}),
+    ]  # fmt: skip
+    archived(tmp_path / "archive", make_log(steps), [0.97])
+    assert_same(tmp_path / "archive", VERBS)
+    assert "late" not in al.scan_archive(tmp_path / "archive").of("t").as_of().collect()["entity_id"]
 
 
 @pytest.mark.parametrize("forms", [("integer", "text"), ("uuid", "mixed"), ("text", "integer"), ("never", "flag")])
