@@ -88,10 +88,9 @@ def read_debezium(
     - ``id`` is the event's place in the file: inside of one partition of a topic that is the order of what happened,
       between topics the order in which they were consumed.
     - Images are kept to the letter. Where a line has its schema, the decimals, dates, times and JSON that Debezium
-      encodes (``"MrM="``, ``19783``) become what they are (``129.79``, ``"2024-03-01"``).
+      encodes (``"MrM="``, ``19783``) become what they are (``129.79``, ``"2024-03-01"``), in arrays and structs, too.
     - Of tables whose ``UPDATE`` comes without ``before`` (PostgreSQL's ``REPLICA IDENTITY DEFAULT``), the ``before`` of
       a ``DELETE`` has placeholders for all but the key. It is not taken; what the changes before left stands for it.
-
     - A row whose key was changed is a DELETE and an INSERT, as Debezium writes it.
 
     Args:
@@ -394,7 +393,7 @@ def _image(raw: msgspec.Raw | None, decoders: Mapping[str, Decoder]) -> _Image |
     if raw is None or _null(raw):
         return None
     fields = _object(bytes(raw))
-    encoded = [name for name in decoders.keys() & fields.keys() if not _null(fields[name])]
-    for name in encoded:
-        fields[name] = msgspec.Raw(decoders[name](bytes(fields[name])).encode())
-    return _Image(fields, _encoded(fields).decode() if encoded else bytes(raw).decode())
+    there = {name: bytes(fields[name]) for name in decoders.keys() & fields.keys() if not _null(fields[name])}
+    read = {name: decoders[name](told).encode() for name, told in there.items()}
+    fields |= {name: msgspec.Raw(told) for name, told in read.items()}
+    return _Image(fields, _encoded(fields).decode() if read != there else bytes(raw).decode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 from typing import TYPE_CHECKING, Any
@@ -189,6 +190,84 @@ ENCODED: list[tuple[str, dict[str, object], object, str]] = [
     ("io.debezium.time.MicroTime", {}, -1, "-1"),
     ("io.debezium.data.Uuid", {}, "c0ffee00-0000-4000-8000-000000000001", '"c0ffee00-0000-4000-8000-000000000001"'),
 ]
+
+
+DECIMAL = {"type": "bytes", "name": "org.apache.kafka.connect.data.Decimal", "parameters": {"scale": "2"}}
+DATE = {"type": "int32", "name": "io.debezium.time.Date"}
+TEXT, NUMBER = {"type": "string"}, {"type": "int32"}
+VARIABLE = {"type": "struct", "name": "io.debezium.data.VariableScaleDecimal"}
+
+
+def array(items: dict[str, Any]) -> dict[str, Any]:
+    return {"items": items, "type": "array"}
+
+
+def a_map(keys: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "map", "keys": keys, "values": values}
+
+
+def struct(**fields: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "struct", "fields": [{"field": name, **told} for name, told in fields.items()]}
+
+
+BYTES = b"__debezium_unavailable_value"
+EACH = [base64.b64encode(bytes([byte])).decode() for byte in BYTES]
+ENCODED += [
+    ("", array(DECIMAL), ["MrM=", None, "/w=="], "[129.79,null,-0.01]"),
+    ("", array(DATE), [19_783], '["2024-03-01"]'),
+    ("", array(DATE), [], "[]"),
+    ("", array(array(DATE)), [[19_783], None, [-1, None]], '[["2024-03-01"],null,["1969-12-31",null]]'),
+    ("", array({"type": "string", "name": "io.debezium.data.Json"}), ['{"a": 1.10}'], '[{"a": 1.10}]'),
+    ("", a_map(TEXT, DECIMAL), {'a "b"': "MrM=", "é": None}, '{"a \\"b\\"":129.79,"é":null}'),
+    ("", a_map(DATE, TEXT), [[19_783, "x"], [-1, None]], '[["2024-03-01","x"],["1969-12-31",null]]'),
+    ("", a_map(NUMBER, DECIMAL), [[1, "MrM="]], "[[1,129.79]]"),
+    ("", struct(n=NUMBER, at=DATE, own=array(struct(price=DECIMAL))),
+     {"n": 12345678901234567890, "at": 19_783, "own": [{"price": "MrM="}, None]},
+     '{"n":12345678901234567890,"at":"2024-03-01","own":[{"price":129.79},null]}'),
+    ("", array(VARIABLE), [{"scale": 4, "value": "MrM="}], "[1.2979]"),
+    ("", array(TEXT), ["MrM="], '["MrM="]'),
+    ("", a_map(TEXT, NUMBER), {"a": 19_783}, '{"a":19783}'),
+    ("", struct(x=NUMBER), {"x": 19_783}, '{"x":19783}'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("items", "sent", "unsent"),
+    [
+        (TEXT, ["x"], [BYTES.decode()]),
+        (NUMBER, [95, 1], list(BYTES)),
+        (DATE, [95], list(BYTES)),
+        (DECIMAL, EACH[:2], EACH),
+        (VARIABLE, [{"scale": 0, "value": "Xw=="}], [{"scale": 0, "value": byte} for byte in EACH]),
+        ({"type": "bytes"}, ["Xw=="], [base64.b64encode(BYTES).decode()]),
+    ],
+)
+def test_an_array_that_was_not_sent_is_as_it_was(tmp_path: Path, items: Any, sent: list[Any], unsent: list[Any]):  # noqa: ANN401 - a schema
+    some = {"type": "struct", "fields": [{"field": "id", "type": "int32"}, {"field": "v", **array(items)}]}
+    schema = {"type": "struct", "fields": [{"field": side, **some} for side in ("before", "after")]}
+    lines = [
+        {"schema": schema, "payload": event("c", 1, None, {"id": 1, "v": sent})},
+        {"schema": schema, "payload": event("u", 2, None, {"id": 1, "v": unsent})},
+    ]
+    log = read(tmp_path, *lines, key="id")
+    assert log.changes()["after_snapshot"][1].replace(" ", "") == '{"id":1,"v":"__debezium_unavailable_value"}'
+    assert log.as_of()["v"].to_list() == log.as_of(id=1)["v"].to_list()
+    assert log.diffs()["id"].to_list() == [1, 1]
+
+
+def test_an_array_in_which_nothing_is_encoded_stays_to_the_letter(tmp_path: Path):
+    some = {"type": "struct", "fields": [{"field": "id", "type": "int32"}, {"field": "v", **array(NUMBER)}]}
+    schema = {"type": "struct", "fields": [{"field": "after", **some}]}
+    log = read(tmp_path, {"schema": schema, "payload": event("c", 1, None, {"id": 1, "v": [95, 1]})}, key="id")
+    assert log.changes()["after_snapshot"].to_list() == ['{"id": 1, "v": [95, 1]}']
+
+
+@pytest.mark.parametrize("value", [{"a": 1}, 1, "x", [[1]]])
+def test_a_value_that_is_not_what_its_schema_says_is_named_with_its_line(tmp_path: Path, value: object):
+    some = {"type": "struct", "fields": [{"field": "id", "type": "int32"}, {"field": "v", **array(DECIMAL)}]}
+    schema = {"type": "struct", "fields": [{"field": "after", **some}]}
+    with pytest.raises(SchemaMismatch, match="line 1: is no change event"):
+        read(tmp_path, {"schema": schema, "payload": event("c", 1, None, {"id": 1, "v": value})}, key="id")
 
 
 @pytest.mark.parametrize(("name", "more", "encoded", "want"), ENCODED)
