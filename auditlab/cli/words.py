@@ -21,7 +21,7 @@ SPOKEN: dict[str, str] = {
     r"\bfields= (names|makes|says)": r"--fields \1",
     r"fields=\['name', 'total'\]": "--fields name,total",
     r"entity_type='shop\.orders' says": "--entity-type shop.orders says",
-    r"^entity_type=(.*) is (empty|of all rows)": r"--entity-type\1 is \2",
+    r"^entity_type=(.*) is (no name|of all rows)": r"--entity-type \1 is \2",
     r"Give the one that you mean as a Mark, or the snapshot that it saw \(snapshot=\)": "Give the snapshot that the "
     "one that you mean saw (as-of and blame --snapshot)",
     r"Without since= the whole log": "Without --since the whole log",

@@ -143,16 +143,17 @@ def _names(given: Columns, left_out: set[str]) -> dict[str, tuple[str, ...]]:
 def _several(name: str, theirs: str | Sequence[str] | None) -> tuple[str, ...]:
     if theirs is None or isinstance(theirs, str):
         return () if theirs is None else (theirs,)
-    if name != "entity_type" or not theirs:
+    several = isinstance(theirs, Sequence) and bool(theirs) and all(isinstance(one, str) for one in theirs)
+    if name != "entity_type" or not several:
         raise BadOption(
-            f"columns= gives {list(theirs)!r} for {name!r}. Only an entity type is put together from columns, such as "
+            f"columns= gives {theirs!r} for {name!r}. Only an entity type is put together from columns, such as "
             "['table_schema', 'table_name']; make one column of others first."
         )
     return tuple(theirs)
 
 
 def _check_constant(entity_type: str, given: Columns) -> None:
-    if not entity_type:
-        raise BadOption("entity_type= is empty. Give what the rows are of, such as 'shop.orders'.")
+    if not isinstance(entity_type, str) or not entity_type:
+        raise BadOption(f"entity_type={entity_type!r} is no name. Give what the rows are of, such as 'shop.orders'.")
     if "entity_type" in given:
         raise BadOption(f"entity_type={entity_type!r} is of all rows, and columns= gives a column. Give one of both.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,7 +15,7 @@ from auditlab.load.arrays import as_text, is_text, stored
 from auditlab.load.json_text import KINDS, is_json, json_text, no_json, read_as
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from collections.abc import Set as AbstractSet
 
 __all__ = ["REST", "Fields", "NoSuchValue", "images"]
@@ -45,6 +45,8 @@ class Fields:
 
     def __init__(self, given: str | Sequence[str] | Mapping[str, str], used: AbstractSet[str]) -> None:
         self.used = used
+        if not isinstance(given, Iterable) or not all(isinstance(name, str) for name in given):
+            raise BadOption(f"fields={given!r} names no columns. Give their names, such as fields=['name', 'total'].")
         self.rest = isinstance(given, str)
         if self.rest and given != REST:
             raise BadOption(f"fields={given!r} is no list of columns. Give fields=[{given!r}], or fields='rest'.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -11,7 +12,7 @@ from auditlab.errors import BadOption, MalformedChange
 from auditlab.schema import OPERATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 __all__ = ["ALIASES", "canonical_operations", "declared_operations"]
 
@@ -36,6 +37,8 @@ def declared_operations(given: Mapping[str, str]) -> dict[str, str]:
     Raises:
         BadOption: an operation that there is not, no word, or one word with two meanings.
     """
+    if not isinstance(given, Mapping):
+        raise BadOption(f"operations={given!r} gives no word a meaning. Give e.g. operations={{'destroy': 'DELETE'}}.")
     unknown = sorted({str(name) for name in given.values() if str(name).upper() not in OPERATIONS})
     if unknown:
         raise BadOption(

@@ -94,7 +94,7 @@ def test_messages_name_the_options(typed: Typed, flat: Path):
         (["--fields", "total,,note"], "--fields takes names of columns with commas between"),
         (["--fields", "total=money"], "--fields says {'total': 'money'}"),
         (["--fields", "total", "--column", "after_snapshot=note"], "--fields makes the images, and --column gives"),
-        (["--entity-type", ""], "--entity-type is empty"),
+        (["--entity-type", ""], "--entity-type '' is no name"),
         (["--entity-type", "a", "--column", "entity_type=note"], "is of all rows, and --column gives a column"),
     ],
 )

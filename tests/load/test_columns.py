@@ -49,6 +49,8 @@ def test_an_entity_type_is_put_together_from_several_columns():
     ("columns", "words"),
     [
         ({"entity_id": ["a", "b"]}, r"gives \['a', 'b'\] for 'entity_id'. Only an entity type is put together"),
+        ({"changed_by": 5}, "gives 5 for 'changed_by'"),
+        ({"entity_type": ["a", 5]}, r"gives \['a', 5\] for 'entity_type'"),
         ({"entity_type": []}, r"gives \[\] for 'entity_type'"),
         ({"entity_type": ["a", "b"], "entity_id": "b"}, "gives 'b' to more than one column"),
         ({"entity_type": ["a", "a"]}, "gives 'a' to more than one column"),
@@ -75,7 +77,7 @@ def test_all_rows_may_be_of_one_entity_type():
         from_arrow(log)
     with pytest.raises(BadOption, match="is of all rows, and columns= gives a column"):
         from_arrow(a_log(), entity_type="a", columns={"entity_type": "b"})
-    with pytest.raises(BadOption, match="entity_type= is empty"):
+    with pytest.raises(BadOption, match="entity_type='' is no name"):
         from_arrow(log, entity_type="")
 
 

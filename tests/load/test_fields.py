@@ -189,6 +189,8 @@ def test_faults_of_fields_are_named_with_all_others():
     ("fields", "columns", "words"),
     [
         ("total", {}, r"fields='total' is no list of columns. Give fields=\['total'\], or fields='rest'"),
+        (5, {}, "fields=5 names no columns. Give their names"),
+        ([5], {}, r"fields=\[5\] names no columns"),
         ([], {}, "fields= names no column, or one twice"),
         (["a", "a"], {}, "fields= names no column, or one twice"),
         ({"a": "money"}, {}, "A column of texts is read as text, number, boolean, json"),

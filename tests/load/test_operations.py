@@ -90,6 +90,8 @@ def test_unknown_words_are_all_named_with_the_option_to_write():
             "operations= says 'UPSERT', which is no operation. Each word means one of INSERT",
         ),
         ({"x": "INSERT", " X": "UPDATE"}, "gives the word ' X' two meanings"),
+        (["x"], r"operations=\['x'\] gives no word a meaning. Give e.g. operations=\{'destroy': 'DELETE'\}"),
+        ({"x": None}, "operations= says 'None'"),
         ({" ": "INSERT"}, "gives the word ' ' a meaning"),
     ],
 )
