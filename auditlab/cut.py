@@ -18,11 +18,13 @@ class Cut(NamedTuple):
         last: Its position, or that of the last change before it; -1 where all come later.
         early: Whether a change of the transaction is of the baseline.
         ongoing: Int64: transactions that have changes on both sides.
+        id: The highest id of the transaction, in the whole log.
     """
 
     last: int
     early: bool
     ongoing: pl.Series
+    id: int
 
 
 def cut_at(changes: pl.DataFrame, transaction: int | None) -> Cut:
@@ -38,4 +40,4 @@ def cut_at(changes: pl.DataFrame, transaction: int | None) -> Cut:
     last: int = own["position"].max()  # type: ignore[assignment]  # a column of whole numbers
     before = pl.col("position") <= last
     kept, rest = (changes.filter(side)["transaction_id"].drop_nulls().unique() for side in (before, ~before))
-    return Cut(last, bool(own["baseline"].any()), kept.filter(kept.is_in(rest.implode())))
+    return Cut(last, bool(own["baseline"].any()), kept.filter(kept.is_in(rest.implode())), int(own["id"].max()))  # type: ignore[arg-type]  # as above

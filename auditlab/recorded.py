@@ -290,9 +290,7 @@ class Recorded:
             open_still.select("entity_type", "entity_id"), on=["entity_type", "entity_id"], how="semi"
         )
         unordered = pl.concat([sequence.unordered, touched["position"]])
-        return self._shaped(
-            entity_type, replace(sequence, unordered=unordered), changes, pl.col("id") <= kept["id"].max()
-        )
+        return self._shaped(entity_type, replace(sequence, unordered=unordered), changes, pl.col("id") <= cut.id)
 
     def cut(self, transaction: int | None) -> Cut:
         """Where a transaction's last change parts the log.

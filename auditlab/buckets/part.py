@@ -343,7 +343,7 @@ class Bucket(Part):
     def cut(self, transaction: int | None) -> Cut:
         """See ``Recorded.cut``."""
         key, early, ongoing = self._dealt.parted(transaction)
-        return Cut(self.position_of(key), early, ongoing)
+        return Cut(self.position_of(key), early, ongoing, key[0])
 
 
 def sound(

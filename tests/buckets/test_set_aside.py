@@ -137,6 +137,16 @@ def test_rows_that_do_not_tell_whose_they_are_are_warned_of_by_every_state(opene
             ask()
 
 
+def test_as_of_a_transaction_counts_what_was_set_aside_up_to_it_whosever_it_is(opened: Any):  # noqa: ANN401 - a fixture
+    new = [("INSERT", f"new {number}", {"n": 2}, {"before_snapshot": {"n": 5}}) for number in range(6)]
+    log = opened([("INSERT", "a", {"n": 1}), *new[:5], ("INSERT", "b", {"n": 1}), new[5]])
+    with pytest.warns(UndeterminedState, match="5 of t"):
+        assert rows_of(log.as_of(transaction=7), "entity_id", "certain") == [("a", True), ("b", True)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert rows_of(log.as_of(transaction=1), "entity_id", "certain") == [("a", True)]
+
+
 def test_copies_that_were_set_apart_put_nothing_in_doubt():
     changes = make_log(SIMPLE_HISTORY[:2])
     log = al.from_arrow(pl.concat([changes, changes]))
