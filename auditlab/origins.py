@@ -159,7 +159,7 @@ class Origins:
         told = told if order is None else told[order]
         names = pl.Series([column.name for column in self._columns], dtype=pl.String)
         by, unknown = pl.col("kind") == _SET, pl.col("kind") == _UNKNOWN
-        facts = told.hstack(rows.select(_FACTS)[told["setting"]]).hstack(
+        facts = told.hstack(rows.select(*_FACTS, gap="broken")[told["setting"]]).hstack(
             rows.select("entity_id", "life", "broken")[told["row"]]
         )
         return facts.select(
@@ -177,7 +177,7 @@ class Origins:
             "life",
             pl.lit(_ORIGINS).gather(pl.when(by & pl.col("derived")).then(_DERIVED).otherwise("kind")).alias("origin"),
             "seen_in",
-            (pl.col("sure") & ~pl.col("broken")).alias("certain"),
+            (pl.col("sure") & ~pl.col("broken") & (by | ~pl.col("gap"))).alias("certain"),
         )
 
     def _cells(self, part: _Held) -> pl.DataFrame:

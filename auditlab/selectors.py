@@ -26,6 +26,7 @@ from auditlab.keys import entity_ids
 from auditlab.marks import Mark, in_order, read_marks
 from auditlab.schema import CHANGES, TIME
 from auditlab.selection import whole_number
+from auditlab.set_aside import set_aside_of
 from auditlab.visibility import LONGEST_TRANSACTION, same_system
 
 if TYPE_CHECKING:
@@ -89,6 +90,9 @@ def entity(selected: Selected, key: object, entity_type: str | None = None) -> S
         types = ", ".join(map(repr, log.entity_types)) or "no types"
         hint = " A time is given by its name: at=." if isinstance(key, date) else ""
         also = log.recorded.facts.coverage.also
+        aside = None if log.recorded.unread is not None else log.recorded.malformed
+        if own := set_aside_of(aside, log.entity_types, key):
+            also += f" {own:,} rows of it were set apart, as they are no changes: log.malformed has them."
         raise UnknownEntity(f"no entity {key!r} among {types} in this log.{hint}{also}")
     if len(found) > 1:
         names = ", ".join(repr(name) for name, _ in found)

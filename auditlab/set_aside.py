@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from auditlab.keys import entity_ids
 from auditlab.malformed import COPY
 from auditlab.schema import TIME
 from auditlab.spans import NOT_YET, WORDS, before_first
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-__all__ = ["ASIDE", "aside_of", "gaps", "interrupted", "nameless"]
+__all__ = ["ASIDE", "aside_of", "gaps", "interrupted", "nameless", "set_aside_of"]
 
 ASIDE: dict[str, pl.DataType] = {
     "entity_id": pl.String(),
@@ -54,6 +55,21 @@ def nameless(malformed: pl.DataFrame | None) -> Mapping[str, int]:
         pl.col("entity_id").is_null() & (pl.col("kind") != COPY) & pl.col("entity_type").is_not_null()
     )
     return dict(rows.group_by("entity_type").agg(pl.len()).sort("entity_type").iter_rows())
+
+
+def set_aside_of(malformed: pl.DataFrame | None, entity_types: Sequence[str], key: object) -> int:
+    """How many rows of an entity, by its id or key, were set aside.
+
+    Args:
+        malformed: The rows with their ``kind``.
+        entity_types: The types that it may be of.
+        key: As ``keys.entity_uuid`` takes it.
+    """
+    if malformed is None or malformed.is_empty():
+        return 0
+    ids = {name: entity_ids(name, key) for name in entity_types}
+    named = [(pl.col("entity_type") == name) & pl.col("entity_id").is_in(own) for name, own in ids.items()]
+    return malformed.filter(pl.any_horizontal(named)).height if named else 0
 
 
 def interrupted(versions: pl.DataFrame, aside: pl.DataFrame) -> pl.Series:

@@ -33,6 +33,7 @@ def history(selected: Selected) -> pl.DataFrame:
     """
     selected.require_states("history")
     selected.warn_withheld(*selected.entity_types)
+    selected.warn_nameless(*selected.entity_types)
     params = params_frame(entity_id=(selected.entity_id, pl.String()))
     frames = []
     for shape in selected.shapes():

@@ -8,7 +8,8 @@ import polars as pl
 
 from auditlab.clock import instant
 from auditlab.errors import NoData
-from auditlab.spans import NOT_RECORDED, WORDS
+from auditlab.set_aside import set_aside_of
+from auditlab.spans import NOT_RECORDED, WORDS, holds
 from auditlab.temporal import doubt
 
 if TYPE_CHECKING:
@@ -16,8 +17,12 @@ if TYPE_CHECKING:
 
     from auditlab.clock import Moment
     from auditlab.selection import Selected
+    from auditlab.shape import Shape
 
 __all__ = ["never_seen", "why_not"]
+
+SOME = 5
+"""The most ids of rows that are named."""
 
 DOUBT = (
     "That is not certain: the next change found another state than this one left, the order of its changes cannot be "
@@ -50,7 +55,7 @@ def why_not(selected: Selected, at: Moment | None = None) -> str:
     except NoData as exc:
         return f"It cannot be told whether {who} was there: {exc}"
     unsure = doubt.in_words(selected.recorded, entity_type, entity_id, when) if when is not None else ""
-    return _why(selected, who, when) + unsure
+    return _why(selected, who, when) + unsure + _of_nobody(selected.recorded.nameless.get(entity_type, 0))
 
 
 def _why(selected: Selected, who: str, when: datetime | None) -> str:
@@ -71,9 +76,13 @@ def _why(selected: Selected, who: str, when: datetime | None) -> str:
         came = _begun_with(selected, version) or _since(changes, version)
         return f"{who} {'is' if when is None else 'was'} there {asked}: {came}.{unsure}"
     done = changes if when is None else changes.filter(pl.col("effective") <= when)
-    if done.is_empty():
+    open_ = shape.gaps.filter(holds(when, entity_id)).height > 0
+    if done.is_empty() and not open_:
         return _before_first(selected, who, asked, changes)
-    last = done.row(-1, named=True)
+    last = done.row(-1, named=True) if len(done) else {}
+    if open_:
+        before = f" Before, its {last['operation']} ended it, {_told(last)}." if last else ""
+        return f"It cannot be told whether {who} was there {asked}: {_set_apart(shape, entity_id)}.{before}"
     if not last["ends"]:
         untold = f"its last {last['operation']}, {_told(last)}, left no image of it, and nothing else tells its state"
         return f"{who} was there {asked}, and the log does not tell as what: {untold}."
@@ -111,13 +120,28 @@ def never_seen(selected: Selected, key: object, elsewhere: list[str], at: Moment
         words.append(f"The log was loaded with {', '.join(recorded.facts.filters)}.")
     aside = 0 if recorded.malformed is None else len(recorded.malformed)
     if aside:
-        words.append(f"{aside:,} rows of the source are no changes and were set apart (malformed).")
+        own = set_aside_of(recorded.malformed, selected.entity_types, key)
+        told = f", {own:,} of them of this entity" if own else ""
+        words.append(f"{aside:,} rows of the source are no changes and were set apart{told} (malformed).")
     if at is not None:
         moment = instant(at, recorded.facts.zone)
         start, end = recorded.facts.coverage.start, recorded.facts.coverage.end
         if start is None or end is None or not start <= moment <= end:
             words.append(f"{_time(moment)} is outside of that.")
     return " ".join(words)
+
+
+def _of_nobody(rows: int) -> str:
+    """What is said where rows of the type were set apart that do not tell whose they are."""
+    told = f" Rows of its type that do not tell whose they are were set apart: {rows:,} (log.malformed)."
+    return told if rows else ""
+
+
+def _set_apart(shape: Shape, entity_id: str | None) -> str:
+    """Which rows of an entity were set apart."""
+    ids = shape.aside.filter(pl.col("entity_id") == entity_id)["id"].sort()
+    more = ", ..." if len(ids) > SOME else ""
+    return f"a row of it was set apart as no change (log.malformed: id {', '.join(map(str, ids[:SOME]))}{more})"
 
 
 def _time(moment: datetime) -> str:

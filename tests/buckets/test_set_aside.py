@@ -17,7 +17,7 @@ from soak import generated
 import auditlab as al
 from auditlab.buckets.bucketed import Bucketed, Rows
 from auditlab.changelog import ChangeLog
-from auditlab.errors import IncompletePopulation, MalformedChange, UndeterminedState
+from auditlab.errors import IncompletePopulation, MalformedChange, UndeterminedState, UnknownEntity
 from auditlab.schema import CHANGES
 from auditlab.testing import histories, make_log
 from auditlab.testing.equality import read_document
@@ -132,9 +132,43 @@ def test_an_entity_that_a_row_set_aside_may_have_brought_is_warned_of(opened: An
 def test_rows_that_do_not_tell_whose_they_are_are_warned_of_by_every_state(opened: Any):  # noqa: ANN401 - a fixture
     log = opened([*SIMPLE_HISTORY[:2], ("DELETE", None, {"before_snapshot": {"n": 1}})])
     end = log.facts.coverage.end
-    for ask in (log.as_of, log.blame, log.replay, lambda: log.compare(end, end), lambda: log.entity("a").as_of()):
+    one = log.entity("a")
+    for ask in (log.as_of, log.blame, log.replay, log.history, lambda: log.compare(end, end), one.as_of, one.history):
         with pytest.warns(IncompletePopulation, match=r"rows of t \(1\) that do not tell whose they are"):
             ask()
+
+
+def test_why_not_and_errors_name_the_rows_of_an_entity_that_were_set_aside(opened: Any):  # noqa: ANN401 - a fixture
+    only_before = {"before_snapshot": {"n": 5}}
+    log = opened([
+        ("INSERT", "gone", {"n": 1}),
+        ("DELETE", "gone"),
+        ("INSERT", "gone", {"n": 2}, only_before),
+        ("INSERT", "new", {"n": 2}, only_before),
+        ("INSERT", "a", {"n": 2}),
+        ("INSERT", None, {"n": 2}),
+    ])  # fmt: skip
+    told = log.why_not("gone")
+    assert "It cannot be told whether t gone was there now: a row of it was set apart" in told
+    assert "(log.malformed: id 3). Before, its DELETE ended it, at" in told
+    assert told.endswith("Rows of its type that do not tell whose they are were set apart: 1 (log.malformed).")
+    assert "is absent at" in log.why_not("gone", log.facts.coverage.start + al.testing.logs.SECOND)
+    assert "3 rows of the source are no changes and were set apart, 1 of them of this entity" in log.why_not("new")
+    with pytest.raises(UnknownEntity, match="'new' among 't' in this log"):
+        log.entity("new")
+    with pytest.raises(UnknownEntity, match=r"1 rows of it were set apart, as they are no changes: log\.malformed has"):
+        loaded([("INSERT", "a", {"n": 1}), ("INSERT", "new", {"n": 2}, only_before)]).entity("new")
+
+
+def test_blame_does_not_call_unlogged_what_a_row_set_aside_may_have_logged(opened: Any):  # noqa: ANN401 - a fixture
+    log = opened([
+        ("INSERT", "a", {"n": 1, "m": 1}),
+        ("DELETE", "a"),
+        ("INSERT", "a", {"n": 1, "m": 1}, {"before_snapshot": {"n": 1, "m": 1}}),
+        ("UPDATE", "a", {"n": 2, "m": 1}, {"before_snapshot": {"n": 1, "m": 1}}),
+        ("UPDATE", "a", {"n": 3, "m": 1}),
+    ])  # fmt: skip
+    assert rows_of(log.blame(), "field", "id", "certain") == [("n", 5, True), ("m", None, False)]
 
 
 def test_as_of_a_transaction_counts_what_was_set_aside_up_to_it_whosever_it_is(opened: Any):  # noqa: ANN401 - a fixture
