@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime  # noqa: TC003 - dataclass fields are read at run time by documentation tools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from auditlab.errors import BadOption, SchemaMismatch
 from auditlab.marks import Mark  # noqa: TC001 - dataclass fields are read at run time, of manifests too
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 __all__ = [
     "CHANGES",
@@ -228,8 +231,11 @@ def seconds(option: str, value: float) -> None:
         raise BadOption(f"{option}={value}: give seconds, 0 or more, and at the most {LONGEST:,} (a hundred years).")
 
 
-def check_columns(frame: pl.DataFrame) -> None:
-    """Raise ``SchemaMismatch`` that names every column that is missing, mistyped or holds nulls it must not."""
+def check_columns(frame: pl.DataFrame, made: Mapping[str, Sequence[str]] | None = None) -> None:
+    """Raise ``SchemaMismatch`` that names every column that is missing, mistyped or holds nulls it must not.
+
+    ``made`` has the source's columns that a column was made of, for the message.
+    """
     faults = [f"{name}: missing, want {dtype}" for name, dtype in CHANGES.items() if name not in frame.columns]
     for name, dtype in CHANGES.items():
         if name not in frame.columns:
@@ -238,6 +244,8 @@ def check_columns(frame: pl.DataFrame) -> None:
         if got != dtype:
             faults.append(f"{name}: is {got}, want {dtype}")
         elif name in NOT_NULL and frame[name].null_count():
-            faults.append(f"{name}: null in {frame[name].null_count()} rows")
+            own = (made or {}).get(name, (name,))
+            made_of = "" if own == (name,) else f", made of {' and '.join(map(repr, own))}"
+            faults.append(f"{name}: null in {frame[name].null_count()} rows{made_of}")
     if faults:
         raise SchemaMismatch("this is not a change log: " + "; ".join(faults))

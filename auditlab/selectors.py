@@ -169,7 +169,8 @@ def check_covered(selected: Selected, start: Moment, end: Moment) -> None:
     """Check that a log can tell of the changes from ``start`` up to, not including, ``end``: see ``between``."""
     first, last = _interval(selected, start, end)
     coverage = selected.recorded.facts.coverage
-    asked = f"changes from {first.isoformat(sep=' ')} up to {last.isoformat(sep=' ')}"
+    since = "" if first.date() == date.min else f" from {first.isoformat(sep=' ')}"
+    asked = f"changes{since} {'on' if last.date() == date.max else 'up to ' + last.isoformat(sep=' ')}"
     if coverage.start is not None and coverage.end is not None and first < last:
         early = last <= min(coverage.start, coverage.cut or coverage.start)
         if (early or first > coverage.end) and not _has_any(selected, first, last):

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -16,6 +17,7 @@ from auditlab.errors import BadOption, SchemaMismatch
 from auditlab.load.canonical import Canonical
 from auditlab.load.columns import ColumnMapping
 from auditlab.load.partitions import checked, folding
+from auditlab.load.row_order import check_row_order
 from auditlab.load.source import Loaded, frame, spanning
 from auditlab.schema import Coverage, LogFacts
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
     from auditlab.load.columns import Columns
 
-__all__ = ["ArrowStream", "from_arrow", "loaded", "read_parquet"]
+__all__ = ["ArrowStream", "files", "from_arrow", "loaded", "read_parquet"]
 
 _BATCH_ROWS = 65_536
 _PIECE = 128 << 20
@@ -59,7 +61,8 @@ def from_arrow(
         columns: Canonical name to the name there, for columns that are called otherwise. The entity type may be of
             several, joined by ``.``: ``{"entity_type": ["table_schema", "table_name"]}``. None for an image that the
             log never recorded, ``{"before_snapshot": None}``, and for another column that it does not have: a log
-            without ids (``{"id": None}``) must have its rows in the order of what happened, and they are numbered.
+            without ids (``{"id": None}``) must have its rows in the order of what happened, and they are numbered; it
+            is refused where the rows of one entity run backwards in time.
         operations: What the log's words for operations mean, where others than the usual ones are found, as texts or
             whole numbers: ``{"0": "INSERT", "1": "UPDATE", "2": "DELETE"}``. Case does not matter.
         fields: The columns that make the state, of a log that has a column for each field: their names, or ``"rest"``
@@ -76,7 +79,8 @@ def from_arrow(
         strict: Whether rows that are no changes are an error; else they are set aside in ``Loaded.malformed``.
 
     Raises:
-        BadOption: ``data`` has no Arrow stream, or the options do not fit it.
+        BadOption: ``data`` has no Arrow stream, or the options do not fit it, such as rows that are numbered and do not
+            stand in the order of what happened.
         SchemaMismatch: columns are missing, mistyped, or null where they must not be; all of them are named. Or the log
             has none of the leaves that ``partitions`` names.
         BadTime: a time that cannot be held exactly.
@@ -94,7 +98,7 @@ def from_arrow(
     mapping = ColumnMapping(columns, operations=operations or {}, fields=fields, entity_type=entity_type)
     plan = Canonical(reader.schema, columns=mapping, zone=zone, what=what)
     batches = folding((plan.batch(piece) for batch in reader for piece in _pieces(batch)), folds, what)
-    found = loaded(batches, zone=zone, coverage=coverage, source=source, strict=strict)
+    found = loaded(batches, mapping, zone=zone, coverage=coverage, source=source, strict=strict)
     mapping.warn_of_unread(what)
     return found
 
@@ -128,15 +132,20 @@ def read_parquet(
         SchemaMismatch: a file is missing or no Parquet file, and what ``from_arrow`` raises.
     """
     time_zone(zone)
-    paths = [Path(path)] if isinstance(path, str | Path) else [Path(one) for one in path]
-    if not paths:
-        raise BadOption("no Parquet file given.")
-    source = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
+    paths, source = files(path, "Parquet")
     mapping = ColumnMapping(columns, operations=operations or {}, fields=fields, entity_type=entity_type)
     batches = folding(_parquet_batches(paths, mapping, zone), checked(partitions), source)
-    found = loaded(batches, zone=zone, coverage=coverage, source=source, strict=strict)
+    found = loaded(batches, mapping, zone=zone, coverage=coverage, source=source, strict=strict)
     mapping.warn_of_unread(source)
     return found
+
+
+def files(path: str | Path | Sequence[str | Path], kind: str) -> tuple[list[Path], str]:
+    """The files that a loader is given, one or several, and what to call them."""
+    paths = [Path(path)] if isinstance(path, str | Path) else [Path(one) for one in path]
+    if not paths:
+        raise BadOption(f"no {kind} file given.")
+    return paths, str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
 
 
 def _parquet_batches(paths: Iterable[Path], mapping: ColumnMapping, zone: str) -> Iterator[pa.RecordBatch]:
@@ -153,12 +162,23 @@ def _parquet_batches(paths: Iterable[Path], mapping: ColumnMapping, zone: str) -
 
 
 def loaded(
-    batches: Iterable[pa.RecordBatch], *, zone: str, coverage: tuple[Moment, Moment] | None, source: str, strict: bool
+    batches: Iterable[pa.RecordBatch],
+    mapping: ColumnMapping | None = None,
+    *,
+    zone: str,
+    coverage: tuple[Moment, Moment] | None,
+    source: str,
+    strict: bool,
 ) -> Loaded:
-    """What batches in the canonical columns hold; the arguments are those of ``from_arrow``."""
-    changes = frame(batches)
+    """What batches in the canonical columns hold; the arguments are those of ``from_arrow``.
+
+    ``mapping`` has the options of which they were made.
+    """
+    changes = frame(batches, None if mapping is None else mapping.names)
     changes, aside = malformed.split(changes, strict=strict)
     facts = spanning(changes, LogFacts(source=source, zone=zone))
+    if mapping is not None and mapping.numbered:
+        check_row_order(changes, facts)
     if coverage is not None:
         facts = replace(facts, coverage=_covering(coverage, facts.coverage, zone))
     return Loaded(changes=changes, facts=facts, malformed=aside)
@@ -189,7 +209,15 @@ def _reader(data: ArrowStream) -> pa.RecordBatchReader:
     try:
         return pa.RecordBatchReader.from_stream(data)
     except (pa.ArrowInvalid, TypeError) as exc:
-        raise SchemaMismatch(f"the {type(data).__name__} is not a table: {exc}") from exc
+        raise SchemaMismatch(f"the {type(data).__name__} is not a table: {_wide(data) or exc}") from exc
+
+
+def _wide(data: object) -> str:
+    """Which columns of a Polars frame hold integers that Arrow has no type for, and what to do; or nothing."""
+    columns = data.schema.items() if isinstance(data, pl.DataFrame) else ()
+    wide = {name: str(dtype) for name, dtype in columns if "Int128" in str(dtype)}
+    told = ", ".join(f"{name!r} is {dtype}" for name, dtype in wide.items())
+    return f"{told}, which Arrow does not have. Cast it to Decimal first: pl.Decimal(38, 0)." if wide else ""
 
 
 def _instead(data: object) -> str:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from auditlab.errors import SchemaMismatch
 from auditlab.load.arrays import as_text, is_text, plain, stored
 from auditlab.load.columns import ColumnMapping
-from auditlab.load.fields import images
+from auditlab.load.fields import images, several
 from auditlab.load.operations import canonical_operations
 from auditlab.load.source import ARROW_CHANGES
 from auditlab.load.times import from_text, utc
@@ -66,7 +66,7 @@ class Canonical:
         self.mapping = columns if isinstance(columns, ColumnMapping) else ColumnMapping(columns)
         self._states = states
         self.mapping.there = self.mapping.there or tuple(schema.names)
-        faults = self.mapping.denied(schema.names)
+        faults = self.mapping.faults(schema.names)
         self._places: dict[str, list[int]] = {}
         for name, theirs in self.mapping.names.items():
             places, fault = _found(schema, name, theirs)
@@ -173,7 +173,7 @@ def _found(schema: pa.Schema, name: str, theirs: tuple[str, ...]) -> tuple[list[
     for one in theirs:
         there = schema.get_all_field_indices(one)
         if len(there) > 1:
-            return [], f"{one!r}: there are {len(there)} columns of that name"
+            return [], f"{one!r}: {several(len(there))}"
         if not there:
             needed = name in REQUIRED or theirs != (name,)
             return [], f"{_label(name, theirs if len(theirs) == 1 else (one,))}: missing" if needed else ""

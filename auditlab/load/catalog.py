@@ -16,7 +16,7 @@ from auditlab.errors import (
     SchemaMismatch,
     UnsafeOrder,
 )
-from auditlab.load.columns import source_names
+from auditlab.load.columns import source_names, taken
 from auditlab.load.commit_times import COMMITTED_AT
 from auditlab.marks import Mark, in_order
 from auditlab.queries import quote_identifier, text
@@ -316,8 +316,9 @@ def _columns(
     connection: Connection, oid: int, label: str, mapping: Mapping[str, str | None] | None
 ) -> tuple[Column, ...]:
     there = {row["name"]: row for row in connection.rows(text("load", "columns"), (oid,))}
-    columns, faults = [], []
-    for name, theirs in source_names(mapping).items():
+    names = source_names(mapping)
+    columns, faults = [], [*taken(mapping).values()]
+    for name, theirs in names.items():
         shown = name if name == theirs else f"{name} (from {theirs!r})"
         if theirs not in there or (name == theirs == "partition" and there[theirs]["type"] not in _TEXT):
             if name in REQUIRED or name != theirs:

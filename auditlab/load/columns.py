@@ -11,7 +11,7 @@ from auditlab.load.operations import declared_operations
 from auditlab.load.source import ARROW_CHANGES
 from auditlab.schema import REQUIRED
 
-__all__ = ["ColumnMapping", "Columns", "source_names"]
+__all__ = ["ColumnMapping", "Columns", "source_names", "taken"]
 
 Columns = Mapping[str, str | Sequence[str] | None]
 """Canonical name to the source's; of the entity type to several; None for what the source does not have."""
@@ -62,16 +62,17 @@ class ColumnMapping:
                 raise BadOption(f"fields= makes the images, and columns= gives {', '.join(twofold)}. Give one of both.")
             left_out |= {*_IMAGES} | ({"partition"} - given.keys())
         self.names = _names({name: theirs for name, theirs in given.items() if name not in left_out}, left_out)
+        self._lost = [fault for name, fault in taken(given).items() if name not in left_out]
         self.operations = None if operations is None else declared_operations(operations)
         self.fields = None if fields is None else Fields(fields, {one for own in self.names.values() for one in own})
 
-    def denied(self, there: Sequence[str]) -> list[str]:
-        """What is wrong where rows are to be numbered, and the source has a column of ids that is nothing else."""
+    def faults(self, there: Sequence[str]) -> list[str]:
+        """Columns that are needed and taken by others, and a column of ids that is nothing else beside made-up ones."""
         fields = {} if self.fields is None else self.fields.among(there)
         used = {one for own in self.names.values() for one in own} | fields.keys()
         if not self.numbered or "id" not in there or "id" in used:
-            return []
-        return ["id: columns= says that there is no 'id', and there is one"]
+            return self._lost
+        return [*self._lost, "id: columns= says that there is no 'id', and there is one"]
 
     def warn_of_unread(self, what: str) -> None:
         """Warn where columns that most logs have are not there, and the source has some that are not read.
@@ -86,7 +87,7 @@ class ColumnMapping:
         found = {name for name, own in self.names.items() if {*own} <= {*there}}
         lacking = [name for name in _WARNED if name not in found | self.never]
         listed = set() if self.fields is None else {*self.fields.among(there)}
-        others = [name for name in there if name not in used | listed]
+        others = [name for name in dict.fromkeys(there) if name not in used | listed]
         if self.fields is not None and self.fields.rest and "changed_by" in lacking:
             others, read = [name for name in there if name in listed], "are fields, as fields='rest' says"
         else:
@@ -116,6 +117,17 @@ def source_names(columns: Mapping[str, str | None] | None) -> dict[str, str]:
             "Give a view of the log that has both in one column, e.g. table_schema || '.' || table_name."
         )
     return {name: theirs for name, (theirs,) in found.items()}
+
+
+def taken(columns: Columns | None) -> dict[str, str]:
+    """Columns that a log must have, that no option names, and whose own is read as another one: what is wrong."""
+    given = columns or {}
+    takers = {one: name for name, theirs in given.items() for one in _several(name, theirs)}
+    lost = {name: takers[name] for name in REQUIRED if name in takers and name not in given}
+    return {
+        name: f"{name}: missing (its column is read as {other}; name another: columns={{{name!r}: 'name there'}})"
+        for name, other in lost.items()
+    }
 
 
 def _names(given: Columns, left_out: set[str]) -> dict[str, tuple[str, ...]]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from collections.abc import Set as AbstractSet
 
-__all__ = ["REST", "Fields", "NoSuchValue", "images"]
+__all__ = ["REST", "Fields", "NoSuchValue", "images", "several"]
 
 REST = "rest"
 """What names all columns that are nothing else of a change log."""
@@ -69,8 +69,7 @@ class Fields:
         for name, kind in found.items():
             places = schema.get_all_field_indices(name)
             if len(places) != 1:
-                several = f"there are {len(places)} columns of that name"
-                yield f"{name!r}, a field: {several if places else 'missing'}"
+                yield f"{name!r}, a field: {several(len(places)) if places else 'missing'}"
                 continue
             dtype = schema.field(places[0]).type
             if kind != "text" and not is_json(dtype) and not (is_text(stored(dtype)) or pa.types.is_null(dtype)):
@@ -126,6 +125,11 @@ def _read(name: str, kind: str, column: pa.Array, ids: pa.Array, what: str) -> p
         text, row = texts.filter(odd)[0].as_py(), ids.filter(odd)[0].as_py()
         raise SchemaMismatch(f"{what}, row id {row}: {name} = {text!r} is no {kind}. {_INSTEAD}")
     return pc.fill_null(told, "null")
+
+
+def several(count: int) -> str:
+    """What is wrong with a column that is wanted, and that the source has more than once."""
+    return f"there are {count} columns of that name; give each its own"
 
 
 def images(states: pa.Array, told: pa.Array, operations: pa.Array) -> tuple[pa.Array, pa.Array]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from auditlab.schema import CHANGES, Coverage, LogFacts, check_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
 __all__ = ["ARROW_CHANGES", "Loaded", "batches", "frame", "spanning"]
@@ -55,15 +55,17 @@ class Loaded:
         return f"Loaded({rows}, {self.facts.coverage}, from {self.facts.source})"
 
 
-def frame(batches: Iterable[pa.RecordBatch]) -> pl.DataFrame:
+def frame(batches: Iterable[pa.RecordBatch], made: Mapping[str, Sequence[str]] | None = None) -> pl.DataFrame:
     """The canonical batches as one frame, sorted by ``id`` (rows of equal id keep their order).
+
+    ``made`` has the source's columns that a column was made of, for the message.
 
     Raises:
         SchemaMismatch: a column that must have a value is null somewhere; all such columns are named.
     """
     parts = [pl.DataFrame(pl.from_arrow(batch, rechunk=False)) for batch in batches if batch.num_rows]
     changes = pl.concat(parts, rechunk=False) if parts else pl.DataFrame(schema=CHANGES)
-    check_columns(changes)
+    check_columns(changes, made)
     if changes["id"].is_sorted():
         return changes
     return changes.sort("id", maintain_order=True)

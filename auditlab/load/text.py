@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 import warnings
+from collections import Counter
 from io import BufferedReader
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,7 +17,7 @@ import pyarrow.csv as pv
 
 from auditlab.clock import zone as time_zone
 from auditlab.errors import PerhapsCutShort, SchemaMismatch
-from auditlab.load.arrow import loaded
+from auditlab.load.arrow import files, loaded
 from auditlab.load.canonical import Canonical
 from auditlab.load.columns import ColumnMapping
 from auditlab.load.fields import NoSuchValue
@@ -26,6 +26,8 @@ from auditlab.schema import REQUIRED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
+    from pathlib import Path
 
     from auditlab.clock import Moment
     from auditlab.load.columns import Columns
@@ -47,7 +49,7 @@ _SHOWN = 50
 
 
 def read_csv(
-    path: str | Path,
+    path: str | Path | Sequence[str | Path],
     *,
     columns: Columns | None = None,
     operations: Mapping[str, str] | None = None,
@@ -58,14 +60,14 @@ def read_csv(
     coverage: tuple[Moment, Moment] | None = None,
     strict: bool = True,
 ) -> Loaded:
-    """The log that a CSV file with a header holds, as ``COPY ... TO ... (FORMAT csv, HEADER)`` writes it.
+    """The log that one or several CSV files with a header hold, as ``COPY ... TO ... (FORMAT csv, HEADER)`` writes it.
 
     A field without quotation marks and without a character is null; ``""`` is an empty text. Times are ISO 8601, with
     ``T`` or a space, their offset perhaps after another space or called ``UTC``; those without one are read in
     ``zone``. Documents stay the text that they are.
 
     Args:
-        path: The file, in UTF-8; one compressed by gzip, zstd, ... is known by its ending.
+        path: The file in UTF-8, or several; one compressed by gzip, zstd, ... is known by its ending.
         columns: As in ``from_arrow``.
         operations: As in ``from_arrow``.
         fields: As in ``from_arrow``. All columns are texts here, and stay such unless it says otherwise.
@@ -81,15 +83,16 @@ def read_csv(
     """
     time_zone(zone)
     mapping = ColumnMapping(columns, operations=operations or {}, fields=fields, entity_type=entity_type)
-    batches = _log(_csv(Path(path)), str(path), mapping, zone)
-    folded = folding(batches, checked(partitions), str(path))
-    found = loaded(folded, zone=zone, coverage=coverage, source=str(path), strict=strict)
-    mapping.warn_of_unread(str(path))
+    paths, source = files(path, "CSV")
+    batches = _log(((one, _csv(one)) for one in paths), mapping, zone)
+    folded = folding(batches, checked(partitions), source)
+    found = loaded(folded, mapping, zone=zone, coverage=coverage, source=source, strict=strict)
+    mapping.warn_of_unread(source)
     return found
 
 
 def read_jsonl(
-    path: str | Path,
+    path: str | Path | Sequence[str | Path],
     *,
     columns: Columns | None = None,
     operations: Mapping[str, str] | None = None,
@@ -100,13 +103,13 @@ def read_jsonl(
     coverage: tuple[Moment, Moment] | None = None,
     strict: bool = True,
 ) -> Loaded:
-    """The log that a file of JSON Lines holds: one object a line, a change each.
+    """The log that one or several files of JSON Lines hold: one object a line, a change each.
 
     The row before and after may stand there as an object or as a text that holds JSON; either is kept to the letter,
     so that ``1.10`` stays ``1.10``. Times are as in ``read_csv``.
 
     Args:
-        path: The file, in UTF-8; one compressed by gzip, zstd, ... is known by its ending.
+        path: The file in UTF-8, or several; one compressed by gzip, zstd, ... is known by its ending.
         columns: As in ``from_arrow``.
         operations: As in ``from_arrow``.
         fields: As in ``from_arrow``. Their values are kept to the letter.
@@ -122,30 +125,31 @@ def read_jsonl(
     """
     time_zone(zone)
     mapping = ColumnMapping(columns, operations=operations or {}, fields=fields, entity_type=entity_type)
-    table = _jsonl(Path(path), mapping)
+    paths, source = files(path, "JSON Lines")
     states = None if mapping.fields is None else _written
-    batches = _log(table.to_batches(), str(path), mapping, zone, states)
-    folded = folding(batches, checked(partitions), str(path))
-    found = loaded(folded, zone=zone, coverage=coverage, source=str(path), strict=strict)
-    mapping.warn_of_unread(str(path))
+    batches = _log(((one, _jsonl(one, mapping).to_batches()) for one in paths), mapping, zone, states)
+    folded = folding(batches, checked(partitions), source)
+    found = loaded(folded, mapping, zone=zone, coverage=coverage, source=source, strict=strict)
+    mapping.warn_of_unread(source)
     return found
 
 
 def _log(
-    texts: Iterable[pa.RecordBatch],
-    source: str,
+    texts: Iterable[tuple[Path, Iterable[pa.RecordBatch]]],
     mapping: ColumnMapping,
     zone: str,
     states: Callable[[pa.RecordBatch], tuple[pa.Array, pa.Array]] | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """The canonical batches of batches of texts, which all have the same columns."""
-    plan = None
-    for batch in texts:
-        if plan is None:
-            names = [name for name in batch.schema.names if name not in _MADE]
-            told = pa.schema([batch.schema.field(name) for name in names])
-            plan = Canonical(told, columns=mapping, zone=zone, what=source, states=states)
-        yield plan.batch(batch)
+    """The canonical batches of files' batches of texts; those of one file all have the same columns."""
+    rows = 0
+    for path, batches in texts:
+        plan = None
+        for batch in batches:
+            if plan is None:
+                told = pa.schema([column for column in batch.schema if column.name not in _MADE])
+                plan = Canonical(told, columns=mapping, zone=zone, what=str(path), states=states, rows=rows)
+            yield plan.batch(batch)
+        rows = rows if plan is None else plan.rows
 
 
 def _written(batch: pa.RecordBatch) -> tuple[pa.Array, pa.Array]:
@@ -155,9 +159,11 @@ def _written(batch: pa.RecordBatch) -> tuple[pa.Array, pa.Array]:
 
 
 def _csv(path: Path) -> Iterator[pa.RecordBatch]:
-    lines, rows = _check_end(path), 1
+    lines, rows = _check_end(path), 0
+    names = _header(path)
+    places = [str(place) for place in range(len(names))]  # the reader takes no name that stands there twice
     nothing_guessed = pv.ConvertOptions(
-        column_types=dict.fromkeys(_header(path), pa.string()),
+        column_types=dict.fromkeys(places, pa.string()),
         strings_can_be_null=True,
         quoted_strings_can_be_null=False,
         null_values=[""],
@@ -166,10 +172,14 @@ def _csv(path: Path) -> Iterator[pa.RecordBatch]:
     try:
         with pa.input_stream(str(path), compression="detect") as opened:
             for batch in pv.open_csv(
-                opened, pv.ReadOptions(block_size=_PARSED), parse_options=parsed, convert_options=nothing_guessed
+                opened,
+                pv.ReadOptions(block_size=_PARSED, column_names=places),
+                parse_options=parsed,
+                convert_options=nothing_guessed,
             ):
+                header = 0 if rows else 1
                 rows += batch.num_rows
-                yield batch
+                yield batch.slice(header).rename_columns(names)
         # Lines inside of fields are a document's, or rows between two marks that are missing.
         fault = _unclosed(path) if lines > rows and _strays(path) else None
     except (pa.ArrowInvalid, OSError) as exc:
@@ -312,7 +322,7 @@ def _objects(opened: BufferedReader, mapping: ColumnMapping, path: Path, seen: s
                 continue
             try:
                 told = decoder.decode(line)
-                _once(told, line)
+                _once(told, line, names, mapping)
                 row = {name: _text(raw) for name, raw in told.items() if name in names}
                 if mapping.fields is not None:
                     states.append(mapping.fields.state(told))
@@ -356,18 +366,19 @@ class _Twice(Exception):
     """A name that stands twice in a line."""
 
 
-def _once(told: Mapping[str, msgspec.Raw], line: bytes) -> None:
-    """Refuse a line that has a name twice: the decoder keeps the last and says nothing."""
+def _once(told: Mapping[str, msgspec.Raw], line: bytes, names: AbstractSet[str], mapping: ColumnMapping) -> None:
+    """Refuse a line that has a name twice that is read: the decoder keeps the last and says nothing."""
     size = sum(len(name.encode("utf-8", "surrogatepass")) + len(bytes(raw)) for name, raw in told.items())
     marks = len(line.strip()) - size - 2  # what is left are quotation marks, colons, commas and blanks
     if marks in (4 * len(told) - 1, 6 * len(told) - 2):
         return
 
     def look(pairs: list[tuple[str, object]]) -> dict[str, object]:
-        names = [name for name, _ in pairs]
-        twice.append(next((name for name in names if names.count(name) > 1), None))
+        count = Counter(name for name, _ in pairs)
+        twice.append(next((name for name in count if count[name] > 1 and name in read), None))
         return {}
 
+    read = names if mapping.fields is None else names | mapping.fields.among(told).keys()
     twice: list[str | None] = []
     json.loads(line, object_pairs_hook=look, strict=False, parse_int=str, parse_float=str)
     if twice[-1] is not None:  # the outermost object is the last to be whole

@@ -87,6 +87,35 @@ def test_messages_name_the_options(typed: Typed, flat: Path):
 
 
 @pytest.mark.parametrize(
+    ("text", "columns", "words"),
+    [
+        (FLAT.replace("key", "id"), ["entity_id=id"], "read as entity_id; name another: --column 'id=name there')"),
+        (FLAT.replace("key", "id"), ["entity_id=id"], "in which they stand, by --column id=."),
+        (FLAT.replace("total,note", "x,x"), ["id=", "entity_id=key"], "'x', a field: there are 2 columns of that name"),
+        (
+            FLAT.replace("13:00", "11:00"),
+            ["id=", "entity_id=key"],
+            (
+                "--column id= numbers the rows of {path} in the order in which they stand, and that is not the order "
+                "of what happened: row 2 (UPDATE of shop.orders '7') has changed_at=2024-06-01 11:00:00+00:00, and row "
+                "1, which stands before it, has 2024-06-01 12:00:00+00:00; 1 rows stand behind a later one of their "
+                "entity. Sort the rows by time, those of one time as they happened; or name a column that numbers them "
+                "as they happened: --column 'id=name there'."
+            ),
+        ),
+    ],
+)
+def test_a_layout_that_is_not_told_rightly_is_said_in_the_options(
+    typed: Typed, flat: Path, text: str, columns: list[str], words: str
+):
+    flat.write_text(text)
+    named = [word for one in columns for word in ("--column", one)]
+    done = typed("history", flat, *WORDS, *named, *NAMES[4:], *TYPE, "--fields", "rest")
+    assert done.exit_code == 2
+    assert words.format(path=flat) in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize(
     ("options", "words"),
     [
         (["--operation", "destroy"], "--operation takes WORD=OPERATION, e.g. --operation destroy=DELETE"),

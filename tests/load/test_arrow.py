@@ -406,3 +406,11 @@ def test_a_file_that_is_no_parquet_is_named(tmp_path: Path, content: bytes | Non
         path.write_bytes(content)
     with pytest.raises(SchemaMismatch, match=r"cannot read .*log\.parquet as Parquet"):
         read_parquet(path)
+
+
+def test_integers_that_arrow_has_no_type_for_are_named_with_what_to_do():
+    rows = pl.DataFrame({"w": [1], "n": [{"x": 2}], "id": [1]}, schema_overrides={"w": pl.Int128})
+    rows = rows.with_columns(n=pl.col("n").cast(pl.Struct({"x": pl.UInt128})))
+    words = r"'w' is Int128, 'n' is Struct\(.*UInt128.*\), which Arrow does not have. Cast it to Decimal first"
+    with pytest.raises(SchemaMismatch, match=words):
+        from_arrow(rows)

@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import warnings
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.csv as pv
 import pyarrow.parquet as pq
 import pytest
 
 import auditlab as al
 from auditlab.errors import BadOption, BadTime, SchemaMismatch, UnreadColumns
 from auditlab.load.arrow import from_arrow, read_parquet
-from auditlab.load.columns import source_names
+from auditlab.load.columns import source_names, taken
 from auditlab.load.text import read_csv, read_jsonl
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -40,6 +42,8 @@ def test_an_entity_type_is_put_together_from_several_columns():
     assert from_arrow(log, columns=columns).changes["entity_type"].to_list() == ["shop.orders", "hr.people"]
     odd = log.set_column(log.schema.get_field_index("table_schema"), "table_schema", pa.array(["shop", None]))
     with pytest.raises(SchemaMismatch, match="entity_type: null in 1 rows"):
+        from_arrow(odd, columns=columns)
+    with pytest.raises(SchemaMismatch, match=r"null in 1 rows, made of 'table_schema' and 'table_name'$"):
         from_arrow(odd, columns=columns)
     with pytest.raises(SchemaMismatch, match=r"entity_type \(from 'schema'\): missing"):
         from_arrow(log, columns={"entity_type": ["schema", "table_name"]})
@@ -98,6 +102,107 @@ def test_a_column_of_ids_is_not_passed_over():
         from_arrow(a_log(), columns={"id": None})
     loaded = from_arrow(a_log(entity_id=None), columns={"id": None, "entity_id": "id"})
     assert loaded.changes.select("id", "entity_id").rows() == [(1, "1"), (2, "2")]
+
+
+def loads(folder: Path, log: pa.Table) -> dict[str, Callable[..., Any]]:
+    """What loads the table, from memory and from a file of every kind."""
+    pq.write_table(log, folder / "log.parquet")
+    pv.write_csv(log, folder / "log.csv")
+    rows = log.cast(pa.schema([(field.name, pa.string()) for field in log.schema])).to_batches()[0]
+    lines = [
+        zip(log.column_names, row, strict=True) for row in zip(*(c.to_pylist() for c in rows.columns), strict=True)
+    ]
+    told = [", ".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in line) for line in lines]
+    (folder / "log.jsonl").write_text("".join(f"{{{line}}}\n" for line in told))
+    return {
+        "frame": lambda **options: from_arrow(log, **options),
+        "parquet": lambda **options: read_parquet(folder / "log.parquet", **options),
+        "csv": lambda **options: read_csv(folder / "log.csv", **options),
+        "jsonl": lambda **options: read_jsonl(folder / "log.jsonl", **options),
+    }
+
+
+LOADERS = ("frame", "parquet", "csv", "jsonl")
+
+
+@pytest.mark.parametrize("loader", LOADERS)
+def test_a_column_that_is_needed_and_read_as_another_is_missing(loader: str, tmp_path: Path):
+    load = loads(tmp_path, a_log(entity_id=None, seq=["3", "4"], changed_by=["a", "b"]))[loader]
+    columns = {"entity_id": "id", "transaction_id": None}
+    words = (
+        r"id: missing \(its column is read as entity_id; name another: columns=\{'id': 'name there'\}\).* Rows that "
+        r"have no id are numbered, in the order in which they stand, by columns=\{'id': None\}"
+    )
+    with pytest.raises(SchemaMismatch, match=words):
+        load(columns=columns)
+    assert load(columns=columns | {"id": "seq"}).changes.select("id", "entity_id").rows() == [
+        (3, "1"),
+        (4, "2"),
+    ]
+    numbered = load(columns=columns | {"id": None}).changes
+    assert numbered.select("id", "entity_id").rows() == [(1, "1"), (2, "2")]
+
+
+@pytest.mark.parametrize("name", ["entity_type", "entity_id", "changed_at", "before_snapshot", "after_snapshot"])
+@pytest.mark.parametrize("loader", LOADERS)
+def test_so_is_every_other_one(loader: str, name: str, tmp_path: Path):
+    load = loads(tmp_path, a_log())[loader]
+    with pytest.raises(SchemaMismatch, match=rf"{name}: missing \(its column is read as metadata; name another"):
+        load(columns={"metadata": name})
+
+
+@pytest.mark.parametrize("loader", LOADERS)
+def test_a_constant_and_fields_stand_for_what_is_read_as_another(loader: str, tmp_path: Path):
+    load = loads(tmp_path, a_log(before_snapshot=None))[loader]
+    columns = {"metadata": "entity_type", "changed_by": "after_snapshot", "transaction_id": None}
+    changes = load(columns=columns, entity_type="sales", fields=["id"]).changes
+    assert changes.select("entity_type", "metadata", "changed_by").rows() == [("sales", "shop.orders", "{}")] * 2
+
+
+def test_a_database_needs_the_columns_that_are_read_as_others():
+    assert taken({"entity_id": "id", "changed_by": "changed_at", "metadata": "correlation_id"}).keys() == {
+        "id",
+        "changed_at",
+    }
+    assert taken({"entity_id": "id", "id": "seq"}) == taken(None) == {}
+
+
+def doubled(name: str) -> pa.Table:
+    """A log that has two columns of a name."""
+    log = a_log()
+    own = log.column(name) if name in log.column_names else pa.chunked_array([["p", "q"]])
+    log = log if name in log.column_names else log.append_column(name, own)
+    return log.append_column(name, own)
+
+
+@pytest.mark.parametrize("loader", LOADERS)
+def test_one_of_two_columns_of_one_name_is_not_chosen(loader: str, tmp_path: Path):
+    words = "names '{0}' twice" if loader == "jsonl" else "'{0}'.*: there are 2 columns of that name; give each its own"
+    for name, options in (
+        ("entity_id", {}),
+        ("x", {"columns": {"changed_by": "x"}}),
+        ("x", {"fields": "rest", "columns": dict.fromkeys(("changed_by", "transaction_id"))}),
+        ("x", {"fields": ["x"]}),
+    ):
+        with pytest.raises(SchemaMismatch, match=words.format(name)):
+            loads(tmp_path, doubled(name))[loader](**options)
+    with pytest.warns(UnreadColumns, match="and 'x' are not read"):
+        read = loads(tmp_path, doubled("x"))[loader]()
+    assert read.changes.equals(from_arrow(a_log()).changes)
+
+
+def test_files_of_texts_are_read_one_behind_another(tmp_path: Path):
+    for ending, read in (("csv", read_csv), ("jsonl", read_jsonl)):
+        log = a_log(id=None)
+        loads(tmp_path, log)
+        (tmp_path / f"log.{ending}").rename(tmp_path / f"1.{ending}")
+        loads(tmp_path, log.select(log.column_names[::-1]))
+        paths = [tmp_path / f"1.{ending}", tmp_path / f"log.{ending}"]
+        twice = pa.concat_tables([log, log])
+        assert read(paths, columns={"id": None}).changes.equals(from_arrow(twice, columns={"id": None}).changes)
+        assert read(paths, columns={"id": None}).facts.source == f"{paths[0]} and 1 more"
+        with pytest.raises(BadOption, match="file given"):
+            read([])
 
 
 def test_numbers_and_times_may_be_texts_everywhere(tmp_path: Path):

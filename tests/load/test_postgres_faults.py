@@ -190,6 +190,8 @@ def test_all_missing_and_mistyped_columns_are_named_at_once(database: str, execu
         "after_snapshot: is integer, want jsonb, json or text",
     ):
         assert told in str(caught.value)
+    with pytest.raises(SchemaMismatch, match="log: id: missing .its column is read as entity_id; name another"):
+        read_postgres(database, table="log", columns={"entity_id": "id"})
 
 
 @pytest.mark.parametrize("value", ["infinity", "-infinity", "294276-12-31 00:00:00+00", "0044-03-15 00:00:00+00 BC"])

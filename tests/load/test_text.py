@@ -265,3 +265,9 @@ def test_a_line_that_is_nested_too_deep_is_named(tmp_path: Path):
     path.write_text('{"id": 1, "after_snapshot": {"a": ' + "[" * 3000 + "]" * 3000 + "}}\n")
     with pytest.raises(SchemaMismatch, match="line 1: is no JSON object"):
         read_jsonl(path)
+
+
+def test_a_header_alone_must_be_a_change_log_s(tmp_path: Path):
+    assert read_csv(csv(tmp_path)).changes.is_empty()
+    with pytest.raises(SchemaMismatch, match="entity_type: missing"):
+        read_csv(csv(tmp_path, head="id,total"))

@@ -253,6 +253,10 @@ def test_what_the_log_cannot_answer_is_the_verbs_own_error(log, tmp_path: Path):
         log.by("ann").report(tmp_path / "r.html", include=["blame"])
     assert not (tmp_path / "r.html").exists()
     assert "No evidence: evidence() needs whole histories" in unescape(log.by("ann").report())
+    with pytest.raises(NoData, match=r"asked for changes from 2030-01-01 00:00:00\+00:00 on\."):
+        al.from_arrow(make_log([("INSERT", "a", {"n": 1})])).report(tmp_path / "late.html", start="2030-01-01")
+    with pytest.raises(NoData, match=r"asked for changes up to 1999-01-01 00:00:00\+00:00\."):
+        al.from_arrow(make_log([("INSERT", "a", {"n": 1})])).report(tmp_path / "late.html", end="1999-01-01")
     with pytest.raises(NoData, match="asked for changes from 1999-01-01"):
         log.report(tmp_path / "r.html", include=["diffs"], start="1999-01-01", end="1999-02-01")
     assert not (tmp_path / "r.html").exists()
