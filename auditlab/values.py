@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from auditlab.dictionary import Coded
 
-__all__ = ["Column", "canonical", "column", "inner_kind", "plain_texts", "recorded_text"]
+__all__ = ["Column", "canonical", "column", "digits", "inner_kind", "plain_texts", "recorded_text"]
 
 PLAIN_NUMBER = r"^-?[0-9]{1,60}(\.[0-9]{1,60})?$"
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -217,26 +217,46 @@ def _numbers(text: pl.Series, declared: str | None) -> tuple[pl.Series, str, str
         floats = text.cast(pl.Float64, strict=False)
         if literals.floats_are_exact(text, floats):
             return floats, "float", ""
-    plain, odd = text, ~text.str.contains(PLAIN_NUMBER)
-    if odd.any():
-        plain = _patch(text, text, odd, literals.canonical_number)
-        if not plain.str.contains(PLAIN_NUMBER).all():
-            return text, "text", "holds numbers of more digits than a decimal column holds: kept as text"
+    plain = _positional(text)
+    if not plain.str.contains(PLAIN_NUMBER).all():
+        return text, "text", "holds numbers of more digits than a decimal column holds: kept as text"
     if declared != "decimal" and not plain.str.contains(".", literal=True).any():
         small = plain.cast(pl.Int64, strict=False)
         if small.null_count() == text.null_count():
             return small, "int", ""
-    parts = plain.str.strip_chars_start("-").str.splitn(".", 2).struct.unnest()
-    whole, fraction = parts.to_series(0).str.strip_chars_start("0").str.len_bytes(), parts.to_series(1)
-    scale = int(fraction.str.len_bytes().max() or 0)  # type: ignore[arg-type]
-    digits = int(whole.max() or 0)  # type: ignore[arg-type]
-    if digits + scale > DECIMAL_DIGITS:
-        return text, "text", f"holds numbers of {digits + scale} digits, more than a decimal column holds: kept as text"
+    whole, scale = (int(part.max() or 0) for part in _digits(plain))  # type: ignore[arg-type]
+    if whole + scale > DECIMAL_DIGITS:
+        return text, "text", f"holds numbers of {whole + scale} digits, more than a decimal column holds: kept as text"
     return (
         plain.cast(pl.Decimal(DECIMAL_DIGITS, scale)),
         "int" if scale == 0 and declared != "decimal" else "decimal",
         "",
     )
+
+
+def _positional(text: pl.Series) -> pl.Series:
+    """Numbers without exponents; those of very many digits stay as they are."""
+    odd = ~text.str.contains(PLAIN_NUMBER)
+    return _patch(text, text, odd, literals.canonical_number) if odd.any() else text
+
+
+def _digits(plain: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """How many digits numbers have before the point and behind it, UInt32; null behind it where there is no point."""
+    parts = plain.str.strip_chars_start("-").str.splitn(".", 2).struct.unnest()
+    return parts.to_series(0).str.strip_chars_start("0").str.len_bytes(), parts.to_series(1).str.len_bytes()
+
+
+def digits(text: pl.Series) -> pl.DataFrame:
+    """How many digits each JSON number has.
+
+    Returns:
+        whole and fraction (UInt32), before the point and behind it; null for one of more than a decimal column holds
+        on either side, and where there is none.
+    """
+    plain = _positional(text)
+    plain = pl.select(pl.when(plain.str.contains(PLAIN_NUMBER)).then(plain)).to_series()
+    whole, fraction = _digits(plain)
+    return pl.DataFrame({"whole": whole, "fraction": fraction.fill_null(0)})
 
 
 def _canonicals(

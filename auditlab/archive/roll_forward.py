@@ -42,9 +42,6 @@ __all__ = ["Rolled", "RolledRows", "rolled_forward"]
 _REST = 2
 """Where more than one in so many changes is not plain, all are looked at as documents."""
 
-_INTEGER = 19
-"""Digits of the largest number in a column of the kind ``integer``."""
-
 _STRINGS = ("text", "uuid", "time", "entity text")
 """Kinds whose values are JSON strings."""
 
@@ -187,31 +184,26 @@ def _fields(tail: Shredded, kept: Kept, facts: LogFacts) -> tuple[Told, ...]:
         column = tail.column(place)
         if field.kind in ENTITY:
             column = column.filter(tail.has(place))
-        if not _fits(field.kind, column, known[field.name]):
-            distinct = column.drop_nulls().unique(maintain_order=True)
-            types.learn_field(name, field.name, told(field.kind, distinct, distinct))
+        if column.null_count() < len(column):
+            telling = _telling(field.kind, column, known[field.name])
+            types.learn_field(name, field.name, told(field.kind, telling, telling))
     return types.told(name)
 
 
-def _fits(kind: str, column: pl.Series, signature: Signature) -> bool:
-    """Whether a field's type holds whatever stands in a column of a kind, so that nothing is to be learned from it."""
-    wanted, dtype, _, strings = signature
-    if column.null_count() == len(column):
-        return True
-    if isinstance(column.dtype, pl.Decimal):
-        return isinstance(dtype, pl.Decimal) and _holds(dtype, column.dtype.precision, column.dtype.scale)
-    if kind == "integer":
-        return wanted == "int" or (isinstance(dtype, pl.Decimal) and _holds(dtype, _INTEGER, 0))
+def _telling(kind: str, column: pl.Series, signature: Signature) -> pl.Series:
+    """Values of a column of a kind, which has some, that tell a field with a type all that the others would."""
+    wanted, _, note, strings = signature
+    if wanted in ("int", "decimal") and (kind == "integer" or kind.startswith("decimal")):
+        return column.gather([column.arg_min() or 0, column.arg_max() or 0])
     if (kind, wanted) == ("time", "timestamptz"):
-        return bool(column.dt.year().is_between(1, 9999).all())
-    if kind == "boolean":
-        return wanted == "bool"
-    return strings and wanted == "text" and kind in _STRINGS
-
-
-def _holds(dtype: pl.Decimal, precision: int, scale: int) -> bool:
-    """Whether a decimal type holds all numbers of so many digits, so many of them behind the point."""
-    return dtype.scale >= scale and precision - scale + dtype.scale <= dtype.precision
+        alike = bool(column.dt.year().is_between(1, 9999).all())
+    else:
+        alike = (kind, wanted) == ("boolean", "bool") or (
+            strings and wanted == "text" and not note and kind in _STRINGS
+        )
+    if alike:
+        return column.gather([column.is_not_null().arg_max() or 0])
+    return column.drop_nulls().unique(maintain_order=True)
 
 
 def _documents(files: Sequence[Path], steps: pl.DataFrame, own: pl.Series) -> pl.DataFrame:

@@ -1,15 +1,15 @@
 """The fields of a log's types and what they hold, learned bucket by bucket, to be the same in each as in the whole.
 
-A field's type follows from all of its values, and more values only ever make it wider. So a few of them, its witnesses,
-give by themselves the type that all of them give; with its witnesses beside it, each bucket's part of a field gets the
-type of the whole.
+A field's type follows from all of its values. A few of them, its witnesses, give by themselves the type that all of
+them give, and the type that all of them and any others would give (``_Known``). So with its witnesses beside it, each
+bucket's part of a field gets the type of the whole.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
@@ -17,7 +17,8 @@ from auditlab.assembled import written
 from auditlab.dictionary import Coded, Texts, by_number, held
 from auditlab.documents import MOST_FIELDS, Documents, refuse
 from auditlab.errors import SnapshotTooLarge
-from auditlab.values import Column, column
+from auditlab.literals import SPECIALS
+from auditlab.values import Column, column, digits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -41,12 +42,28 @@ _ANYWHERE: First = (0, 0, 0, 0)
 """Of a field whose order is told otherwise."""
 
 
+class _Known(NamedTuple):
+    """What of a field's values tells its type, whatever values are still to come.
+
+    Args:
+        signature: The type that they have.
+        beside: What else of them tells the type once there are others: empty while there is no value.
+    """
+
+    signature: Signature
+    beside: tuple[object, ...]
+
+
 @dataclass(slots=True)
 class _Field:
     first: First
     witnesses: pl.Series = field(default_factory=lambda: pl.Series("raw", [], dtype=pl.String))
-    signature: Signature | None = None
+    known: _Known | None = None
     """What the witnesses tell."""
+
+    @property
+    def signature(self) -> Signature | None:
+        return None if self.known is None else self.known.signature
 
 
 class Types:
@@ -127,7 +144,7 @@ class Types:
     def nowhere(self, entity_type: str, name: str, documents: int) -> Column:
         """The column of a field that none of so many documents has."""
         witnesses = tuple(self._fields[entity_type][name].witnesses)
-        kind, dtype, note, strings = _signature_of(witnesses, self._kinds.get(entity_type, {}).get(name))
+        kind, dtype, note, strings = _known_by(witnesses, self._kinds.get(entity_type, {}).get(name)).signature
         missing = pl.Series([None], dtype=dtype), pl.Series([None], dtype=pl.String)
         numbers = pl.zeros(documents, dtype=pl.UInt32, eager=True)
         return Column(name, kind, note, strings, missing, lambda: pl.Series([None], dtype=pl.UInt32), numbers)
@@ -137,7 +154,7 @@ class Types:
         own = self._fields[entity_type][name]
         values, numbers = by_number(raw)
         found = _beside(name, values, own.witnesses, self._kinds.get(entity_type, {}).get(name))
-        return replace(found, numbers=numbers)
+        return replace(found.head(len(values)), numbers=numbers)
 
     def told(self, entity_type: str) -> tuple[Told, ...]:
         """What is known of a type's fields, so that ``take`` can go on from it."""
@@ -148,7 +165,7 @@ class Types:
         """Know of a type's fields what was ``told`` of other parts of its changes."""
         known, kinds = self._fields.setdefault(entity_type, {}), self._kinds.get(entity_type, {})
         for name, first, witnesses in told:
-            told_by = _signature_of(witnesses, kinds.get(name))
+            told_by = _known_by(witnesses, kinds.get(name))
             known[name] = _Field(first, pl.Series("raw", witnesses, dtype=pl.String), told_by)
 
     def typed(self, entity_type: str, split: Split, derived: pl.Series) -> Documents:
@@ -191,32 +208,63 @@ def signature(found: Column) -> Signature:
 
 
 @lru_cache(maxsize=4 * MOST_FIELDS)
-def _signature_of(witnesses: tuple[str, ...], declared: str | None) -> Signature:
+def _known_by(witnesses: tuple[str, ...], declared: str | None) -> _Known:
     """What witnesses tell; the same ones are asked for by each question that begins at a checkpoint."""
-    return signature(column("", pl.Series("raw", witnesses, dtype=pl.String), declared))
+    return _known(column("", pl.Series("raw", witnesses, dtype=pl.String), declared), declared)[0]
+
+
+def _known(found: Column, declared: str | None) -> tuple[_Known, list[int]]:
+    """What the values of a column tell, and the rows of some that tell of it what its type does not."""
+    beside, rows = _beside_type(found, declared) if found.text.null_count() < len(found.text) else ((), [])
+    return _Known(signature(found), beside), rows
+
+
+def _beside_type(found: Column, declared: str | None) -> tuple[tuple[object, ...], list[int]]:
+    """``_Known.beside`` of a column with values, and the rows of those that tell it."""
+    if found.kind in ("int", "decimal"):  # the more digits before the point, the fewer a decimal holds behind it
+        ends = [row for row in (found.typed.arg_min(), found.typed.arg_max()) if row is not None]
+        return (max(len(str(abs(int(found.typed[row]))).lstrip("0")) for row in ends),), ends
+    if declared not in ("float", "decimal") or not (found.kind == "float" or found.strings):
+        return (True,), []
+    special = found.text.is_in(SPECIALS)
+    if found.strings:  # beside numbers, these alone are numbers
+        other = (~special).fill_null(value=False)
+        return (bool(other.any()),), [int(other.arg_max() or 0)]
+    return _of_floats(found.text, special.fill_null(value=False))
+
+
+def _of_floats(text: pl.Series, special: pl.Series) -> tuple[tuple[object, ...], list[int]]:
+    """``_beside_type`` of floats: were one of them none, they would be decimals, or texts."""
+    counts = digits(text.set(special, None))
+    whole, fraction = counts["whole"], counts["fraction"]
+    beyond = whole.is_null() & text.is_not_null() & ~special
+    rows = [whole.arg_max(), fraction.arg_max(), *(flags.arg_max() for flags in (beyond, special) if flags.any())]
+    return (whole.max(), fraction.max(), beyond.any(), special.any()), [row for row in rows if row is not None]
 
 
 def _beside(name: str, raw: pl.Series, witnesses: pl.Series, declared: str | None) -> Column:
-    """The column of a field's values, typed with the witnesses beside them."""
-    return column(name, pl.concat([raw.alias("raw"), witnesses]), declared).head(len(raw))
+    """The column of a field's values, with the witnesses behind them."""
+    return column(name, pl.concat([raw.alias("raw"), witnesses]), declared)
 
 
 def _learned(own: _Field, name: str, raw: pl.Series | Coded, declared: str | None) -> Column:
     """A field of a part, typed as far as is known by now; its witnesses are made to tell that type."""
     values, numbers = by_number(raw)
     found = _beside(name, values, own.witnesses, declared)
-    if own.signature != signature(found):
-        _widen(own, values.drop_nulls().unique(maintain_order=True).alias("raw"), name, declared)
-    return replace(found, numbers=numbers)
+    known, rows = _known(found, declared)
+    if own.known != known:
+        telling = pl.concat([values.alias("raw"), own.witnesses]).gather(rows)
+        distinct = pl.concat([telling, values.alias("raw")]).drop_nulls().unique(maintain_order=True)
+        _widen(own, distinct, known, declared)
+    return replace(found.head(len(values)), numbers=numbers)
 
 
-def _widen(own: _Field, distinct: pl.Series, name: str, declared: str | None) -> None:
-    """Add to a field's witnesses, until they alone give the type that all its values so far give."""
+def _widen(own: _Field, distinct: pl.Series, wanted: _Known, declared: str | None) -> None:
+    """Add to a field's witnesses, until they alone tell what all its values so far tell."""
 
-    def of(values: pl.Series) -> Signature:
-        return signature(column(name, values, declared))
+    def of(values: pl.Series) -> _Known:
+        return _known(column("", values, declared), declared)[0]
 
-    wanted = of(pl.concat([distinct, own.witnesses]))
     while of(own.witnesses) != wanted:
         short, enough = 0, 1
         while of(pl.concat([distinct.head(enough), own.witnesses])) != wanted:
@@ -227,4 +275,4 @@ def _widen(own: _Field, distinct: pl.Series, name: str, declared: str | None) ->
             short, enough = (short, middle) if fits else (middle, enough)
         # A new text: a slice would keep all of the bucket's in memory.
         own.witnesses = pl.Series("raw", [distinct[enough - 1], *own.witnesses], dtype=pl.String)
-    own.signature = wanted
+    own.known = wanted

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from dataclasses import replace
+from decimal import Decimal
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,34 @@ FIELDS: dict[str, Callable[[int], Any]] = {
     "never": lambda _: None,
     "other": lambda n: None if n % 3 else UUID.format(n),
 }
+NUMBERS = ("NaN", "Infinity", "-Infinity")
+DECLARED: dict[str, tuple[str, Callable[[int], Any], Callable[[int], Any]]] = {
+    "float8": ("float", lambda n: n / 8, lambda n: NUMBERS[n % 3]),
+    "exponent": ("float", lambda n: n * 1e300, lambda _: "NaN"),
+    "whole": ("float", lambda n: n, lambda n: NUMBERS[n % 2]),
+    "inexact": ("float", lambda n: Decimal(n) / 4, lambda n: Decimal(f"{n}.10000000000000000000001")),
+    "numeric": ("decimal", lambda n: Decimal(n) / 4, lambda n: NUMBERS[n % 3]),
+    "digits": ("decimal", lambda n: 10**29 + n, lambda n: Decimal(f"0.{n + 1:012}")),
+    "int8": ("int", lambda n: n, lambda n: 2**62 + n),
+    "undigits": ("int", lambda n: 10 ** (n % 18), lambda n: Decimal(f"0.{n + 1:022}")),
+    "bool": ("bool", lambda n: n % 2 == 0, lambda n: None if n % 2 else False),
+    "date": ("date", lambda n: f"2024-06-{n % 28 + 1:02}", lambda n: ("infinity", "-infinity")[n % 2]),
+    "bc": ("date", lambda n: f"2024-06-{n % 28 + 1:02}", lambda n: f"{n + 1:04}-01-01 BC"),
+    "timestamp": ("timestamp", lambda n: f"2024-06-01T12:00:{n:02}", lambda _: "infinity"),
+    "timestamptz": (
+        "timestamptz",
+        lambda n: f"2024-06-01T12:00:{n:02}+00:00",
+        lambda n: ("infinity", "-infinity")[n % 2],
+    ),
+    "bytea": ("bytea", lambda n: f"\\x{n:02x}", lambda _: "\\x"),
+    "interval": ("interval", lambda n: f"{n} days", lambda _: "00:00:00"),
+    "time": ("time", lambda n: f"12:00:{n:02}", lambda _: "24:00:00"),
+    "json": ("json", lambda n: {"a": n}, lambda n: ("text", "NaN", None)[n % 3]),
+    "array": ("array", lambda n: [n], lambda _: []),
+    "key": ("uuid", UUID.format, lambda _: None),
+    "words": ("text", lambda n: f"text {n}", lambda n: NUMBERS[n % 3]),
+}
+"""Kinds as a catalog declares them; values of each, and some that a part of the log may have nothing but."""
 WIDER: dict[str, Any] = {"integer": 2**80, "flag": "no", "text": 5, "uuid": "none", "at": "soon", "day": "2024-06-31"}
 VERBS: Verbs = {
     "now": lambda log: log.as_of(),
@@ -59,17 +88,27 @@ class Made:
     def __init__(self, draw: random.Random) -> None:
         self.draw = draw
         self.key = KEYS[draw.choice(list(KEYS))]
-        self.names = draw.sample(list(FIELDS), draw.randint(1, 6))
+        self.names = draw.sample([*FIELDS, *DECLARED], draw.randint(1, 8))
+        self.kinds = {name: DECLARED[name][0] for name in self.names if name in DECLARED and draw.random() < 0.8}
+        self.shown: dict[str, float] = {}
         self.holds_key, self.lacks = draw.random() < 0.5, draw.random() < 0.3
         self.live: dict[str, dict[str, Any]] = {}
         self.numbers = count(1)
 
     def document(self, key: str) -> dict[str, Any]:
         number = self.draw.randint(0, 40)
-        own = {name: FIELDS[name](number) for name in self.names if not self.lacks or self.draw.random() < 0.9}
+        own = {name: self.value(name, number) for name in self.names if not self.lacks or self.draw.random() < 0.9}
         return {"id": key, **own} if self.holds_key else own
 
+    def value(self, name: str, number: int) -> Any:  # noqa: ANN401 - JSON
+        if name in FIELDS:
+            return FIELDS[name](number)
+        if self.draw.random() < 0.1:
+            return None
+        return DECLARED[name][1 if self.draw.random() < self.shown[name] else 2](number)
+
     def steps(self, many: int, *, most: int) -> Iterator[tuple[Any, ...]]:
+        self.shown = {name: self.draw.choice([0, 0.5, 1, 1]) for name in self.names}
         for _ in range(many):
             key = self.draw.choice(list(self.live)) if self.live and self.draw.random() < 0.7 else None
             if key is None:
@@ -178,10 +217,13 @@ def rolled(monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
     return tries
 
 
-def archived(folder: Path, frame: pl.DataFrame, cuts: list[float], *, key: str | None = None) -> None:
+def archived(
+    folder: Path, frame: pl.DataFrame, cuts: list[float], *, key: str | None = None, kinds: dict[str, str] | None = None
+) -> None:
     """The log in an archive as several pulls bring it, with a checkpoint after the first."""
     frame = frame.filter(~((pl.col("operation") == "UPDATE") & pl.col("after_snapshot").is_null()))
-    facts = replace(al.from_arrow(frame, strict=False).facts, keys={} if key is None else {"t": (key,)})
+    keys = {} if key is None else {"t": (key,)}
+    facts = replace(al.from_arrow(frame, strict=False).facts, keys=keys, kinds={"t": kinds} if kinds else {})
     for number, piece in enumerate(pulled(frame, cuts)):
         add(folder, piece, facts)
         if not number:
@@ -196,13 +238,13 @@ def test_what_is_so_now_is_answered_as_by_the_whole_log(
         draw = random.Random(f"{'plain' if odd is None else odd.__name__} {seed}")  # noqa: S311 - no secret
         made = Made(draw)
         frame = make_log([*made.steps(40, most=25), *made.steps(40, most=35)])
-        cuts = [0.45, *(draw.uniform(0.5, 0.9) for _ in range(draw.randint(0, 2)))]
+        cuts = [draw.choice([0.45, 0.5]), *(draw.uniform(0.5, 0.9) for _ in range(draw.randint(0, 2)))]
         for _ in range(0 if odd is None else draw.randint(1, 3)):
             frame = odd(frame, draw.randrange(draw.choice([5, 45, 45]), len(frame)), draw)
         other = make_log([("INSERT", "o", {"n": 1}), ("UPDATE", "o", {"n": 2})], entity_type="u")
         other = other.with_columns(pl.col("id", "transaction_id") + pl.Series([0, 75]))
         folder = tmp_path / str(seed)
-        archived(folder, pl.concat([frame, other]), cuts)
+        archived(folder, pl.concat([frame, other]), cuts, kinds=made.kinds)
         assert_same(folder, VERBS, engine=("polars", "duckdb")[seed % 2])
     if odd is None:
         assert set(rolled) >= {0}
@@ -249,6 +291,24 @@ def test_fields_of_other_kinds_in_other_files_are_the_same_fields(
     archived(tmp_path / "archive", make_log(steps), [0.571, 0.714])
     assert_same(tmp_path / "archive", VERBS)
     assert rolled[0] is not None
+
+
+@pytest.mark.parametrize("other_way", [False, True], ids=["after", "before"])
+@pytest.mark.parametrize("name", list(DECLARED))
+def test_what_came_since_may_be_nothing_but_special_values(
+    tmp_path: Path, name: str, rolled: list[int | None], *, other_way: bool
+):
+    kind, *values = DECLARED[name]
+    first, then = values[::-1] if other_way else values
+    steps = [("INSERT", f"e{number}", {"f": first(number), "n": number}) for number in range(20)]
+    came = [("UPDATE", f"e{number}", {"f": then(number), "n": -1}) for number in range(5)]
+    came += [("INSERT", f"e{number}", {"f": then(number), "n": number}) for number in range(20, 25)]
+    archived(tmp_path / "archive", make_log([*steps, *came]), [0.66, 0.8], kinds={"f": kind, "n": "int"})
+    assert_same(tmp_path / "archive", VERBS)
+    every = [("UPDATE", f"e{number}", {"f": then(number), "n": -1}) for number in range(20)]
+    archived(tmp_path / "none left", make_log([*steps, *every]), [0.49], kinds={"f": kind, "n": "int"})
+    assert_same(tmp_path / "none left", {"now": VERBS["now"]})
+    assert set(rolled) == {0}
 
 
 def test_a_changed_byte_in_what_came_since_is_found_before_it_is_used(tmp_path: Path):
