@@ -146,6 +146,8 @@ def pit_join(
 
 def _in_gap(shape: Shape, ids: pl.Series, moments: pl.Series) -> pl.Series:
     """Boolean by row: whether a row that was set aside may have brought the entity, which is absent, back by then."""
+    if shape.gaps.is_empty():
+        return pl.repeat(value=False, n=len(ids), eager=True)
     asked = pl.DataFrame({"entity_id": ids, "at": moments}).with_row_index("row")
     own = asked.join(shape.gaps, on="entity_id")
     held = (pl.col("valid_from") <= pl.col("at")) & (pl.col("valid_to").is_null() | (pl.col("at") < pl.col("valid_to")))
