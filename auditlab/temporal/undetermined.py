@@ -9,6 +9,7 @@ import polars as pl
 
 from auditlab.errors import UndeterminedState
 from auditlab.set_aside import interrupted
+from auditlab.spans import holds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -44,7 +45,7 @@ def untold_at(selected: Selected, shape: Shape, moments: Sequence[datetime | Non
     rows = shape.untold
     if selected.entity_id is not None:
         rows = rows.filter(pl.col("entity_id") == selected.entity_id)
-    return rows.filter(pl.any_horizontal(map(_holds, moments)))["entity_id"].n_unique()
+    return rows.filter(pl.any_horizontal(holds(at, None) for at in moments))["entity_id"].n_unique()
 
 
 def warn_interrupted(selected: Selected, moments: Sequence[datetime | None] = (), *, stacklevel: int = 4) -> None:
@@ -59,7 +60,7 @@ def warn_interrupted(selected: Selected, moments: Sequence[datetime | None] = ()
     for shape in selected.shapes():
         if len(shape.aside):
             rows = shape.versions.filter(interrupted(shape.versions, shape.aside))
-            rows = rows.filter(pl.any_horizontal(map(_holds, moments))) if moments else rows
+            rows = rows.filter(pl.any_horizontal(holds(at, None) for at in moments)) if moments else rows
             rows = rows if selected.entity_id is None else rows.filter(pl.col("entity_id") == selected.entity_id)
             told[shape.entity_type] = rows["entity_id"].n_unique()
     if any(told.values()):
@@ -82,10 +83,3 @@ def warn_left_out(told: dict[str, int], *, stacklevel: int = 4) -> None:
             "apart (log.malformed). They are not in this answer; log.evidence() has the changes.",
         )
         warnings.warn(message, stacklevel=stacklevel)
-
-
-def _holds(at: datetime | None) -> pl.Expr:
-    if at is None:
-        return pl.col("valid_to").is_null()
-    begun = pl.col("valid_from").is_null() | (pl.col("valid_from") <= at)
-    return begun & (pl.col("valid_to").is_null() | (pl.col("valid_to") > at))

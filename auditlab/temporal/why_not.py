@@ -61,15 +61,9 @@ def why_not(selected: Selected, at: Moment | None = None) -> str:
 def _why(selected: Selected, who: str, when: datetime | None) -> str:
     (entity_type,), entity_id = selected.entity_types, selected.entity_id
     shape = selected.recorded.shape(entity_type)
-    versions = shape.versions.filter(pl.col("entity_id") == entity_id)
-    begun, until = pl.col("valid_from").is_null(), pl.col("valid_to").is_null()
-    if when is not None:
-        begun, until = begun | (pl.col("valid_from") <= when), until | (pl.col("valid_to") > when)
-    else:
-        begun = pl.lit(value=True)
     changes = _with_keys(selected, shape.entity_changes.filter(pl.col("entity_id") == entity_id).sort("turn"))
     asked = "now" if when is None else f"at {_time(when)}"
-    live = versions.filter(begun & until)
+    live = shape.versions.filter(holds(when, entity_id))
     if len(live):
         version = live.row(-1, named=True)
         unsure = "" if version["certain"] else f" {DOUBT}"
