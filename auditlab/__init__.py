@@ -1,8 +1,8 @@
 """git's log, blame, diff and checkout for the rows of a database, in a notebook.
 
-A change log goes in (:func:`read_postgres`, :func:`scan_archive`, :func:`read_parquet`, :func:`read_csv`,
-:func:`read_jsonl`, :func:`read_debezium`, :func:`from_arrow`); a :class:`ChangeLog` comes out, whose verbs answer
-exactly, or raise an error that says why they cannot.
+A change log goes in (:func:`read_postgres`, :func:`read_query`, :func:`scan_archive`, :func:`read_parquet`,
+:func:`read_csv`, :func:`read_jsonl`, :func:`read_debezium`, :func:`from_arrow`); a :class:`ChangeLog` comes out, whose
+verbs answer exactly, or raise an error that says why they cannot.
 :func:`scan` takes a live log and its archive as one, :func:`reconcile` holds a log against the live tables.
 :func:`install` and :func:`track` make a PostgreSQL database keep such a log; :func:`archive_postgres` and
 :func:`verify` keep it as Parquet; :func:`head` is what to keep elsewhere, :func:`compact` merges small files,
@@ -38,6 +38,7 @@ from auditlab.sources import (
     read_jsonl,
     read_parquet,
     read_postgres,
+    read_query,
     scan,
     scan_archive,
 )
@@ -69,6 +70,7 @@ __all__ = [
     "read_marks",
     "read_parquet",
     "read_postgres",
+    "read_query",
     "reconcile",
     "release",
     "scan",

@@ -103,7 +103,7 @@ def translated(where: str = "the database", *, secrets: Sequence[str] = ()) -> I
     except adbc_driver_manager.Error as exc:
         state = exc.sqlstate
         raise _ours(str(exc), state, where, secrets) from exc
-    except OSError as exc:
+    except (OSError, pa.ArrowException) as exc:  # which of them is told in mid-stream goes by the SQLSTATE
         if isinstance(exc, AuditlabError):
             raise
         found = re.search(r"SQLSTATE:? (\w{5})", str(exc))

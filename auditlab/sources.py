@@ -15,7 +15,7 @@ from auditlab.buckets.dealing import AMPLIFIED
 from auditlab.buckets.room import LEAST, USUAL, memory_bytes
 from auditlab.changelog import ChangeLog
 from auditlab.engines import DuckDBEngine
-from auditlab.load import arrow, debezium, postgres, text
+from auditlab.load import arrow, debezium, postgres, query, text
 from auditlab.load.catalog import DEFAULT_TABLE
 from auditlab.load.estimate import available_memory
 from auditlab.recorded import Recorded
@@ -39,6 +39,7 @@ __all__ = [
     "read_jsonl",
     "read_parquet",
     "read_postgres",
+    "read_query",
     "scan",
     "scan_archive",
 ]
@@ -66,6 +67,7 @@ read_debezium = _opens(debezium.read_debezium)
 read_jsonl = _opens(text.read_jsonl)
 read_parquet = _opens(arrow.read_parquet)
 read_postgres = _opens(postgres.read_postgres)
+read_query = _opens(query.read_query)
 
 
 def scan_archive(

@@ -132,6 +132,7 @@ PUBLIC = {
     "read_marks",
     "read_parquet",
     "read_postgres",
+    "read_query",
     "reconcile",
     "release",
     "scan",

@@ -13,7 +13,7 @@ import typer
 import auditlab as al
 from auditlab.archive.checkpoint import AFTER
 from auditlab.cli import options as opt
-from auditlab.cli.layout import EntityType, FieldColumns, Operations, layout, mapping
+from auditlab.cli.layout import EntityType, FieldColumns, Operations, Query, layout, mapping
 from auditlab.cli.output import say
 from auditlab.cli.source import is_dsn, open_log
 from auditlab.errors import BadOption
@@ -88,6 +88,7 @@ def archive(
     zone: opt.Zone = None,
     clock: opt.ByClock = None,
     table: opt.LogTable = "audit.entity_change_log",
+    query: Query = None,
     columns: opt.Columns = None,
     operations: Operations = None,
     field_columns: FieldColumns = None,
@@ -109,12 +110,14 @@ def archive(
 
       auditlab archive log.parquet archive/ --sign seal.key
     """
-    told = layout(operations, field_columns, entity_type)
-    if told and is_dsn(source):
+    told = layout(operations, field_columns, entity_type, query)
+    if told and is_dsn(source) and query is None:
         open_log(source, layout=told)  # says that they are for files
-    if not is_dsn(source):
+    if not is_dsn(source) or query is not None:
         if once or follow:
-            raise BadOption("--once and --follow are for a database; a file or an archive is written as it is.")
+            raise BadOption(
+                "--once and --follow are for a database's own log; a file, an archive or a query is written as it is."
+            )
         log = open_log(source, types=types, zone=zone or "UTC", clock=clock, table=table, columns=columns, layout=told)
         _tell(
             log.to_archive(

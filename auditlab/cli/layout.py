@@ -9,7 +9,7 @@ import typer
 
 from auditlab.errors import BadOption
 
-__all__ = ["EntityType", "FieldColumns", "Operations", "layout", "mapping", "name_pairs", "option"]
+__all__ = ["EntityType", "FieldColumns", "Operations", "Query", "layout", "mapping", "name_pairs", "option"]
 
 _READ = "How the log is read"
 
@@ -19,7 +19,7 @@ Operations = Annotated[
         "--operation",
         metavar="WORD=OPERATION",
         rich_help_panel=_READ,
-        help="Where SOURCE is a file: what a word of its log for an operation means, e.g. 0=INSERT. Repeatable.",
+        help="Of a file or --query: what a word of its log for an operation means, e.g. 0=INSERT. Repeatable.",
     ),
 ]
 FieldColumns = Annotated[
@@ -28,8 +28,8 @@ FieldColumns = Annotated[
         "--fields",
         metavar="NAME,...|rest",
         rich_help_panel=_READ,
-        help="Where SOURCE is a file with a column for each field: those columns, or rest for all that are nothing "
-        "else. What texts stand for: total=number,paid=boolean,lines=json.",
+        help="Of a file or --query with a column for each field: those columns, or rest for all that are nothing else. "
+        "What texts stand for: total=number,paid=boolean,lines=json.",
     ),
 ]
 EntityType = Annotated[
@@ -38,25 +38,40 @@ EntityType = Annotated[
         "--entity-type",
         metavar="TYPE",
         rich_help_panel=_READ,
-        help="Where SOURCE is a file: what all its rows are of, e.g. shop.orders, where no column tells.",
+        help="Of a file or --query: what all its rows are of, e.g. shop.orders, where no column tells.",
+    ),
+]
+Query = Annotated[
+    str | None,
+    typer.Option(
+        "--query",
+        metavar="SELECT",
+        rich_help_panel=_READ,
+        help="Where SOURCE is a DSN: the log is what this query gives, of another tool's tables, e.g. 'SELECT * FROM "
+        "versions'. --column and its like say what its columns are.",
     ),
 ]
 
 
-def layout(operations: Sequence[str] | None, fields: str | None, entity_type: str | None) -> dict[str, Any]:
-    """The options of a loader that ``--operation``, ``--fields`` and ``--entity-type`` say; those that are given.
+def layout(
+    operations: Sequence[str] | None, fields: str | None, entity_type: str | None, query: str | None
+) -> dict[str, Any]:
+    """The options of a loader that ``--operation``, ``--fields``, ``--entity-type`` and ``--query`` say, if given.
 
     Raises:
         BadOption: one that says nothing that can be read.
     """
     words = name_pairs("--operation", operations, "WORD=OPERATION, e.g. --operation destroy=DELETE")
-    given = {"operations": words, "fields": _fields(fields), "entity_type": entity_type}
+    given = {"query": query, "operations": words, "fields": _fields(fields), "entity_type": entity_type}
     return {name: value for name, value in given.items() if value is not None}
+
+
+_OPTIONS = {"query": "--query", "operations": "--operation", "fields": "--fields", "entity_type": "--entity-type"}
 
 
 def option(layout: Mapping[str, Any]) -> str:
     """The first option that says something of the layout."""
-    return {"operations": "--operation", "fields": "--fields", "entity_type": "--entity-type"}[next(iter(layout))]
+    return _OPTIONS[next(iter(layout))]
 
 
 def _fields(text: str | None) -> str | dict[str, str] | None:

@@ -12,7 +12,7 @@ import polars as pl
 
 import auditlab as al
 from auditlab.cli import options as opt
-from auditlab.cli.layout import EntityType, FieldColumns, Operations, layout, name_pairs
+from auditlab.cli.layout import EntityType, FieldColumns, Operations, Query, layout, name_pairs
 from auditlab.cli.output import Output, chosen, say, warn
 from auditlab.cli.source import entity_key, open_log
 from auditlab.clock import instant
@@ -45,7 +45,7 @@ class Question:
         table: The log's table in a database.
         coverage: From when to when a file is known to be complete.
         columns: ``ours=theirs`` for a log with other column names.
-        layout: What else is said of how a file's rows are to be read, as a loader's options.
+        layout: What else is said of how the rows of a file or a query are to be read, as a loader's options.
         renames: ``old=new`` for fields that were renamed.
         clock: Which times date a database's log.
         archive: The folder that has the older part of a database's log.
@@ -145,6 +145,7 @@ def _shared(
     engine: opt.EngineOption = opt.Engine.POLARS,
     memory: opt.Memory = None,
     table: opt.LogTable = "audit.entity_change_log",
+    query: Query = None,
     coverage: opt.Coverage = None,
     columns: opt.Columns = None,
     operations: Operations = None,
@@ -164,7 +165,7 @@ def _shared(
     output = Output(chosen(form, file), file, raw=raw, wide=wide, limit=limit)
     if file is not None and file.exists() and Path(source).exists() and file.samefile(source):
         raise BadOption(f"{file} is the source itself; an answer does not overwrite it. Name another file: -o FILE.")
-    told = layout(operations, field_columns, entity_type)
+    told = layout(operations, field_columns, entity_type, query)
     read = (table, coverage, tuple(columns or ()), told, tuple(renames or ()), clock, archive, since)
     return Question(source, tuple(types or ()), entity, zone, engine, memory, *read, output, sql)
 

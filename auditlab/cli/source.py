@@ -56,7 +56,7 @@ def open_log(
 ) -> al.ChangeLog[Any]:
     """The log behind SOURCE, narrowed to entity types; with ``archive``, together with what that has of it.
 
-    ``layout`` is what :func:`layout` makes of the options that say how a file's rows are to be read.
+    ``layout`` is what :func:`layout` makes of the options that say how the rows of a file or a query are to be read.
     A database sends only those types, and with ``since`` only what a snapshot of its entities does not stand for.
 
     Raises:
@@ -73,6 +73,9 @@ def open_log(
         return al.scan(source, archive, entity_types=wanted, **options).on(engine)  # type: ignore[arg-type]
     if archive is not None:
         raise BadOption("--archive is for a SOURCE that is a DSN: the archive of that database's log.")
+    if is_dsn(source) and layout:
+        log = al.read_query(source, **layout, columns=names, zone=zone, coverage=coverage, strict=strict).on(engine)
+        return log.of(*types) if types else log
     if is_dsn(source):
         wanted = list(types) if types else None
         return al.read_postgres(
@@ -105,14 +108,17 @@ def _check(
     """Refuse an option that says nothing of such a SOURCE."""
     path = Path(source)
     file = not (is_dsn(source) or is_url(source) or path.is_dir())
-    if layout and not file:
-        raise BadOption(f"{option(layout)} is for files. Of a database give a view that has our columns: --table.")
-    if coverage is not None and not file:
-        raise BadOption("--coverage is for files; a database and an archive say themselves what they cover.")
-    if clock is not None and not is_dsn(source):
-        raise BadOption("--clock is for a SOURCE that is a DSN; a file and an archive have the clock that they have.")
-    if since is not None and (archive is not None or not is_dsn(source)):
-        raise BadOption("--since is for a SOURCE that is a DSN, without --archive: a snapshot of its entities.")
+    asked = "query" in (layout or {})
+    if asked and (not is_dsn(source) or archive is not None):
+        raise BadOption("--query is for a SOURCE that is a DSN, without --archive.")
+    if layout and not (file or asked):
+        raise BadOption(f"{option(layout)} is for files, and for a database with --query.")
+    if coverage is not None and not (file or asked):
+        raise BadOption("--coverage is for files and --query; a database and an archive say what they cover.")
+    if clock is not None and (asked or not is_dsn(source)):
+        raise BadOption("--clock is for a database's own log; a file and an archive have the clock that they have.")
+    if since is not None and (asked or archive is not None or not is_dsn(source)):
+        raise BadOption("--since is for a database's own log, without --archive: a snapshot of its entities.")
     if memory is not None and archive is None and (is_dsn(source) or path.is_file()):
         raise BadOption(
             "--memory is for an archive, or for a DSN with --archive: a file, and a database alone, are read whole."

@@ -114,7 +114,8 @@ def source_names(columns: Mapping[str, str | None] | None) -> dict[str, str]:
     if several:
         raise BadOption(
             f"columns= makes the entity type of {', '.join(map(repr, several[0]))}, which is for files and frames. "
-            "Give a view of the log that has both in one column, e.g. table_schema || '.' || table_name."
+            "al.read_query() takes it, too; or give a view of the log that has both in one column, e.g. "
+            "table_schema || '.' || table_name."
         )
     return {name: theirs for name, (theirs,) in found.items()}
 

@@ -76,9 +76,7 @@ def test_a_file_whose_name_says_no_format(typed: Typed, tmp_path: Path, log_file
     (tmp_path / "log.txt").write_text("id,entity_type\n1,a.b\n", encoding="utf-8")
     failed(typed("summary", tmp_path / "log.txt"), "log.txt is no Parquet file", "ends in .csv or .jsonl")
     assert typed("summary", log_file.rename(tmp_path / "log.20240601")).exit_code == 0
-    failed(
-        typed("summary", tmp_path / "log.20240601", "--clock", "changed_at"), "--clock is for a SOURCE that is a DSN"
-    )
+    failed(typed("summary", tmp_path / "log.20240601", "--clock", "changed_at"), "--clock is for a database's own log")
 
 
 def test_an_unknown_entity_type_names_what_there_is(typed: Typed, log_file: Path):

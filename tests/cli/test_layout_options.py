@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from auditlab.connection import connect
 from auditlab.testing import make_log
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def test_they_are_for_files_alone(typed: Typed, tmp_path: Path, option: list[str
     assert typed("archive", tmp_path / "log.parquet", tmp_path / "kept").exit_code == 0
     (tmp_path / "events.jsonl").write_text('{"before": null, "after": {"id": 1}, "source": {}, "op": "c"}\n')
     for command, source, words in (
-        ("history", tmp_path / "kept", "is for files"),
+        ("history", tmp_path / "kept", "is for files, and for a database with --query"),
         ("history", "postgresql:///none", "is for files"),
         ("archive", "postgresql:///none", "is for files"),
         ("history", tmp_path / "events.jsonl", "is for rows of other logs; Debezium's events tell that"),
@@ -148,3 +149,40 @@ def test_they_are_for_files_alone(typed: Typed, tmp_path: Path, option: list[str
         done = typed(command, source, *more, *option)
         assert done.exit_code == 2
         assert f"{option[0]} {words}" in done.stderr
+
+
+def test_a_query_of_a_database_is_a_log(typed: Typed, make_database: Callable[..., str], tmp_path: Path):
+    dsn = make_database(prefix="query")
+    with connect(dsn) as connection:
+        connection.execute(
+            "CREATE TABLE versions (n int, key int, what text, who text, made timestamptz, total numeric)"
+        )
+        connection.execute(
+            "INSERT INTO versions VALUES (1, 7, 'new', 'ann', '2024-03-10', 1.1), "
+            "(2, 7, 'put', 'bob', '2024-03-11', 2.2)"
+        )
+    told = ["id=n", "entity_id=key", "operation=what", "changed_by=who", "changed_at=at", "transaction_id="]
+    asked = [
+        "--query",
+        "SELECT *, made::timestamptz AS at FROM versions",
+        *(word for one in told for word in ("--column", one)),
+        "--fields",
+        "total",
+    ]
+    asked += ["--operation", "new=INSERT", "--operation", "put=UPDATE", "--entity-type", "shop.orders"]
+    done = typed("diffs", dsn, *asked, "-t", "shop.orders", "--format", "csv")
+    assert done.exit_code == 0, done.stderr
+    assert "modified,true,true,1.1,2.2,bob" in done.stdout
+    assert typed("archive", dsn, tmp_path / "kept", *asked).exit_code == 0
+    of_archive = typed("diffs", tmp_path / "kept", "-t", "shop.orders", "--format", "csv")
+    assert of_archive.stdout == done.stdout
+    for more, words in (
+        (["diffs", tmp_path / "kept", "--query", "SELECT 1"], "--query is for a SOURCE that is a DSN"),
+        (["diffs", dsn, *asked, "--archive", tmp_path / "kept"], "--query is for a SOURCE that is a DSN"),
+        (["diffs", dsn, *asked, "--since", "2024"], "--since is for a database's own log"),
+        (["diffs", dsn, *asked, "--clock", "changed_at"], "--clock is for a database's own log"),
+        (["archive", dsn, tmp_path / "new", *asked, "--follow"], "--once and --follow are for a database's own log"),
+    ):
+        refused = typed(*more)
+        assert refused.exit_code == 2
+        assert words in refused.stderr

@@ -67,7 +67,7 @@ def test_lists_that_make_no_sense_are_refused(columns: dict[str, object], words:
 
 def test_a_database_has_its_entity_type_in_one_column():
     with pytest.raises(
-        BadOption, match="makes the entity type of 'a', 'b', which is for files and frames. Give a view"
+        BadOption, match="makes the entity type of 'a', 'b', which is for files and frames. al.read_query"
     ):
         source_names({"entity_type": ["a", "b"]})
     with pytest.raises(BadOption, match="there is no 'id', which every change log has"):
