@@ -45,6 +45,9 @@ class Beside(Protocol):
             entity_id (String), certain (Boolean), and what is wanted, in no promised order.
         """
 
+    def absent(self, entity_type: str) -> pl.Series:
+        """The ids (String) of those that are not live then, but may have been."""
+
 
 @dataclass(frozen=True, slots=True)
 class Selected:

@@ -26,11 +26,15 @@ __all__ = ["Question", "Shortcuts", "alone", "onwards"]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """As of what a question is: a time, a change id or a transaction snapshot; the latest where all are None."""
+    """As of what a question is: a time, a change id or a transaction snapshot; the latest where all are None.
+
+    ``states`` says whether the states alone are asked for, and not the changes that led to them.
+    """
 
     at: datetime | None = None
     id: int | None = None
     seen: TransactionSnapshot | None = None
+    states: bool = True
 
 
 class Shortcuts(Protocol):
@@ -61,6 +65,7 @@ def onwards(
     id: int | None = None,  # noqa: A002 - the column's own name
     mark: Mark | str | None = None,
     snapshot: str | None = None,
+    states: bool = True,
 ) -> Selected | None:
     """The selection, of a log that has the states as of a question; None where the log itself must be asked.
 
@@ -70,6 +75,7 @@ def onwards(
         id: See ``at``.
         mark: See ``at``.
         snapshot: See ``at``.
+        states: Whether the states alone are asked for, and not the changes that led to them.
     """
     recorded = selected.recorded
     if recorded.unread is None or selected.picks:
@@ -78,7 +84,7 @@ def onwards(
         seen = None if snapshot is None else TransactionSnapshot.of(snapshot)
         if mark is not None:
             seen = (named(recorded.facts.marks, mark) if isinstance(mark, str) else mark).sees
-        question = Question(None if at is None else instant(at, recorded.facts.zone), id, seen)
+        question = Question(None if at is None else instant(at, recorded.facts.zone), id, seen, states)
     except (AuditlabError, AttributeError):
         return None  # the verb says what is wrong with its options
     part = recorded.unread.onwards(recorded.facts, selected.entity_types, question)

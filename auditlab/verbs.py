@@ -123,7 +123,7 @@ class Verbs(Generic[F]):
     def doubtful(self, at: Moment) -> F:
         """:func:`auditlab.temporal.doubt.doubtful`: the changes that may not have been visible at an instant."""
         verb = partial(doubt.doubtful, at=at)
-        kept = shortcuts.onwards(self._selected, at=at)
+        kept = shortcuts.onwards(self._selected, at=at, states=False)
         return self._told(verb, self._selected, Order.ENTITY) if kept is None else self._out(verb(kept))
 
     def marks(self) -> F:

@@ -84,6 +84,11 @@ class KeptRows:
         """``CHANGES`` of the rows that ``rows`` leaves out: one a live entity."""
         return self._recorded(self.plain & ~self._among(touched))
 
+    @property
+    def absent(self) -> pl.Series:
+        """See ``buckets.near.Left``: of what it keeps nothing is in doubt."""
+        return pl.Series(dtype=pl.String)
+
     def live(self, types: Types, entity_type: str, touched: pl.Series, *, texts: bool) -> pl.DataFrame:
         """The entities that ``rows`` leaves out, whose one row is their state, in the order of the file.
 

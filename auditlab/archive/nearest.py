@@ -9,7 +9,6 @@ from auditlab.archive.point import points
 from auditlab.buckets.checkpoint import Untold
 from auditlab.buckets.near import settled, settled_snapshot
 from auditlab.buckets.onwards import onwards
-from auditlab.shortcuts import Question
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from auditlab.buckets.part import Part
     from auditlab.recorded import Recorded
     from auditlab.schema import LogFacts
+    from auditlab.shortcuts import Question
 
 __all__ = ["Nearest"]
 
@@ -45,8 +45,8 @@ class Nearest:
         self._nears: dict[tuple[str, int], Near | None] = {}
         self._facts: LogFacts | None = None
         self._entities: dict[tuple[str, str], Recorded | None] = {}
-        self._onwards: dict[tuple[tuple[tuple[str, int], ...], bool], Part | None] = {}
-        """By the types with their checkpoints, and whether it tells of now alone."""
+        self._onwards: dict[tuple[tuple[tuple[str, int], ...], Question | None], Part | None] = {}
+        """By the types with their checkpoints, and the question where it answers that alone."""
 
     @cached_property
     def _points(self) -> list[Point]:
@@ -89,17 +89,16 @@ class Nearest:
         if sum(point.parts[name].rows + point.since(name) for name, point in pairs) > self._most:
             return None
         told = tuple((name, point.checkpoint.covers) for name, point in pairs)
-        now = question == Question()
-        for key in [(told, True), (told, False)] if now else [(told, False)]:
+        for key in ((told, question), (told, None)):
             if key in self._onwards:
                 return self._onwards[key]
-        part = self._onwards_from(pairs, self._rolled(facts, pairs)) if now else None
-        now = part is not None
+        alone = question if question.states else None
+        part = None if alone is None else self._onwards_from(pairs, self._rolled(facts, pairs, alone))
         if part is None:
-            part = self._onwards_from(pairs, self._nears_of(facts, pairs))
+            part, alone = self._onwards_from(pairs, self._nears_of(facts, pairs)), None
         while len(self._onwards) >= _POINTS:
             self._onwards.pop(next(iter(self._onwards)))
-        self._onwards[told, now] = part
+        self._onwards[told, alone] = part
         return part
 
     def _onwards_from(self, pairs: list[tuple[str, Point]], nears: list[Near] | None) -> Part | None:
@@ -115,10 +114,10 @@ class Nearest:
         nears = [near for name, point in pairs if (near := self._near(facts, point, name)) is not None]
         return None if len(nears) < len(pairs) else nears
 
-    def _rolled(self, facts: LogFacts, pairs: list[tuple[str, Point]]) -> list[Near] | None:
-        """What tells of the types as they are now; None where nothing is saved over ``_nears_of``."""
+    def _rolled(self, facts: LogFacts, pairs: list[tuple[str, Point]], question: Question) -> list[Near] | None:
+        """What tells of the types' states as of a question; None where nothing is saved over ``_nears_of``."""
         try:
-            rolled = [point.rolled_forward(name, facts) for name, point in pairs]
+            rolled = [point.rolled_forward(name, facts, question) for name, point in pairs]
         except Untold:
             return None
         if all(near is None for near in rolled):

@@ -9,7 +9,7 @@ import polars as pl
 from auditlab.archive.entity_rows import EntityRows
 from auditlab.archive.held import covered_names, held_parts
 from auditlab.archive.kept import KeptRows, kept_in
-from auditlab.archive.roll_forward import rolled_forward
+from auditlab.archive.roll_forward import rolling
 from auditlab.archive.rows import frames, lazy_rows
 from auditlab.buckets.near import Near, Since
 from auditlab.schema import CHANGES
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
     from auditlab.archive.manifest import Checkpoint, Part
     from auditlab.archive.read import Scanned
+    from auditlab.archive.roll_forward import Rolling
     from auditlab.buckets.checkpoint import Kept
     from auditlab.schema import LogFacts
+    from auditlab.shortcuts import Question
 
 __all__ = ["Point", "points"]
 
@@ -57,6 +59,7 @@ class Point:
             self.parts_files &= own <= covered or (own.isdisjoint(covered) and part.role == "changes")
         self._finders: dict[str, EntityRows] = {}
         self._kept: dict[str, Kept] = {}
+        self._rolling: dict[str, tuple[LogFacts, Rolling | None]] = {}
 
     def since(self, entity_type: str) -> int:
         """How many rows of a type came since."""
@@ -79,8 +82,8 @@ class Point:
         since = Since(self.kept(entity_type), self.facts, self.rows_since(entity_type))
         return Near(since, facts, self._rows(entity_type))
 
-    def rolled_forward(self, entity_type: str, facts: LogFacts) -> Near | None:
-        """As ``near``, for what is so now: of what came since, only what does not plainly follow from what was kept.
+    def rolled_forward(self, entity_type: str, facts: LogFacts, question: Question) -> Near | None:
+        """As ``near``, for the states as of a question: of what came since, only what does not plainly follow.
 
         None where that is no more than ``near`` tells.
 
@@ -90,8 +93,12 @@ class Point:
         own = [part for part in self._after if entity_type in part.entity_types]
         if not own or any(len(part.entity_types) > 1 for part in own):
             return None
-        paths = [self._path(part) for part in own]
-        rolled = rolled_forward(self.kept(entity_type), self._rows(entity_type), paths, self._scanned.prove, facts)
+        before, rolls = self._rolling.get(entity_type, (None, None))
+        if before != facts:
+            paths = [self._path(part) for part in own]
+            rolls = rolling(self.kept(entity_type), self._rows(entity_type), paths, self._scanned.prove, facts)
+            self._rolling[entity_type] = (facts, rolls)
+        rolled = None if rolls is None else rolls.to(question)
         if rolled is None:
             return None
         near = Near(Since(rolled.kept, self.facts, rolled.rows), facts, rolled.left)

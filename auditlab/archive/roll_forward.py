@@ -1,20 +1,23 @@
 """Roll a checkpoint forward: over those changes since that follow plainly from what it keeps, by columns alone.
 
 An entity's changes are plain where each begins, to the byte, where the one before it ended, the first of them where
-the checkpoint left the entity, and nothing puts their order in doubt. Its state is then the after image of the last
-one, and none of its images need be put together. What is not plain is left to be looked at as documents
-(``buckets.near``).
+the checkpoint left the entity, and nothing puts their order in doubt. Its state as of a moment is then the after image
+of the last one up to there, and none of its images need be put together. What is not plain is left to be looked at as
+documents (``buckets.near``).
 
-A checkpoint that was rolled forward tells what is so now, and not when it came to be so.
+A checkpoint that was rolled forward tells what was so then, and not when it came to be so.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
+from auditlab import visibility
 from auditlab.archive.decode import recorded_rows
 from auditlab.archive.form import form_of
 from auditlab.archive.kinds import ENTITY, told
@@ -24,11 +27,14 @@ from auditlab.archive.tail import tail_of
 from auditlab.buckets.near import out_of_turn
 from auditlab.buckets.types import Types
 from auditlab.keyfields import SAMPLE, KeyFields, key_sample
+from auditlab.lives import running_maximum
+from auditlab.marks import TransactionSnapshot
 from auditlab.placeholders import UNAVAILABLE
 from auditlab.schema import CHANGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from auditlab.archive.kept import KeptRows
@@ -36,8 +42,9 @@ if TYPE_CHECKING:
     from auditlab.buckets.checkpoint import Kept
     from auditlab.buckets.types import Signature, Told
     from auditlab.schema import LogFacts
+    from auditlab.shortcuts import Question
 
-__all__ = ["Rolled", "RolledRows", "rolled_forward"]
+__all__ = ["Rolled", "RolledRows", "Rolling", "rolling"]
 
 _REST = 2
 """Where more than one in so many changes is not plain, all are looked at as documents."""
@@ -67,13 +74,25 @@ class RolledRows:
 
     Args:
         kept: The rows that the checkpoint keeps.
-        gone: UInt32; those of them whose entities have others by now, or are gone.
+        gone: UInt32; those of them whose entities have others by then, or are gone.
         changed: The rows of those that have others, and ``at`` (UInt32) in whose place of the checkpoint each stands.
         begun: The rows of those that the checkpoint has not.
+        unsure: String; the entities with a change of which it is in doubt whether it was visible then.
+        absent: String; those of them that are gone by then, or were not there.
     """
 
-    def __init__(self, kept: KeptRows, gone: pl.Series, changed: tuple[Shredded, pl.Series], begun: Shredded) -> None:
-        self._kept, self._gone, self._changed, self._begun = kept, gone, changed, begun
+    def __init__(
+        self,
+        kept: KeptRows,
+        gone: pl.Series,
+        changed: tuple[Shredded, pl.Series],
+        begun: Shredded,
+        *,
+        unsure: pl.Series,
+        absent: pl.Series,
+    ) -> None:
+        self._kept, self._gone, self._changed, self._begun, self._unsure = kept, gone, changed, begun, unsure
+        self.absent = absent
 
     def rows(self, touched: pl.Series | None = None) -> pl.DataFrame:
         """See ``buckets.near.Left``."""
@@ -91,21 +110,120 @@ class RolledRows:
         if len(changed):
             turn = pl.concat([own.arg_true().rename("at"), at.rename("at")]).arg_sort()
             found = pl.concat([found, changed.states(types, entity_type, texts=texts)], rechunk=True)[turn]
-        if not len(self._begun):
+        if len(self._begun):
+            begun = self._begun.states(types, entity_type, texts=texts)
+            if found["entity_id"].is_sorted():
+                found = found.merge_sorted(begun.sort("entity_id"), key="entity_id")
+            else:
+                found = pl.concat([found, begun])
+        if self._unsure.is_empty():
             return found
-        begun = self._begun.states(types, entity_type, texts=texts)
-        if not found["entity_id"].is_sorted():
-            return pl.concat([found, begun])
-        return found.merge_sorted(begun.sort("entity_id"), key="entity_id")
+        return found.with_columns(certain=~pl.col("entity_id").is_in(self._unsure.implode()))
 
 
-def rolled_forward(
-    kept: Kept, rows: KeptRows, files: Sequence[Path], prove: Callable[[Path], object], facts: LogFacts
-) -> Rolled | None:
-    """A checkpoint rolled forward; None where what came since must be looked at as documents.
+class Rolling:
+    """What came to a checkpoint of one entity type since, by columns: it can be rolled over up to any moment.
 
     Args:
-        kept: What it tells.
+        kept: What the checkpoint tells, and what came does of fields and keys.
+        rows: The rows that it keeps.
+        tail: Those that came.
+        plain: The changes that are plain, as ``plain.steps_of`` gives them.
+        rest: The others: ``CHANGES``.
+        facts: The log's facts as they are now.
+    """
+
+    def __init__(
+        self, kept: Kept, rows: KeptRows, tail: Shredded, plain: pl.DataFrame, rest: pl.DataFrame, facts: LogFacts
+    ) -> None:
+        self._kept, self._rows, self._tail, self._plain, self._rest = kept, rows, tail, plain, rest
+        self._facts = facts
+
+    def to(self, question: Question) -> Rolled | None:
+        """The checkpoint rolled forward over all that counts in a question, which is about more than what it keeps.
+
+        None where only documents tell what counts.
+        """
+        plain = self._counting(question)
+        if plain is None:
+            return None
+        last = plain.filter((pl.col("entity") != pl.col("entity").shift(-1)).fill_null(value=True))
+        last = last.select("row", "at", "id", ends=pl.col("operation") == "DELETE")
+        live, gone = (last.filter(pl.col("ends") == ends) for ends in (False, True))
+        changed, begun = (live.filter(pl.col("at").is_null() == new) for new in (False, True))
+        unsure = self._tail.ids.clear() if question.at is None else self._unsure(question.at)
+        left = RolledRows(
+            self._rows,
+            last["at"].drop_nulls(),
+            (self._states.gather(changed["row"]), changed["at"]),
+            self._states.gather(begun["row"]),
+            unsure=unsure,
+            absent=unsure.filter(unsure.is_in(self._tail.ids.gather(gone["row"]).implode())),
+        )
+        return Rolled(self._kept_behind(plain["row"], gone["id"]), left, self._rest)
+
+    def _counting(self, question: Question) -> pl.DataFrame | None:
+        """The plain changes that count in a question, of each entity the first ones; None where documents tell it."""
+        if question.at is not None:
+            return self._plain.filter(self._effective <= question.at)
+        if question.id is not None:
+            return self._plain.filter(pl.col("id") <= question.id)
+        if question.seen is None:
+            return self._plain
+        ids, read = self._tail.cells["transaction_id"], self._facts.snapshot
+        told = bool((ids >= 1).fill_null(value=False).all())
+        if not told or not (read is None or TransactionSnapshot.of(read).seen(ids).all()):
+            return None  # the mark says nothing of some
+        seen = question.seen.seen(self._plain["transaction_id"])
+        same = (self._plain["entity"] == self._plain["entity"].shift()).fill_null(value=False)
+        return None if (same & seen & ~seen.shift()).any() else self._plain.filter(seen)
+
+    def _kept_behind(self, rows: pl.Series, gone: pl.Series) -> Kept:
+        """What the checkpoint tells, rolled forward over some rows, of which those of some ids ended entities."""
+        kept, times = self._kept, self._tail.cells.select("changed_at", "committed_at")[rows]
+        changed, committed = (
+            _later(then, times[name])
+            for name, then in (("changed_at", kept.changed_at), ("committed_at", kept.committed_at))
+        )
+        dropped = max([kept.dropped, *gone.top_k(1)])
+        return replace(kept, changed_at=changed or kept.changed_at, committed_at=committed, dropped=dropped)
+
+    @cached_property
+    def _states(self) -> Shredded:
+        return self._tail.after()
+
+    @cached_property
+    def _changes(self) -> pl.DataFrame:
+        """The times of all that came, with ``position``, dated by the marks where there are any."""
+        times = self._tail.cells.select("transaction_id", "changed_at", "committed_at").with_row_index("position")
+        return visibility.dated(times, self._facts) if self._facts.marks else times
+
+    @cached_property
+    def _effective(self) -> pl.Series:
+        """The effective times of the plain changes, but for that of what the checkpoint keeps: no instant is before."""
+        clock = visibility.VISIBLE_FROM if self._facts.marks else self._facts.clock
+        return running_maximum(self._plain["entity"], self._changes[clock].gather(self._plain["row"]))
+
+    def _unsure(self, at: datetime) -> pl.Series:
+        """The ids of the entities with a plain change of which it is in doubt whether it was visible at the instant."""
+        own = self._effective <= at
+        if not self._facts.marks:  # else one may be in doubt for longer
+            own &= self._effective > at - timedelta(seconds=self._facts.visible_within)
+        steps = self._plain.filter(own).select("id", "operation", "transaction_id", position="row")
+        steps = steps.with_columns(
+            self._tail.ids.gather(steps["position"]).alias("entity_id"), self._effective.filter(own).alias("effective")
+        )
+        found = visibility.doubts(steps, self._changes, self._facts)
+        return found.filter(pl.col("until").is_null() | (pl.col("until") > at))["entity_id"].unique()
+
+
+def rolling(
+    kept: Kept, rows: KeptRows, files: Sequence[Path], prove: Callable[[Path], object], facts: LogFacts
+) -> Rolling | None:
+    """What came to a checkpoint since, to be rolled over; None where it must be looked at as documents.
+
+    Args:
+        kept: What the checkpoint tells.
         rows: The rows that it keeps.
         files: Those of the rows that came since, of this entity type alone.
         prove: Raises where a file is not what it must be; called before a row of it is used.
@@ -120,19 +238,13 @@ def rolled_forward(
     sample = _sample(tail, kept)
     if len(plain) * _REST < len(steps) or not _keys_are_told_alike(sample, kept, facts):
         return None
-    last = plain.filter((pl.col("entity") != pl.col("entity").shift(-1)).fill_null(value=True))
-    last = last.select("row", "at", "id", ends=pl.col("operation") == "DELETE")
-    dropped = max([kept.dropped, *last.filter("ends")["id"].top_k(1)])
-    now = replace(kept, fields=_fields(tail, kept, facts), sample=tuple(sample.iter_rows()), dropped=dropped)
-    return Rolled(now, _rolled(rows, tail, last), _documents(files, steps, own))
+    told_by = replace(kept, fields=_fields(tail, kept, facts), sample=tuple(sample.iter_rows()))
+    return Rolling(told_by, rows, tail, plain, _documents(files, steps, own), facts)
 
 
-def _rolled(rows: KeptRows, tail: Shredded, last: pl.DataFrame) -> RolledRows:
-    """The states that the last changes left: ``row`` of the tail, ``at`` (of the checkpoint, or null) and ``ends``."""
-    live, states = last.filter(~pl.col("ends")), tail.after()
-    changed, begun = (live.filter(pl.col("at").is_null() == new) for new in (False, True))
-    moved = states.gather(changed["row"]), changed["at"]
-    return RolledRows(rows, last["at"].drop_nulls(), moved, states.gather(begun["row"]))
+def _later(then: datetime | None, times: pl.Series) -> datetime | None:
+    latest: datetime | None = times.max()  # type: ignore[assignment]  # a time column's greatest is a time
+    return max(filter(None, (then, latest)), default=None)
 
 
 def _may_roll(tail: Shredded, kept: Kept) -> bool:

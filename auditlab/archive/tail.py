@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["before", "differing", "tail_of"]
 
 _NARROW = (
-    "id", "operation", "transaction_id", "partition", "metadata", "entity_id", "entity_uuid", "before_snapshot",
-    "after_snapshot", "before_layout", "after_layout", "differs",
+    "id", "operation", "changed_at", "committed_at", "transaction_id", "partition", "metadata", "entity_id",
+    "entity_uuid", "before_snapshot", "after_snapshot", "before_layout", "after_layout", "differs",
 )  # fmt: skip
 _SIDES = ("after", "before")
 

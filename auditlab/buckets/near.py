@@ -68,6 +68,10 @@ class Left(Protocol):
     def rows(self, touched: pl.Series | None = None) -> pl.DataFrame:
         """``CHANGES`` of some entities, by their ids, and all that are no plain rows; of all if None."""
 
+    @property
+    def absent(self) -> pl.Series:
+        """The ids (String) of entities that neither ``rows`` nor ``live`` has, and that may have been there."""
+
     def live(self, types: Types, entity_type: str, touched: pl.Series, *, texts: bool) -> pl.DataFrame:
         """The entities that ``rows`` leaves out, whose one row is their state: as ``selection.Beside``."""
 

@@ -79,6 +79,10 @@ class _Beside:
         left, touched = self._left[entity_type]
         return None if touched is None else left.live(self._types, entity_type, touched, texts=texts)
 
+    def absent(self, entity_type: str) -> pl.Series:
+        """See ``selection.Beside``."""
+        return self._left[entity_type][0].absent
+
 
 def deciding(near: Near, find: Callable[[str, list[str]], pl.DataFrame]) -> tuple[pl.DataFrame, int | None]:
     """The rows that decide the states of one type, and how many of its entities were there before the log began."""

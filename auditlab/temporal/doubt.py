@@ -130,9 +130,10 @@ def warn_absent(selected: Selected, at: datetime, *entity_types: str, stacklevel
     told: dict[str, int] = {}
     for name in entity_types:
         ids = _own(selected, _at(selected.recorded, name, at))
-        if len(ids):
-            absent = int((~ids.is_in(_live(selected.recorded, name, at).implode())).sum())
-            told |= {name: absent} if absent else {}
+        absent = int((~ids.is_in(_live(selected.recorded, name, at).implode())).sum()) if len(ids) else 0
+        if selected.beside is not None:
+            absent += len(_own(selected, selected.beside.absent(name)))
+        told |= {name: absent} if absent else {}
     _warn(told, at, "that are absent from this answer may have been there", stacklevel + 1)
 
 

@@ -115,3 +115,32 @@ KINDS: dict[str, dict[str, Any]] = {
     "with keys that change and partitions": {"rekeyed": True, "partitioned": True},
     "with unavailable values": {"unavailable": True},
 }
+
+
+def as_of_any(log: al.ChangeLog[Any], frame: pl.DataFrame) -> Verbs:
+    """As of times, ids and marks all over a log, of all types and of each."""
+    coverage = log.facts.coverage
+    assert coverage.start is not None
+    assert coverage.end is not None
+    ids, transactions = frame["id"].unique().sort(), frame["transaction_id"].drop_nulls().unique().sort()
+    verbs: Verbs = {"now": lambda log: log.as_of()}
+    for share in (0.2, 0.5, 0.8, 1.0):
+        at = coverage.start + (coverage.end - coverage.start) * share
+        id_ = int(ids[int(share * (len(ids) - 1))])
+        verbs[f"at {share}"] = lambda log, at=at: log.as_of(at)
+        verbs[f"doubtful at {share}"] = lambda log, at=at: log.with_marks([], visible_within=40).doubtful(at)
+        verbs[f"in doubt at {share}"] = lambda log, at=at: log.with_marks([], visible_within=4000).as_of(at)
+        verbs[f"of id {share}"] = lambda log, id_=id_: log.as_of(id=id_)
+        if len(transactions):
+            last = int(transactions[int(share * (len(transactions) - 1))])
+            mark = al.Mark(at=at, snapshot=f"{last}:{last + 2}:{last}")
+            verbs[f"of mark {share}"] = lambda log, mark=mark: log.with_marks(mark, visible_within=0).as_of(mark=mark)
+            verbs[f"beside mark {share}"] = lambda log, mark=mark, at=at: log.with_marks(mark, visible_within=60).as_of(
+                at
+            )
+    own = {
+        f"{name} of {entity_type}": lambda log, verb=verb, entity_type=entity_type: verb(log.of(entity_type))
+        for name, verb in verbs.items()
+        for entity_type in log.entity_types
+    }
+    return verbs | own

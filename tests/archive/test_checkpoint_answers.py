@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from checkpointed import KINDS, USED, add, assert_same, of_entity, pulled, whole
+from checkpointed import KINDS, USED, add, as_of_any, assert_same, of_entity, pulled, whole
 from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
@@ -61,35 +61,6 @@ def test_an_entity_is_answered_alike_from_any_checkpoint(place: int, tmp_path_fa
 
     run()
     assert USED["of_entity used"] > USED["of_entity not used"]
-
-
-def as_of_any(log: al.ChangeLog[Any], frame: pl.DataFrame) -> Verbs:
-    """As of times, ids and marks all over a log, of all types and of each."""
-    coverage = log.facts.coverage
-    assert coverage.start is not None
-    assert coverage.end is not None
-    ids, transactions = frame["id"].unique().sort(), frame["transaction_id"].drop_nulls().unique().sort()
-    verbs: Verbs = {"now": lambda log: log.as_of()}
-    for share in (0.2, 0.5, 0.8, 1.0):
-        at = coverage.start + (coverage.end - coverage.start) * share
-        id_ = int(ids[int(share * (len(ids) - 1))])
-        verbs[f"at {share}"] = lambda log, at=at: log.as_of(at)
-        verbs[f"doubtful at {share}"] = lambda log, at=at: log.with_marks([], visible_within=40).doubtful(at)
-        verbs[f"in doubt at {share}"] = lambda log, at=at: log.with_marks([], visible_within=4000).as_of(at)
-        verbs[f"of id {share}"] = lambda log, id_=id_: log.as_of(id=id_)
-        if len(transactions):
-            last = int(transactions[int(share * (len(transactions) - 1))])
-            mark = al.Mark(at=at, snapshot=f"{last}:{last + 2}:{last}")
-            verbs[f"of mark {share}"] = lambda log, mark=mark: log.with_marks(mark, visible_within=0).as_of(mark=mark)
-            verbs[f"beside mark {share}"] = lambda log, mark=mark, at=at: log.with_marks(mark, visible_within=60).as_of(
-                at
-            )
-    own = {
-        f"{name} of {entity_type}": lambda log, verb=verb, entity_type=entity_type: verb(log.of(entity_type))
-        for name, verb in verbs.items()
-        for entity_type in log.entity_types
-    }
-    return verbs | own
 
 
 @pytest.mark.parametrize("place", range(len(KINDS)), ids=list(KINDS))

@@ -1,4 +1,4 @@
-"""A checkpoint rolled forward over what came since tells what is so now, as the whole log does."""
+"""A checkpoint rolled forward over what came since tells what was so then, as the whole log does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
-from checkpointed import add, assert_same, pulled
+from checkpointed import add, as_of_any, assert_same, pulled
+from same_answers import some_of
 from soak import SOAK
 
 import auditlab as al
@@ -218,12 +219,18 @@ def rolled(monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
 
 
 def archived(
-    folder: Path, frame: pl.DataFrame, cuts: list[float], *, key: str | None = None, kinds: dict[str, str] | None = None
+    folder: Path,
+    frame: pl.DataFrame,
+    cuts: list[float],
+    *,
+    key: str | None = None,
+    kinds: dict[str, str] | None = None,
+    **told: Any,  # noqa: ANN401 - facts of any kind
 ) -> None:
     """The log in an archive as several pulls bring it, with a checkpoint after the first."""
     frame = frame.filter(~((pl.col("operation") == "UPDATE") & pl.col("after_snapshot").is_null()))
     keys = {} if key is None else {"t": (key,)}
-    facts = replace(al.from_arrow(frame, strict=False).facts, keys=keys, kinds={"t": kinds} if kinds else {})
+    facts = replace(al.from_arrow(frame, strict=False).facts, keys=keys, kinds={"t": kinds} if kinds else {}, **told)
     for number, piece in enumerate(pulled(frame, cuts)):
         add(folder, piece, facts)
         if not number:
@@ -250,6 +257,55 @@ def test_what_is_so_now_is_answered_as_by_the_whole_log(
         assert set(rolled) >= {0}
         assert None not in rolled
     assert any(left is not None for left in rolled)
+
+
+def _with_other_clocks(frame: pl.DataFrame, draw: random.Random) -> pl.DataFrame:
+    """Times that run backwards here and there, and perhaps the times of commits."""
+    late = pl.Series([draw.choice([0, 0, 0, 5, -5, 30]) for _ in range(len(frame))])
+    frame = frame.with_columns(pl.col("changed_at") + pl.duration(seconds=late))
+    lag = pl.Series([draw.choice([0, 1, 20, 90]) for _ in range(len(frame))])
+    if draw.random() < 0.4:
+        frame = frame.with_columns(committed_at=pl.col("changed_at") + pl.duration(seconds=lag))
+    if draw.random() < 0.2:
+        frame = frame.with_columns(committed_at=pl.when(pl.int_range(pl.len()) % 3 > 0).then("committed_at"))
+    return frame
+
+
+@pytest.mark.parametrize("odd", [None, *ODD], ids=lambda odd: "plain" if odd is None else odd.__name__.strip("_"))
+def test_what_was_so_at_any_moment_is_answered_as_by_the_whole_log(
+    tmp_path: Path, odd: Callable[..., pl.DataFrame] | None, rolled: list[int | None]
+):
+    for seed in range(40 if SOAK else 3):
+        draw = random.Random(f"{'plain' if odd is None else odd.__name__} at {seed}")  # noqa: S311 - no secret
+        made = Made(draw)
+        frame = _with_other_clocks(make_log([*made.steps(40, most=25), *made.steps(40, most=35)]), draw)
+        for _ in range(0 if odd is None else draw.randint(1, 3)):
+            frame = odd(frame, draw.randrange(45, len(frame)), draw)
+        first = int(frame["transaction_id"].drop_nulls().min() or 1)  # type: ignore[arg-type]  # a whole number
+        told = {
+            "visible_within": draw.choice([0.0, 3.0, 20.0, 3600.0]),
+            "snapshot": draw.choice([None, f"{first + 1000}:{first + 1000}:"]),
+            "marks": tuple(
+                al.Mark(at=frame["changed_at"][row], snapshot=f"{first + row - 2}:{first + row}:{first + row - 2}")
+                for row in sorted(draw.sample(range(3, len(frame)), 3))
+            )
+            if draw.random() < 0.4
+            else (),
+        }
+        folder = tmp_path / str(seed)
+        archived(folder, frame, [draw.choice([0.45, 0.5]), draw.uniform(0.5, 0.9)], kinds=made.kinds, **told)
+        verbs = as_of_any(al.scan_archive(folder), frame)
+        for row in draw.sample(range(len(frame) // 2, len(frame)), 4):
+            at, id_ = frame["changed_at"][row], frame["id"][row]
+            verbs[f"at the time of {id_}"] = lambda log, at=at: log.of("t").as_of(at)
+            verbs[f"at that of {id_}, of all"] = lambda log, at=at: log.as_of(at)
+            verbs[f"after {id_}"] = lambda log, id_=id_: log.of("t").as_of(id=id_)
+            verbs[f"two times after {id_}"] = lambda log, at=at: (log.of("t").as_of(at), log.of("t").as_of())[0]
+            snapshot = f"{first + row - 3}:{first + row}:{first + row - 3},{first + row - 1}"
+            verbs[f"of a snapshot at {id_}"] = lambda log, seen=snapshot: log.of("t").as_of(snapshot=seen)
+        assert_same(folder, some_of(verbs, seed, one_in=3), engine=("polars", "duckdb")[seed % 2])
+    if odd is None:
+        assert rolled.count(0) > len(rolled) / 2
 
 
 def test_an_id_is_no_value_of_a_field_that_its_image_lacks(tmp_path: Path, rolled: list[int | None]):

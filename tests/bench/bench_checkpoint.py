@@ -79,10 +79,12 @@ def test_checkpoints(tmp_path: Path):
     for number in range(MONTHS):
         add(folder, frame.filter((month == number) | (number == 0) & (month < 0)), facts)
         if number + 1 in MEASURED:
-            log = al.scan_archive(folder).of(TYPE)
-            rows, seconds = spent(lambda log=log: log.as_of().collect())
-            assert len(rows) == LIVE
-            live[f"month {number + 1}"] = seconds / LIVE * 1e6
+            middle = frame.filter(month == number)["changed_at"].median()
+            for name, at in ((f"month {number + 1}", None), (f"the middle of month {number + 1}", middle)):
+                log = al.scan_archive(folder).of(TYPE)
+                rows, seconds = spent(lambda log=log, at=at: log.as_of(at).collect())
+                assert len(rows) == LIVE
+                live[name] = seconds / LIVE * 1e6
         if number + 1 < MONTHS:
             writing += spent(lambda: al.checkpoint(folder, due=True))[1]
     log, whole = (al.scan_archive(folder).of(TYPE) for _ in range(2))
@@ -90,13 +92,16 @@ def test_checkpoints(tmp_path: Path):
     answer, seconds = spent(lambda: whole.as_of().collect())
     assert_frame_equal(log.as_of().collect(), answer)
     record(
-        f"as of now, {LIVE:,} live rows, per live row: from the last checkpoint",
+        f"as of now and of before, {LIVE:,} live rows, per live row: from the last checkpoint",
         ours=live,
         rivals={"the whole log": seconds / LIVE * 1e6},
         unit="us",
         goals=[
             faster(f"month {MONTHS}", 3, "the whole log"),
-            Goal(f"month {MONTHS}", None, 1.0, "flat: at most 1.5x that of month 3", live["month 3"] * 1.5),
+            *(
+                Goal(f"{of}month {MONTHS}", None, 1.0, "flat: at most 1.5x that of month 3", live[f"{of}month 3"] * 1.5)
+                for of in ("", "the middle of ")
+            ),
         ],
         changes=len(frame),
         parts={f"month {MONTHS}": parts_now(folder)},
@@ -168,6 +173,7 @@ def test_live_rows_and_changes_since(tmp_path: Path):
     begun = 5 * MANY // 4
     bounds = {"nothing since": 0, "a change for every fourth since": MANY // 4, "as many changes since": MANY}
     taken: dict[str, float] = {}
+    then: dict[str, float] = {}
     parts: dict[str, dict[str, float]] = {}
     add(folder, frame[:begun], facts)
     al.checkpoint(folder)
@@ -180,13 +186,17 @@ def test_live_rows_and_changes_since(tmp_path: Path):
         assert {len(rows) for rows, _ in each} == {MANY}
         taken[name] = statistics.median(seconds for _, seconds in each)
         parts[name] = parts_now(folder)
+        if since:
+            middle = frame[begun : begun + since]["changed_at"].median()
+            each = [spent(lambda at=middle: al.scan_archive(folder).of(TYPE).as_of(at).collect()) for _ in range(TIMES)]
+            then[f"{name}, as of a time among them"] = statistics.median(seconds for _, seconds in each)
     nothing, *_, most = taken.values()
     record(
-        f"as of now from a checkpoint, {MANY:,} live rows: a live row; a change since beside it",
-        ours={name: seconds / MANY * 1e6 for name, seconds in taken.items()}
+        f"as of now and of before from a checkpoint, {MANY:,} live rows: a live row; a change since beside it",
+        ours={name: seconds / MANY * 1e6 for name, seconds in (taken | then).items()}
         | {"a change since": (most - nothing) / MANY * 1e6},
         unit="us",
-        goals=[below(name, 1, "us") for name in bounds],
+        goals=[below(name, 1, "us") for name in (*bounds, *then)],
         parts=parts,
     )
 
