@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
     from auditlab.archive.form import Form
 
-__all__ = ["EntityRows"]
+__all__ = ["PLACE", "EntityRows"]
+
+_PLACED = {**CHANGES, PLACE: pl.UInt32()}
 
 _SMALL = 1024
 """Bytes of a column in a row group, uncompressed, up to which it is looked at whether it holds one value only."""
@@ -44,16 +46,20 @@ class EntityRows:
         self._files, self._prove = files, prove
 
     def of(self, ids: list[str]) -> pl.DataFrame:
-        """All rows of some entities: ``CHANGES``, those of each in the order of the files.
+        """All rows of some entities: ``CHANGES`` and ``PLACE`` (UInt32), that of their file; each one's in their order.
 
         Raises:
             ArchiveCorrupt: a file is not what its manifest says.
             ArchiveError: a file is gone.
         """
         if not self._files or not ids:
-            return pl.DataFrame(schema=CHANGES)
+            return pl.DataFrame(schema=_PLACED)
         if len(ids) > _FEW or not ParquetFiles.is_plain(self._files[0].parent.absolute()):
-            return lazy_rows(self._files, self._prove).filter(pl.col("entity_id").is_in(ids)).collect()
+            own = pl.col("entity_id").is_in(ids)
+            return pl.concat(
+                lazy_rows([file], self._prove).filter(own).collect().with_columns(pl.lit(place, pl.UInt32).alias(PLACE))
+                for place, file in enumerate(self._files)
+            )
         for file in self._files:
             self._prove(file)
         return pl.concat([self._found(entity_id) for entity_id in ids])
@@ -78,8 +84,8 @@ class EntityRows:
             told = recorded_rows(group.whole(table.drop_columns([PLACE]), turn), group.form)
             rows.append(told.with_columns(pl.Series(PLACE, group.places, dtype=pl.UInt32).gather(turn)))
         if not rows:
-            return pl.DataFrame(schema=CHANGES)
-        return (rows[0] if len(rows) == 1 else pl.concat(rows).sort(PLACE, maintain_order=True)).drop(PLACE)
+            return pl.DataFrame(schema=_PLACED)
+        return rows[0] if len(rows) == 1 else pl.concat(rows).sort(PLACE, maintain_order=True)
 
     @cached_property
     def _groups(self) -> list[_Group]:

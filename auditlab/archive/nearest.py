@@ -9,9 +9,10 @@ from auditlab.archive.point import points
 from auditlab.buckets.checkpoint import Untold
 from auditlab.buckets.near import settled, settled_snapshot
 from auditlab.buckets.onwards import onwards
+from auditlab.shortcuts import Question
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from auditlab.archive.point import Point
     from auditlab.archive.read import Scanned
@@ -20,12 +21,14 @@ if TYPE_CHECKING:
     from auditlab.buckets.part import Part
     from auditlab.recorded import Recorded
     from auditlab.schema import LogFacts
-    from auditlab.shortcuts import Question
 
 __all__ = ["Nearest"]
 
 _POINTS = 2
 """Checkpoints whose rows, and what came since, are kept in memory."""
+
+_DEARER = 10
+"""How much dearer it is to put a change since together than to read the columns of a row that a checkpoint keeps."""
 
 _ENTITIES = 64
 """Entities whose rows are kept in memory, once they were asked for."""
@@ -140,15 +143,27 @@ class Nearest:
         for point in self._points:
             if entity_type not in point.parts or point.since(entity_type) > self._most:
                 continue
-            near = self._near(facts, point, entity_type)
-            if near is None:
-                continue
-            try:
-                ids = sorted(near.family(entity_id))
-                return near.of_entities(ids, point.rows_of(entity_type, ids), point.truncates(near.kept))
-            except Untold:
-                continue
+            for near, rolled in self._tellers(facts, point, entity_type):
+                try:
+                    ids = sorted(near.family(entity_id))
+                    rows, since = (
+                        point.all_rows_of(entity_type, ids) if rolled else (point.rows_of(entity_type, ids), None)
+                    )
+                    return near.of_entities(ids, rows, point.truncates(near.kept), since)
+                except Untold:
+                    continue
         return None
+
+    def _tellers(self, facts: LogFacts, point: Point, entity_type: str) -> Iterator[tuple[Near, bool]]:
+        """What tells of a type's entities, and whether it lacks rows that came since; the cheaper one first."""
+        rows = point.parts[entity_type].rows
+        if (entity_type, point.checkpoint.covers) not in self._nears and point.since(entity_type) * _DEARER > rows:
+            rolled = self._rolled(facts, [(entity_type, point)], Question())
+            if rolled is not None:
+                yield rolled[0], True
+        near = self._near(facts, point, entity_type)
+        if near is not None:
+            yield near, False
 
     def _near(self, facts: LogFacts, point: Point, entity_type: str) -> Near | None:
         key = (entity_type, point.checkpoint.covers)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from auditlab.archive.entity_rows import EntityRows
+from auditlab.archive.entity_rows import PLACE, EntityRows
 from auditlab.archive.held import covered_names, held_parts
 from auditlab.archive.kept import KeptRows, kept_in
 from auditlab.archive.roll_forward import rolling
@@ -127,14 +127,28 @@ class Point:
 
     def rows_of(self, entity_type: str, ids: list[str]) -> pl.DataFrame:
         """The rows of entities up to here: ``CHANGES`` and ``baseline``, each one's in the order in which they came."""
-        found = [pl.DataFrame(schema={**CHANGES, "baseline": pl.Boolean})]
+        return self._found("before", self._before, entity_type, ids)
+
+    def all_rows_of(self, entity_type: str, ids: list[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """``rows_of``, and the rows of the same entities that came since: ``CHANGES``."""
+        rows = self._found("all", [*self._before, *self._after], entity_type, ids)
+        since = pl.col(PLACE) >= len(self._before)
+        return rows.filter(~since), rows.filter(since).select(*CHANGES)
+
+    def _found(self, where: str, parts: list[Part], entity_type: str, ids: list[str]) -> pl.DataFrame:
+        """The rows of entities in some files: ``CHANGES``, ``baseline`` and ``PLACE``, that of their file."""
+        columns = {**CHANGES, "baseline": pl.Boolean(), PLACE: pl.UInt32()}
+        found = [pl.DataFrame(schema=columns)]
         for role in ("baseline", "changes"):
-            key = f"{role} {entity_type}"
+            key = f"{role} {where} {entity_type}"
+            own = [place for place, part in enumerate(parts) if part.role == role and entity_type in part.entity_types]
             if key not in self._finders:
-                own = [part for part in self._before if part.role == role and entity_type in part.entity_types]
-                self._finders[key] = EntityRows([self._path(part) for part in own], self._scanned.prove)
+                self._finders[key] = EntityRows([self._path(parts[place]) for place in own], self._scanned.prove)
             rows = self._finders[key].of(ids).filter(pl.col("entity_type") == entity_type)
-            found.append(rows.with_columns(baseline=pl.lit(role == "baseline")))
+            place = pl.Series(own, dtype=pl.UInt32).gather(rows[PLACE]).alias(PLACE)
+            found.append(
+                rows.with_columns(pl.lit(role == "baseline").alias("baseline"), place).select(found[0].columns)
+            )
         return pl.concat(found)
 
     def _path(self, part: Part) -> Path:

@@ -59,7 +59,8 @@ class Rolled(NamedTuple):
     """A checkpoint of one entity type, rolled forward.
 
     Args:
-        kept: What it tells, and the plain changes do: of fields, keys and entities that are gone. Else as it was.
+        kept: What it tells, and what came does of fields, keys, entities that are gone, and how much there is. Else as
+            it was.
         left: Its rows, and the states that plain changes left.
         rows: The changes that are not plain: ``CHANGES``, in the order in which they came.
     """
@@ -125,7 +126,7 @@ class Rolling:
     """What came to a checkpoint of one entity type since, by columns: it can be rolled over up to any moment.
 
     Args:
-        kept: What the checkpoint tells, and what came does of fields and keys.
+        kept: What the checkpoint tells, and what came does of fields and keys, and how much there is.
         rows: The rows that it keeps.
         tail: Those that came.
         plain: The changes that are plain, as ``plain.steps_of`` gives them.
@@ -160,7 +161,7 @@ class Rolling:
             unsure=unsure,
             absent=unsure.filter(unsure.is_in(self._tail.ids.gather(gone["row"]).implode())),
         )
-        return Rolled(self._kept_behind(plain["row"], gone["id"]), left, self._rest)
+        return Rolled(replace(self._kept, dropped=max([self._kept.dropped, *gone["id"].top_k(1)])), left, self._rest)
 
     def _counting(self, question: Question) -> pl.DataFrame | None:
         """The plain changes that count in a question, of each entity the first ones; None where documents tell it."""
@@ -177,16 +178,6 @@ class Rolling:
         seen = question.seen.seen(self._plain["transaction_id"])
         same = (self._plain["entity"] == self._plain["entity"].shift()).fill_null(value=False)
         return None if (same & seen & ~seen.shift()).any() else self._plain.filter(seen)
-
-    def _kept_behind(self, rows: pl.Series, gone: pl.Series) -> Kept:
-        """What the checkpoint tells, rolled forward over some rows, of which those of some ids ended entities."""
-        kept, times = self._kept, self._tail.cells.select("changed_at", "committed_at")[rows]
-        changed, committed = (
-            _later(then, times[name])
-            for name, then in (("changed_at", kept.changed_at), ("committed_at", kept.committed_at))
-        )
-        dropped = max([kept.dropped, *gone.top_k(1)])
-        return replace(kept, changed_at=changed or kept.changed_at, committed_at=committed, dropped=dropped)
 
     @cached_property
     def _states(self) -> Shredded:
@@ -238,13 +229,15 @@ def rolling(
     sample = _sample(tail, kept)
     if len(plain) * _REST < len(steps) or not _keys_are_told_alike(sample, kept, facts):
         return None
-    told_by = replace(kept, fields=_fields(tail, kept, facts), sample=tuple(sample.iter_rows()))
+    ids = plain["transaction_id"]
+    told_by = replace(
+        kept,
+        rows=kept.rows + len(ids),
+        unnumbered=kept.unnumbered + ids.null_count() + int((ids < 1).sum()),
+        fields=_fields(tail, kept, facts),
+        sample=tuple(sample.iter_rows()),
+    )
     return Rolling(told_by, rows, tail, plain, _documents(files, steps, own), facts)
-
-
-def _later(then: datetime | None, times: pl.Series) -> datetime | None:
-    latest: datetime | None = times.max()  # type: ignore[assignment]  # a time column's greatest is a time
-    return max(filter(None, (then, latest)), default=None)
 
 
 def _may_roll(tail: Shredded, kept: Kept) -> bool:

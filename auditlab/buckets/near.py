@@ -98,10 +98,7 @@ class Near:
         same = early.kinds.get(name, {}) == late.kinds.get(name, {}) and early.keys.get(name) == late.keys.get(name)
         if not same:
             raise Untold("its table was changed since")
-        self.rows = since.rows.with_columns(
-            pl.lit(value=False).alias("baseline"),
-            pl.int_range(BEHIND, BEHIND + pl.len(), dtype=pl.Int64).alias(ARRIVAL),
-        ).select(*ROWS)
+        self.rows = _behind(since.rows)
         self.links = pl.DataFrame(schema=LINKED)
         if len(self.rows):
             self._check_rows()
@@ -135,19 +132,22 @@ class Near:
         """``left.rows`` of those that were touched."""
         return self.left.rows(self.touched()) if len(self.links) else self.last
 
-    def of_entities(self, ids: list[str], rows: pl.DataFrame, truncates: pl.DataFrame) -> Part:
+    def of_entities(
+        self, ids: list[str], rows: pl.DataFrame, truncates: pl.DataFrame, since: pl.DataFrame | None = None
+    ) -> Part:
         """A family of entities as a part of the log.
 
         Args:
             ids: Theirs.
             rows: Their whole histories up to the position: ``CHANGES`` with ``baseline``, in the order of coming.
             truncates: The TRUNCATEs up to there, the same.
+            since: Their rows since: ``CHANGES``, the same; where None, they are among all those.
         """
         if self.rows.select((pl.col("operation") == "TRUNCATE").any()).item():
             raise Untold("whether a TRUNCATE ended an entity is told by all of them")
         if self.kept.truncates and bool((self.rows["id"] <= self.kept.ids[1]).any()):
             raise Untold("changes came that stand before a TRUNCATE")
-        since = self.rows.filter(pl.col("entity_id").is_in(ids))
+        since = self.rows.filter(pl.col("entity_id").is_in(ids)) if since is None else _behind(since)
         every = self.together([truncates, rows], since)
         if len(since) and len(rows) and bool((since["id"] <= rows["id"].max()).any()):
             self.check_links(every)
@@ -286,6 +286,12 @@ class Near:
         if self.facts.marks:
             return visibility.dated(frame, self.facts)[visibility.VISIBLE_FROM].item()  # type: ignore[no-any-return]
         return frame[self.facts.clock].item()  # type: ignore[no-any-return]
+
+
+def _behind(rows: pl.DataFrame) -> pl.DataFrame:
+    """``CHANGES`` that came behind a position, in the order in which they came, as ``ROWS``."""
+    arrival = pl.int_range(BEHIND, BEHIND + pl.len(), dtype=pl.Int64).alias(ARRIVAL)
+    return rows.with_columns(pl.lit(value=False).alias("baseline"), arrival).select(*ROWS)
 
 
 def out_of_turn(rows: pl.DataFrame, kept: Kept) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
-from checkpointed import add, as_of_any, assert_same, pulled
+from checkpointed import add, as_of_any, assert_same, of_entity, pulled
 from same_answers import some_of
 from soak import SOAK
 
@@ -303,9 +303,24 @@ def test_what_was_so_at_any_moment_is_answered_as_by_the_whole_log(
             verbs[f"two times after {id_}"] = lambda log, at=at: (log.of("t").as_of(at), log.of("t").as_of())[0]
             snapshot = f"{first + row - 3}:{first + row}:{first + row - 3},{first + row - 1}"
             verbs[f"of a snapshot at {id_}"] = lambda log, seen=snapshot: log.of("t").as_of(snapshot=seen)
+        verbs |= of_entity("t", draw.choice(frame["entity_id"].drop_nulls().to_list()), frame["changed_at"][-9])
         assert_same(folder, some_of(verbs, seed, one_in=3), engine=("polars", "duckdb")[seed % 2])
     if odd is None:
         assert rolled.count(0) > len(rolled) / 2
+
+
+def test_one_entity_is_answered_without_putting_together_what_came_since(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rolled: list[int | None]
+):
+    steps: list[tuple[Any, ...]] = [("INSERT", f"e{number}", {"n": number}) for number in range(40)]
+    steps += [("UPDATE", f"e{number}", {"n": -1}) for number in range(20)]
+    steps += [("DELETE", "e3"), ("INSERT", "e50", {"n": 50})]
+    archived(tmp_path / "archive", make_log(steps), [0.65, 0.8])
+    monkeypatch.setattr(Point, "rows_since", None)
+    for key in ("e1", "e3", "e30", "e50"):
+        verbs = of_entity("t", key, "2024-01-01T00:01:00Z").items()
+        assert_same(tmp_path / "archive", {name: verb for name, verb in verbs if not name.startswith("doubtful")})
+    assert set(rolled) == {0}
 
 
 def test_an_id_is_no_value_of_a_field_that_its_image_lacks(tmp_path: Path, rolled: list[int | None]):
