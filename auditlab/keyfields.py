@@ -14,7 +14,7 @@ from auditlab.keys import entity_uuid
 from auditlab.values import recorded_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 __all__ = ["Image", "KeyFields", "OldKey", "key_sample", "shows_key"]
 
@@ -113,6 +113,29 @@ class KeyFields:
             if new == entity_id:
                 return OldKey(old, told=True) if old != entity_id else None
         return None
+
+    def nameless(self, entity_id: str, after: str, metadata: str | None) -> bool:
+        """Whether nothing tells by which fields the key of a change is told: its after image has the id in none."""
+        return not holding(_fields(after), entity_id) and not _named_key(metadata) and not self.primary
+
+    def left_elsewhere(self, found: Sequence[tuple[str, str]]) -> list[str | None]:
+        """For changes of which nothing names the key, the entity that their rows may have been before.
+
+        A row shows its key, if only in a field that the entity's id was made of. So an image that one other entity
+        alone was ever left in is likely to be that entity's row, under another key; it may be a row like it, too.
+
+        Args:
+            found: The entity id and the before image of each, none of which begins where its entity was left.
+        """
+        texts = pl.Series([before for _, before in found], dtype=pl.String).unique().implode()
+        left: dict[str, set[str]] = {}
+        for own in self._own() if found else ():
+            there = own.filter(pl.col("after_snapshot").is_in(texts)).select("after_snapshot", "entity_id").unique()
+            for text, entity_id in there.drop_nulls().iter_rows():
+                left.setdefault(text, set()).add(entity_id)
+        names = (left.get(before, set()) for _, before in found)
+        return [next(iter(ids)) if len(ids - {new}) == len(ids) == 1 else None
+                for (new, _), ids in zip(found, names, strict=True)]  # fmt: skip
 
     def _supported(self, name: str) -> bool:
         """Whether no after image that has the field holds anything but the entity's id in it."""

@@ -131,6 +131,8 @@ def neighbours(by_id: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
 def image_suspects(by_id: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
     """UPDATEs that do not begin where the change before them in their entity ends: slot and what their images tell.
 
+    ``begins`` is whether no change before them left their entity there: only such a one may have got the key of it.
+
     Args:
         by_id: The canonical columns by id; a row's number is its slot.
         rows: entity and slot of each, by entity and slot.
@@ -141,7 +143,9 @@ def image_suspects(by_id: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
 def _suspects(by_id: pl.DataFrame, met: pl.DataFrame) -> pl.DataFrame:
     slots = ((by_id["operation"] == "UPDATE") & met["unlike"].fill_null(value=True)).arg_true()
     columns = ("entity_type", "entity_id", "before_snapshot", "after_snapshot", "metadata")
-    suspects = by_id.select(columns)[slots].with_columns(slots.alias("slot"))
+    last = by_id["operation"].gather(met["previous"].gather(slots))
+    begins = last.is_null() | (last == "DELETE")
+    suspects = by_id.select(columns)[slots].with_columns(slots.alias("slot"), begins.alias("begins"))
     return suspects.filter(pl.col("before_snapshot").is_not_null() & pl.col("after_snapshot").is_not_null())
 
 
@@ -154,12 +158,18 @@ def by_images(suspects: pl.DataFrame, fields_of: Callable[[str], KeyFields]) -> 
         usual = fields.usual()
         if usual is not None:
             group = group.filter(~shows_key("before_snapshot", usual))  # noqa: PLW2901 - fewer of the same
-        images = ("slot", "entity_id", "before_snapshot", "after_snapshot", "metadata")
-        for slot, new, *told in group.select(images).iter_rows():
+        images = ("slot", "begins", "entity_id", "before_snapshot", "after_snapshot", "metadata")
+        nameless: list[tuple[int, str, str]] = []
+        for slot, begins, new, *told in group.select(images).iter_rows():
             old = fields.before(new, *told)
             if old is not None:
                 found.append((slot, slot, entity_type, old.entity_id, new, "images", old.told))
-    return pl.DataFrame(found, schema=LINKS, orient="row")
+            elif begins and fields.nameless(new, *told[1:]):
+                nameless.append((slot, new, told[0]))
+        others = fields.left_elsewhere([(new, before) for _, new, before in nameless])
+        pairs = zip(nameless, others, strict=True)
+        found += [(slot, slot, entity_type, old, new, "images", False) for (slot, new, _), old in pairs if old]
+    return pl.DataFrame(found, schema=LINKS, orient="row").sort("came", maintain_order=True)
 
 
 def _by_metadata(told: pl.DataFrame) -> pl.DataFrame | None:

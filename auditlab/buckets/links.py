@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Links", "linked"]
 
 _IMAGES = ("id", "entity_id", "after_snapshot")
-_SUSPECTS = ("id", ARRIVAL, "entity_type", "entity_id", "before_snapshot", "after_snapshot", "metadata")
+_SUSPECTS = ("id", ARRIVAL, "begins", "entity_type", "entity_id", "before_snapshot", "after_snapshot", "metadata")
 
 
 class Links:

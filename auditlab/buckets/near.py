@@ -233,11 +233,15 @@ class Near:
         return rekeys.by_images(suspects.head(_TRIED), lambda _: self._fields)
 
     def _unlike_kept(self, suspects: pl.DataFrame, by_id: pl.DataFrame) -> pl.DataFrame:
-        """The suspects but for those that are the first change since of an entity, and begin where it was left."""
+        """The suspects but for those that are the first change since of an entity, and begin where it was left.
+
+        An entity that was left there is none that ``begins``.
+        """
         firsts = by_id.with_row_index("slot").filter(pl.col("entity_id").is_first_distinct())["slot"]
         left = self.last.select("entity_id", left="after_snapshot").unique("entity_id", keep="last")
         told = suspects.join(left, on="entity_id", how="left", maintain_order="left")
         goes_on = pl.col("slot").is_in(firsts.implode()) & (pl.col("before_snapshot") == pl.col("left"))
+        told = told.with_columns(pl.col("begins") & pl.col("left").is_null())
         return told.filter(~goes_on.fill_null(value=False)).drop("left")
 
     def together(self, before: list[pl.DataFrame], since: pl.DataFrame | None = None) -> pl.DataFrame:

@@ -10,7 +10,8 @@ import pytest
 import auditlab as al
 from auditlab.capture.track import track
 from auditlab.connection import connect
-from auditlab.errors import IncompleteLog, IncompletePopulation, NoData
+from auditlab.errors import IncompleteLog, IncompletePopulation, NoData, UnlinkedKeys
+from auditlab.testing import json_text
 from auditlab.testing.logs import START
 
 if TYPE_CHECKING:
@@ -169,6 +170,40 @@ def test_rule_14_a_changed_primary_key_ends_one_entity_and_begins_another_linked
     assert orders.key_changes().select("old_entity_id", "new_entity_id", "id").rows() == [(ONE, TWO, 3)]
     assert orders.history(ONE)["ended_by"].to_list() == [2, 3]
     assert orders.blame(TWO).filter(field="status")["id"].to_list() == [2], "it was set under the old key"
+
+
+def hidden(**before: object) -> list[tuple[Any, ...]]:
+    """As supa_audit and others write it: the id is made of the key, and in no image."""
+    return [
+        ("INSERT", "aa11", {"id": 1, "status": "draft"}),
+        ("UPDATE", "aa11", {"id": 1, "status": "paid"}),
+        ("INSERT", "cc33", {"id": 3, "status": "paid"}),
+        ("UPDATE", "bb22", {"id": 2, "status": "paid"}, {"before_snapshot": json_text(before)}),
+    ]
+
+
+def test_rule_14_a_row_that_comes_under_an_id_that_no_image_has_may_have_left_another_and_a_warning_says_so(
+    log_of: LogOf,
+):
+    log = log_of(hidden(id=1, status="paid"))
+    with pytest.warns(UnlinkedKeys, match="first from aa11 to bb22"):
+        log.as_of()
+    found = log.evidence().findings.select("kind", "severity", "count")
+    assert found.rows()[0] == ("half-logged key change", "warning", 1)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        hidden(id=7, status="paid"),  # no row here was left so
+        [(*step[:2], {"status": step[2]["status"]}, *step[3:]) for step in hidden(status="paid")],  # two were
+    ],
+)
+@pytest.mark.filterwarnings("ignore::auditlab.errors.IncompletePopulation")
+def test_rule_14_of_a_row_that_no_other_or_more_than_one_was_left_as_nothing_is_said(
+    log_of: LogOf, steps: list[tuple[Any, ...]]
+):
+    assert sorted(log_of(steps).as_of()["entity_id"]) == ["aa11", "bb22", "cc33"]
 
 
 PARTITIONED = """
