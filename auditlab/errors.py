@@ -49,6 +49,7 @@ and warnings, for answers that are not the whole truth::
 
     IncompletePopulation (UserWarning)      rows may be that the log never saw
     IncompleteInterval (UserWarning)        the log begins later than the time that was asked for
+    IncompleteStates (UserWarning)          states lack fields that the log never named
     WithheldFields (UserWarning)            fields were masked or left out when the log was written
     PerhapsCutShort (UserWarning)           a file that was read may lack its end
     UnreadColumns (UserWarning)             columns of a source are not read, and one that most logs have is missing
@@ -83,6 +84,7 @@ __all__ = [
     "IncompleteLog",
     "IncompletePopulation",
     "IncompleteRead",
+    "IncompleteStates",
     "LogTooLarge",
     "MalformedChange",
     "MarkMismatch",
@@ -299,6 +301,10 @@ class IncompletePopulation(UserWarning):
 
 class IncompleteInterval(UserWarning):
     """The log has changes only of the later part of the time that was asked for; what was before was left out."""
+
+
+class IncompleteStates(UserWarning):
+    """Entities were there before a log of what changes did, which does not tell the fields that none of them named."""
 
 
 class WithheldFields(UserWarning):

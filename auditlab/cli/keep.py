@@ -13,7 +13,7 @@ import typer
 import auditlab as al
 from auditlab.archive.checkpoint import AFTER
 from auditlab.cli import options as opt
-from auditlab.cli.layout import EntityType, FieldColumns, Operations, Query, layout, mapping
+from auditlab.cli.layout import EntityType, FieldColumns, KeyFields, Operations, Query, Unit, layout, mapping
 from auditlab.cli.output import say
 from auditlab.cli.source import is_dsn, open_log
 from auditlab.errors import BadOption
@@ -93,6 +93,8 @@ def archive(
     operations: Operations = None,
     field_columns: FieldColumns = None,
     entity_type: EntityType = None,
+    key_fields: KeyFields = None,
+    unit: Unit = None,
 ) -> None:
     """Bring a log into an archive: Parquet files and manifests with the SHA-256 of each.
 
@@ -110,7 +112,7 @@ def archive(
 
       auditlab archive log.parquet archive/ --sign seal.key
     """
-    told = layout(operations, field_columns, entity_type, query)
+    told = layout(operations, field_columns, entity_type, query, key_fields, unit)
     if told and is_dsn(source) and query is None:
         open_log(source, layout=told)  # says that they are for files
     if not is_dsn(source) or query is not None:

@@ -9,7 +9,18 @@ import typer
 
 from auditlab.errors import BadOption
 
-__all__ = ["EntityType", "FieldColumns", "Operations", "Query", "layout", "mapping", "name_pairs", "option"]
+__all__ = [
+    "EntityType",
+    "FieldColumns",
+    "KeyFields",
+    "Operations",
+    "Query",
+    "Unit",
+    "layout",
+    "mapping",
+    "name_pairs",
+    "option",
+]
 
 _READ = "How the log is read"
 
@@ -19,7 +30,9 @@ Operations = Annotated[
         "--operation",
         metavar="WORD=OPERATION",
         rich_help_panel=_READ,
-        help="Of a file or --query: what a word of its log for an operation means, e.g. 0=INSERT. Repeatable.",
+        help="Of a file or --query: what a word of its log for an operation means, e.g. 0=INSERT; UPSERT for a row "
+        "that inserts where there is none, BEFORE for one that shows what the UPDATE beside it found, nothing (3=) for "
+        "rows that are no change. Repeatable.",
     ),
 ]
 FieldColumns = Annotated[
@@ -52,26 +65,87 @@ Query = Annotated[
     ),
 ]
 
+KeyFields = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--key-fields",
+        metavar="[TYPE=]NAME,...",
+        rich_help_panel=_READ,
+        help="Of a file or --query: where no column tells an entity's id: the fields of its images that are the key, "
+        "e.g. id, or shop.items=order_id,line for those of one entity type. Repeatable.",
+    ),
+]
+Unit = Annotated[
+    str | None,
+    typer.Option(
+        "--unit",
+        metavar="s|ms|us",
+        rich_help_panel=_READ,
+        help="Of a file or --query: what times that are numbers count, from 1970 on.",
+    ),
+]
+
 
 def layout(
-    operations: Sequence[str] | None, fields: str | None, entity_type: str | None, query: str | None
+    operations: Sequence[str] | None,
+    fields: str | None,
+    entity_type: str | None,
+    query: str | None,
+    key_fields: Sequence[str] | None,
+    unit: str | None,
 ) -> dict[str, Any]:
-    """The options of a loader that ``--operation``, ``--fields``, ``--entity-type`` and ``--query`` say, if given.
+    """The options of a loader that those above say; those that are given.
 
     Raises:
         BadOption: one that says nothing that can be read.
     """
-    words = name_pairs("--operation", operations, "WORD=OPERATION, e.g. --operation destroy=DELETE")
-    given = {"query": query, "operations": words, "fields": _fields(fields), "entity_type": entity_type}
+    none, named = _without(operations)
+    words: dict[str, Any] = name_pairs("--operation", named, "WORD=OPERATION, e.g. --operation destroy=DELETE") or {}
+    given = {
+        "query": query,
+        "operations": {**words, **none} or None,
+        "fields": _fields(fields),
+        "entity_type": entity_type,
+        "key": _key(key_fields),
+        "unit": unit,
+    }
     return {name: value for name, value in given.items() if value is not None}
 
 
-_OPTIONS = {"query": "--query", "operations": "--operation", "fields": "--fields", "entity_type": "--entity-type"}
+_OPTIONS = {
+    "query": "--query",
+    "operations": "--operation",
+    "fields": "--fields",
+    "entity_type": "--entity-type",
+    "key": "--key-fields",
+    "unit": "--unit",
+}
 
 
 def option(layout: Mapping[str, Any]) -> str:
     """The first option that says something of the layout."""
     return _OPTIONS[next(iter(layout))]
+
+
+def _key(given: Sequence[str] | None) -> list[str] | dict[str, list[str]] | None:
+    """The columns of the key that ``--key-fields`` names, of all types or of some."""
+    if not given:
+        return None
+    found = {}
+    for text in given:
+        entity_type, _, names = text.rpartition("=")
+        columns = [name.strip() for name in names.split(",")]
+        if not all(columns) or entity_type in found:
+            takes = "columns with commas between, once for each entity type, such as id or shop.items=order_id,line"
+            raise BadOption(f"--key-fields takes {takes}; got {text!r}.")
+        found[entity_type] = columns
+    return found[""] if found.keys() == {""} else found
+
+
+def _without(given: Sequence[str] | None) -> tuple[dict[str, None], list[str]]:
+    """The names that ``NAME=`` says there is nothing for, and the other texts."""
+    none = [text.removesuffix("=") for text in given or () if text.endswith("=") and text.count("=") == 1]
+    return dict.fromkeys(filter(None, none)), [text for text in given or () if text.removesuffix("=") not in none]
 
 
 def _fields(text: str | None) -> str | dict[str, str] | None:
@@ -91,13 +165,12 @@ def mapping(columns: Sequence[str] | None) -> dict[str, Any] | None:
     Raises:
         BadOption: one that is no such pair.
     """
-    none = [text.removesuffix("=") for text in columns or () if text.endswith("=") and text.count("=") == 1]
-    named = [text for text in columns or () if text.removesuffix("=") not in none]
+    none, named = _without(columns)
     takes = "OURS=THEIRS, e.g. --column changed_by=actor, or OURS= for an image that the log never recorded"
     pairs: dict[str, Any] = name_pairs("--column", named, takes) or {}
     if "+" in pairs.get("entity_type", ""):
         pairs["entity_type"] = pairs["entity_type"].split("+")
-    return {**pairs, **dict.fromkeys(filter(None, none))} or None
+    return {**pairs, **none} or None
 
 
 def name_pairs(option: str, given: Sequence[str] | None, takes: str) -> dict[str, str] | None:

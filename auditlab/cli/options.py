@@ -304,6 +304,7 @@ Columns = Annotated[
         rich_help_panel=_READ,
         help="A column of a log with other names, e.g. changed_by=actor; before_snapshot= for one that it has not, id= "
         "where its rows are to be numbered as they stand; entity_type=table_schema+table_name. "
+        "Made into ours are diff, field, old, new, valid_from and valid_to (help(auditlab.from_arrow) says how). "
         "Of Debezium's events the key, where the messages have none: entity_id=id. Repeatable.",
     ),
 ]

@@ -12,7 +12,7 @@ import polars as pl
 
 import auditlab as al
 from auditlab.cli import options as opt
-from auditlab.cli.layout import EntityType, FieldColumns, Operations, Query, layout, name_pairs
+from auditlab.cli.layout import EntityType, FieldColumns, KeyFields, Operations, Query, Unit, layout, name_pairs
 from auditlab.cli.output import Output, chosen, say, warn
 from auditlab.cli.source import entity_key, open_log
 from auditlab.clock import instant
@@ -151,6 +151,8 @@ def _shared(
     operations: Operations = None,
     field_columns: FieldColumns = None,
     entity_type: EntityType = None,
+    key_fields: KeyFields = None,
+    unit: Unit = None,
     renames: opt.Renames = None,
     clock: opt.ByClock = None,
     archive: opt.KeptIn = None,
@@ -165,7 +167,7 @@ def _shared(
     output = Output(chosen(form, file), file, raw=raw, wide=wide, limit=limit)
     if file is not None and file.exists() and Path(source).exists() and file.samefile(source):
         raise BadOption(f"{file} is the source itself; an answer does not overwrite it. Name another file: -o FILE.")
-    told = layout(operations, field_columns, entity_type, query)
+    told = layout(operations, field_columns, entity_type, query, key_fields, unit)
     read = (table, coverage, tuple(columns or ()), told, tuple(renames or ()), clock, archive, since)
     return Question(source, tuple(types or ()), entity, zone, engine, memory, *read, output, sql)
 

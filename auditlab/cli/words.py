@@ -21,6 +21,11 @@ SPOKEN: dict[str, str] = {
     r"\bfields= (names|makes|says)": r"--fields \1",
     r"fields=\['name', 'total'\]": "--fields name,total",
     r"entity_type='shop\.orders' says": "--entity-type shop.orders says",
+    r"\bkey= (names|makes)": r"--key-fields \1",
+    r"name all of them: key=\['a', 'b'\]": "name all of them: --key-fields a,b",
+    r"^unit=(.*): numbers": r"--unit \1: numbers",
+    r"\bunit='s', 'ms' or 'us'": "--unit s, ms or us",
+    r"that unit= names\. Leave unit= away": "that --unit names. Leave --unit away",
     r"^entity_type=(.*) is (no name|of all rows)": r"--entity-type \1 is \2",
     r"Give the one that you mean as a Mark, or the snapshot that it saw \(snapshot=\)": "Give the snapshot that the "
     "one that you mean saw (as-of and blame --snapshot)",

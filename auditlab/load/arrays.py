@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 
 from auditlab.load.uuids import is_uuid, uuid_text
 
-__all__ = ["as_text", "is_text", "plain", "stored"]
+__all__ = ["as_text", "filtered", "is_text", "plain", "stored"]
 
 
 def stored(dtype: pa.DataType) -> pa.DataType:
@@ -44,3 +44,15 @@ def as_text(column: pa.Array) -> pa.Array:
     if is_uuid(column.type):
         return uuid_text(column)
     return plain(column).cast(pa.string())
+
+
+def filtered(batch: pa.RecordBatch, mask: pa.Array) -> pa.RecordBatch:
+    """The rows of which the mask is true."""
+
+    def own(column: pa.Array) -> pa.Array:
+        viewed = pa.types.is_string_view(column.type) or pa.types.is_binary_view(column.type)
+        if viewed:  # there is no way to take from one
+            column = column.cast(pa.large_string() if pa.types.is_string_view(column.type) else pa.large_binary())
+        return (plain(column) if pa.types.is_run_end_encoded(column.type) else column).filter(mask)
+
+    return pa.RecordBatch.from_arrays([own(column) for column in batch.columns], names=batch.schema.names)

@@ -15,16 +15,20 @@ from auditlab.clock import Moment, instant
 from auditlab.clock import zone as time_zone
 from auditlab.errors import BadOption, SchemaMismatch
 from auditlab.load.canonical import Canonical
-from auditlab.load.columns import ColumnMapping
+from auditlab.load.columns import ColumnMapping, mark
+from auditlab.load.differences import with_differences
 from auditlab.load.partitions import checked, folding
+from auditlab.load.resolved import resolved
 from auditlab.load.row_order import check_row_order
 from auditlab.load.source import Loaded, frame, spanning
-from auditlab.schema import Coverage, LogFacts
+from auditlab.load.versions import as_changes
+from auditlab.schema import CHANGES, Coverage, LogFacts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from auditlab.load.columns import Columns
+    from auditlab.load.entity_key import Key
 
 __all__ = ["ArrowStream", "files", "from_arrow", "loaded", "read_parquet"]
 
@@ -44,9 +48,11 @@ def from_arrow(
     data: ArrowStream,
     *,
     columns: Columns | None = None,
-    operations: Mapping[str, str] | None = None,
+    operations: Mapping[str, str | None] | None = None,
     fields: str | Sequence[str] | Mapping[str, str] | None = None,
     entity_type: str | None = None,
+    key: Key | None = None,
+    unit: str | None = None,
     partitions: Mapping[str, str] | None = None,
     zone: str = "UTC",
     coverage: tuple[Moment, Moment] | None = None,
@@ -62,15 +68,32 @@ def from_arrow(
             several, joined by ``.``: ``{"entity_type": ["table_schema", "table_name"]}``. None for an image that the
             log never recorded, ``{"before_snapshot": None}``, and for another column that it does not have: a log
             without ids (``{"id": None}``) must have its rows in the order of what happened, and they are numbered; it
-            is refused where the rows of one entity run backwards in time.
+            is refused where the rows of one entity run backwards in time. Of a log without a column for the row before,
+            the image of a DELETE is the row as it was.
+
+            Beside canonical names it takes some of which those are made. Rows that say what a change did have a column
+            ``diff``, with ``{"field": [old, new]}``; or ``old`` and ``new``, each with the values of what changed; or
+            ``field``, ``old`` and ``new``, of one field a row (all are UPDATEs where no column tells an operation).
+            An INSERT's new values and a DELETE's old ones are all that the row had, and may stand in ``diff`` alone.
+            Where ``after_snapshot`` is given, too, ``old`` completes it to what was before. Rows that are versions have
+            ``valid_from`` and ``valid_to``, or in ``valid_from`` alone a range, as PostgreSQL's ``[from,to)``.
+            They come in any order, and are numbered by time. An end that is none is null, infinity or of the year 9999.
         operations: What the log's words for operations mean, where others than the usual ones are found, as texts or
-            whole numbers: ``{"0": "INSERT", "1": "UPDATE", "2": "DELETE"}``. Case does not matter.
+            whole numbers: ``{"0": "INSERT", "1": "UPDATE", "2": "DELETE"}``. Case does not matter. ``UPSERT`` says that
+            a row is an INSERT where its entity is not there, else an UPDATE; ``BEFORE`` that it shows what the UPDATE
+            of its entity in the same transaction, at the same time, found; where there is none (the key changed), it is
+            a DELETE, and an UPDATE there without such a row an INSERT. Rows of a word that means None are no changes,
+            and left out.
         fields: The columns that make the state, of a log that has a column for each field: their names, or ``"rest"``
             for all that are nothing else. They are the image after an INSERT, UPDATE or SNAPSHOT, and that before a
             DELETE, unless they are all null there. Values are exact: numbers keep their digits, dates and times are
             ISO 8601 (with a zone: in UTC), null is a JSON null, texts are texts. A mapping tells what texts stand for:
             ``{"total": "number", "paid": "boolean", "lines": "json", "note": "text"}``.
         entity_type: What all rows are of, such as ``"shop.orders"``, where no column tells.
+        key: The fields of the images (or of ``fields``) that are the entity's key, where no column tells its id: a
+            name, several, or a mapping of entity types to these. The id is then as ``read_debezium`` makes it, and keys
+            that change are followed.
+        unit: What numbers count that tell times, from 1970 on: ``"s"``, ``"ms"`` or ``"us"``.
         partitions: Leaf to partitioned table, for a log whose trigger wrote down the leaves' names: their changes then
             count under the table, and a row that moved between leaves stays one row. A column ``partition`` tells, too.
         zone: The time zone in which times without one are read.
@@ -92,10 +115,12 @@ def from_arrow(
     Loaded(1 changes of 1 entity types, 1970-01-01 00:00:00 to 1970-01-01 00:00:00 UTC, complete, from memory)
     """
     time_zone(zone)
-    folds = checked(partitions)
     reader = _reader(data)
     what = source if source != "memory" else "the data"
-    mapping = ColumnMapping(columns, operations=operations or {}, fields=fields, entity_type=entity_type)
+    folds = checked(partitions)
+    mapping = ColumnMapping(
+        columns, operations or {}, fields=fields, entity_type=entity_type, key=key, partitions=folds, unit=unit
+    )
     plan = Canonical(reader.schema, columns=mapping, zone=zone, what=what)
     batches = folding((plan.batch(piece) for batch in reader for piece in _pieces(batch)), folds, what)
     found = loaded(batches, mapping, zone=zone, coverage=coverage, source=source, strict=strict)
@@ -107,9 +132,11 @@ def read_parquet(
     path: str | Path | Sequence[str | Path],
     *,
     columns: Columns | None = None,
-    operations: Mapping[str, str] | None = None,
+    operations: Mapping[str, str | None] | None = None,
     fields: str | Sequence[str] | Mapping[str, str] | None = None,
     entity_type: str | None = None,
+    key: Key | None = None,
+    unit: str | None = None,
     partitions: Mapping[str, str] | None = None,
     zone: str = "UTC",
     coverage: tuple[Moment, Moment] | None = None,
@@ -123,6 +150,8 @@ def read_parquet(
         operations: As in ``from_arrow``.
         fields: As in ``from_arrow``.
         entity_type: As in ``from_arrow``.
+        key: As in ``from_arrow``.
+        unit: As in ``from_arrow``.
         partitions: As in ``from_arrow``.
         zone: As in ``from_arrow``.
         coverage: As in ``from_arrow``.
@@ -133,8 +162,11 @@ def read_parquet(
     """
     time_zone(zone)
     paths, source = files(path, "Parquet")
-    mapping = ColumnMapping(columns, operations=operations or {}, fields=fields, entity_type=entity_type)
-    batches = folding(_parquet_batches(paths, mapping, zone), checked(partitions), source)
+    folds = checked(partitions)
+    mapping = ColumnMapping(
+        columns, operations or {}, fields=fields, entity_type=entity_type, key=key, partitions=folds, unit=unit
+    )
+    batches = folding(_parquet_batches(paths, mapping, zone), folds, source)
     found = loaded(batches, mapping, zone=zone, coverage=coverage, source=source, strict=strict)
     mapping.warn_of_unread(source)
     return found
@@ -175,13 +207,29 @@ def loaded(
     ``mapping`` has the options of which they were made.
     """
     changes = frame(batches, None if mapping is None else mapping.names)
+    if mapping is not None:
+        changes = _told(changes, mapping, source if source != "memory" else "the data")
     changes, aside = malformed.split(changes, strict=strict)
     facts = spanning(changes, LogFacts(source=source, zone=zone))
     if mapping is not None and mapping.numbered:
         check_row_order(changes, facts)
+    if mapping is not None and mapping.key is not None:
+        facts = replace(facts, keys=dict(mapping.key.keys))
     if coverage is not None:
         facts = replace(facts, coverage=_covering(coverage, facts.coverage, zone))
     return Loaded(changes=changes, facts=facts, malformed=aside)
+
+
+def _told(changes: pl.DataFrame, mapping: ColumnMapping, source: str) -> pl.DataFrame:
+    """The changes that rows tell which are none by themselves: versions, differences, operations that others tell."""
+    if mapping.key is not None:
+        mapping.key.check(source)
+    if mark("valid_to") in changes.columns:
+        return as_changes(changes.rename({mark("valid_to"): "valid_to"}), source)
+    changes = resolved(changes)
+    if len(changes.columns) > len(CHANGES):
+        changes, mapping.partly = with_differences(changes, source)
+    return changes
 
 
 def _covering(given: tuple[Moment, Moment], held: Coverage, zone: str) -> Coverage:

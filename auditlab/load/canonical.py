@@ -9,12 +9,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from auditlab.errors import SchemaMismatch
-from auditlab.load.arrays import as_text, is_text, plain, stored
-from auditlab.load.columns import ColumnMapping
+from auditlab.load import versions
+from auditlab.load.arrays import as_text, filtered, is_text, plain, stored
+from auditlab.load.columns import BESIDE, ColumnMapping, mark
 from auditlab.load.fields import images, several
-from auditlab.load.operations import canonical_operations
+from auditlab.load.json_text import json_text, no_json
+from auditlab.load.operations import ENDING, NONE, canonical_operations
 from auditlab.load.source import ARROW_CHANGES
-from auditlab.load.times import from_text, utc
+from auditlab.load.times import from_numbers, from_text, utc
 from auditlab.load.uuids import is_uuid
 from auditlab.schema import REQUIRED
 
@@ -30,6 +32,7 @@ _EXACT_FLOAT = 2**53
 
 _DIGITS = r"^\s*[+-]?[0-9]+\s*$"
 
+_SIDES = ("before_snapshot", "after_snapshot")
 _IDENTITIES = ("entity_id", "changed_by", "correlation_id")
 _DOCUMENTS = ("before_snapshot", "after_snapshot", "changed_fields", "metadata")
 
@@ -68,8 +71,8 @@ class Canonical:
         self.mapping.there = self.mapping.there or tuple(schema.names)
         faults = self.mapping.faults(schema.names)
         self._places: dict[str, list[int]] = {}
-        for name, theirs in self.mapping.names.items():
-            places, fault = _found(schema, name, theirs)
+        for name, theirs in (self.mapping.names | {name: (one,) for name, one in self.mapping.beside.items()}).items():
+            places, fault = _found(schema, name, theirs, counted=self.mapping.ticks is not None)
             if fault and places and theirs == (name,) == ("partition",):  # some number of a queue's, say
                 continue
             if places:
@@ -94,9 +97,13 @@ class Canonical:
             SchemaMismatch: a number that does not fit 64 bits, or a float or a text that is no whole number.
             MalformedChange: an operation that is none.
         """
+        ids = self._whole(batch, "id") if "id" in self.mapping.names else self._numbers(batch.num_rows)
+        operations = self._operations(batch, ids)
+        changes = pc.fill_null(pc.not_equal(operations, NONE), fill_value=True)
+        if not pc.all(changes).as_py():
+            batch, ids, operations = filtered(batch, changes), ids.filter(changes), operations.filter(changes)
         rows = batch.num_rows
-        ids = self._numbers(rows) if self.mapping.numbered else self._whole(batch, "id")
-        made = {"id": ids} | self._made(batch, ids)
+        made = {"id": ids, "operation": operations} | self._made(batch, ids, operations)
         arrays: list[pa.Array] = []
         for field in ARROW_CHANGES:
             place = self._places.get(field.name)
@@ -110,27 +117,72 @@ class Canonical:
                 arrays.append(self._whole(batch, field.name))
             else:
                 arrays.append(as_text(batch.column(place[0])))
-        return pa.RecordBatch.from_arrays(arrays, schema=ARROW_CHANGES)
+        if not self.mapping.beside:
+            return pa.RecordBatch.from_arrays(arrays, schema=ARROW_CHANGES)
+        names = dict.fromkeys("valid_to" if name == "valid_from" else name for name in self.mapping.beside)
+        beside = {name: made[name] if name in made else self._beside(batch, name) for name in names}
+        return pa.RecordBatch.from_arrays([*arrays, *beside.values()], names=[*ARROW_CHANGES.names, *map(mark, beside)])
 
     def _numbers(self, rows: int) -> pa.Array:
         first, self.rows = self.rows, self.rows + rows
         return pa.array(range(first + 1, self.rows + 1), pa.int64())
 
-    def _made(self, batch: pa.RecordBatch, ids: pa.Array) -> dict[str, pa.Array]:
+    def _made(self, batch: pa.RecordBatch, ids: pa.Array, operations: pa.Array) -> dict[str, pa.Array]:
         """The columns that are more than one of the source's."""
-        mapping = self.mapping
-        operations = as_text(batch.column(self._places["operation"][0]))
-        made = {"operation": canonical_operations(operations, ids, mapping.operations)}
+        mapping, rows = self.mapping, batch.num_rows
+        made: dict[str, pa.Array] = {}
         if mapping.entity_type is not None:
-            made["entity_type"] = pa.repeat(pa.scalar(mapping.entity_type), batch.num_rows)
+            made["entity_type"] = pa.repeat(pa.scalar(mapping.entity_type), rows)
         elif len(places := self._places["entity_type"]) > 1:
             made["entity_type"] = pc.binary_join_element_wise(*(as_text(batch.column(one)) for one in places), ".")
+        if "valid_from" in mapping.beside:
+            made |= versions.bounds(
+                plain(batch.column(self._places["valid_from"][0])),
+                plain(batch.column(self._places["valid_to"][0])) if "valid_to" in self._places else None,
+                read=lambda column, name: self._time(column, name, ids),
+                ids=ids,
+            )
+        states = None
         if mapping.fields is not None:
             states, told = mapping.fields.states(batch, ids, self.what) if self._states is None else self._states(batch)
-            made["before_snapshot"], made["after_snapshot"] = images(states, told, made["operation"])
+            made["before_snapshot"], made["after_snapshot"] = images(states, told, operations)
+        elif mapping.key is not None or "before_snapshot" not in self._places:
+            made |= self._sides(batch, operations)
+        if mapping.key is not None:
+            types = made.get("entity_type", None if mapping.entity_type else self._text(batch, "entity_type"))
+            shown = pc.coalesce(made["after_snapshot"], made["before_snapshot"]) if states is None else states
+            shown = pc.if_else(pc.equal(operations, "TRUNCATE"), pa.scalar(None, pa.string()), shown)
+            made["entity_id"] = mapping.key.ids(shown, types, ids, self.what)
         return made
 
+    def _operations(self, batch: pa.RecordBatch, ids: pa.Array) -> pa.Array:
+        """The operations, also those that the rows around tell; of versions and fields, which tell none, UPDATE."""
+        if "operation" not in self.mapping.names:
+            return pa.repeat(pa.scalar("UPDATE"), batch.num_rows)
+        return canonical_operations(self._text(batch, "operation"), ids, self.mapping.operations)
+
+    def _sides(self, batch: pa.RecordBatch, operations: pa.Array) -> dict[str, pa.Array]:
+        """The images; of a log that has one column for both, the row of a DELETE, which leaves none, as it was."""
+        none = pa.nulls(batch.num_rows, pa.string())
+        sides = [self._text(batch, side) if side in self._places else none for side in _SIDES]
+        if _SIDES[0] not in self._places:
+            gone = pc.fill_null(pc.is_in(operations, pa.array([*ENDING])), fill_value=False)
+            sides = [pc.if_else(gone, sides[1], none), pc.if_else(gone, none, sides[1])]
+        return dict(zip(_SIDES, sides, strict=True))
+
+    def _text(self, batch: pa.RecordBatch, name: str) -> pa.Array:
+        return as_text(batch.column(self._places[name][0]))
+
+    def _beside(self, batch: pa.RecordBatch, name: str) -> pa.Array:
+        """A column that says what changes did: documents as they are, the values of one field a row as JSON."""
+        column = batch.column(self._places[name][0])
+        if name in ("old", "new") and "field" in self.mapping.beside:
+            return column.cast(pa.string()) if self.mapping.verbatim else json_text(column)
+        return as_text(column)
+
     def _time(self, column: pa.Array, name: str, ids: pa.Array) -> pa.Array:
+        if self.mapping.ticks is not None and not pa.types.is_timestamp(column.type):
+            column = from_numbers(column, self.mapping.ticks, name=name, ids=ids)
         if is_text(column.type):
             column = from_text(column.cast(pa.string()), name=name, ids=ids)
         return utc(column, zone=self.zone, name=name, ids=ids)
@@ -167,7 +219,7 @@ class Canonical:
             raise SchemaMismatch(f"{self.what}: {name} is no whole number of 64 bits: {exc}") from exc
 
 
-def _found(schema: pa.Schema, name: str, theirs: tuple[str, ...]) -> tuple[list[int], str]:
+def _found(schema: pa.Schema, name: str, theirs: tuple[str, ...], *, counted: bool = False) -> tuple[list[int], str]:
     """Where the columns of the source are that tell a canonical one, and what is wrong with them, or nothing."""
     places = []
     for one in theirs:
@@ -178,7 +230,8 @@ def _found(schema: pa.Schema, name: str, theirs: tuple[str, ...]) -> tuple[list[
             needed = name in REQUIRED or theirs != (name,)
             return [], f"{_label(name, theirs if len(theirs) == 1 else (one,))}: missing" if needed else ""
         places += there
-    faults = (_fault(name, schema.field(place)) for place in places)
+    judge = _fault_beside if name in BESIDE else _fault
+    faults = (judge(name, schema.field(place), counted=counted) for place in places)
     fault = next(filter(None, faults), "")
     return places, f"{_label(name, theirs)}: {fault}" if fault else ""
 
@@ -197,7 +250,14 @@ def _ways(faults: list[str]) -> Iterator[str]:
         yield " Where the fields stand in columns of their own, fields=['name', 'total'] makes the images of them."
 
 
-def _fault(name: str, column: pa.Field) -> str:
+def _fault_beside(name: str, column: pa.Field, *, counted: bool) -> str:
+    """The same of a column that a canonical one is made of."""
+    if name in ("valid_from", "valid_to"):
+        return _fault("changed_at", column, counted=counted)
+    return no_json(column.type) if name in ("old", "new") else _fault("metadata", column, counted=counted)
+
+
+def _fault(name: str, column: pa.Field, *, counted: bool = False) -> str:
     """What is wrong with a source column's type, or nothing."""
     dtype = column.type
     held, wanted = stored(dtype), ARROW_CHANGES.field(name).type
@@ -208,7 +268,10 @@ def _fault(name: str, column: pa.Field) -> str:
         fits = whole or (pa.types.is_decimal(held) and held.scale == 0)
         return "" if fits else f"is {dtype}, want a whole number"
     if pa.types.is_timestamp(wanted):
-        return "" if pa.types.is_timestamp(held) or is_text(held) else f"is {dtype}, want a timestamp"
+        number = any(a(held) for a in (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal))
+        if pa.types.is_timestamp(held) or is_text(held) or (number and counted):
+            return ""
+        return f"is {dtype}, want a timestamp" + (", or unit='s', 'ms' or 'us' for what it counts" if number else "")
     coded = name in (*_IDENTITIES, "operation") and pa.types.is_integer(held)
     if is_text(held) or coded or (name in _IDENTITIES and is_uuid(dtype)):
         return ""

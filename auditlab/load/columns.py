@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from auditlab.errors import BadOption, UnreadColumns
+from auditlab.errors import BadOption, IncompleteStates, UnreadColumns
+from auditlab.load.entity_key import EntityKey
 from auditlab.load.fields import Fields
 from auditlab.load.operations import declared_operations
 from auditlab.load.source import ARROW_CHANGES
+from auditlab.load.times import ticks
 from auditlab.schema import REQUIRED
 
-__all__ = ["ColumnMapping", "Columns", "source_names", "taken"]
+if TYPE_CHECKING:
+    from auditlab.load.entity_key import Key
+
+__all__ = ["BESIDE", "ColumnMapping", "Columns", "mark", "source_names", "taken"]
 
 Columns = Mapping[str, str | Sequence[str] | None]
 """Canonical name to the source's; of the entity type to several; None for what the source does not have."""
@@ -23,6 +29,17 @@ _WARNED = ("changed_by", "transaction_id")
 """Columns that most logs have, and are easily forgotten."""
 
 
+BESIDE = ("diff", "field", "old", "new", "valid_from", "valid_to")
+"""What ``columns=`` may name beside the canonical columns: columns of which those are made, see ``from_arrow``."""
+_PARTS = BESIDE[:4]
+"""Those that tell what a change did and not what it left."""
+
+
+def mark(name: str) -> str:
+    """What a column of ``BESIDE`` is called in a canonical batch."""
+    return f"beside.{name}"
+
+
 class ColumnMapping:
     """What the options of a loader say of a source's columns.
 
@@ -31,8 +48,12 @@ class ColumnMapping:
         operations: None where the loader does not take any.
         fields: None where the images are columns of their own.
         entity_type: None where columns tell it.
+        key: None where a column tells the entity's id.
+        partitions: Leaf to partitioned table, for the key.
+        unit: None where numbers are no times.
 
-    ``there`` has the names of the source's columns, once they are known.
+    ``there`` has the names of the source's columns, once they are known; ``names`` which of them tells a canonical
+    column, ``beside`` which one of ``BESIDE``. A reader that gives the values of fields as JSON sets ``verbatim``.
 
     Raises:
         BadOption: a name that is no column of a change log, one column of the source given twice, a column that a
@@ -42,48 +63,97 @@ class ColumnMapping:
     def __init__(
         self,
         columns: Columns | None = None,
+        operations: Mapping[str, str | None] | None = None,
         *,
-        operations: Mapping[str, str] | None = None,
         fields: str | Sequence[str] | Mapping[str, str] | None = None,
         entity_type: str | None = None,
+        key: Key | None = None,
+        partitions: Mapping[str, str] | None = None,
+        unit: str | None = None,
     ) -> None:
         given = dict(columns or {})
         self.there: tuple[str, ...] = ()
+        self.verbatim = False
+        self.beside = _beside(given)
+        if "valid_from" in self.beside:
+            given["changed_at"] = _unless_given("changed_at", given, self.beside["valid_from"])
+        self.partly: dict[str, int] = {}
         self.numbered = "id" in given and given["id"] is None
         self.entity_type = entity_type
         self.never = {name for name, theirs in given.items() if theirs is None}
-        left_out = {"id"} if self.numbered else set()
+        self.key = None if key is None else EntityKey(key, partitions)
+        self.ticks = ticks(unit)
+        made = self._made(given, fields=fields is not None)
+        _check(given, made, self.beside)
+        if fields is not None and self.beside.keys() & {*_PARTS}:
+            raise BadOption("fields= makes images, and columns= says what changes did. Give one of both.")
         if entity_type is not None:
             _check_constant(entity_type, given)
-            left_out.add("entity_type")
-        if fields is not None:
-            twofold = [name for name in _IMAGES if given.get(name) is not None]
-            if twofold:
-                raise BadOption(f"fields= makes the images, and columns= gives {', '.join(twofold)}. Give one of both.")
-            left_out |= {*_IMAGES} | ({"partition"} - given.keys())
+        left_out = made.keys() | ({"id"} if self.numbered else set())
+        left_out |= {"partition"} - given.keys() if fields is not None else set()
         self.names = _names({name: theirs for name, theirs in given.items() if name not in left_out}, left_out)
         self._lost = [fault for name, fault in taken(given).items() if name not in left_out]
         self.operations = None if operations is None else declared_operations(operations)
-        self.fields = None if fields is None else Fields(fields, {one for own in self.names.values() for one in own})
+        self.fields = None if fields is None else Fields(fields, self.read)
+
+    @property
+    def read(self) -> set[str]:
+        """The source's columns that are read as what else a row tells than its fields."""
+        return {one for own in self.names.values() for one in own} | {*self.beside.values()}
+
+    @property
+    def values(self) -> set[str]:
+        """Those of them that have a field's values."""
+        return (
+            {self.beside[name] for name in ("old", "new") if name in self.beside} if "field" in self.beside else set()
+        )
+
+    def _made(self, given: Columns, *, fields: bool) -> dict[str, str]:
+        """The canonical columns that are no columns of the source, and of what they are made, in words."""
+        made = {} if self.entity_type is None else {"entity_type": "entity_type="}
+        made |= {} if self.key is None else {"entity_id": "key="}
+        made |= dict.fromkeys(_IMAGES, "fields=") if fields else {}
+        if "valid_from" in self.beside:
+            made |= dict.fromkeys(("id", "operation", "committed_at", _IMAGES[0]), "'valid_from'")
+        parts = [repr(name) for name in _PARTS if name in self.beside]
+        if parts:
+            made |= {"changed_fields": " and ".join(parts)}
+            made |= {name: made["changed_fields"] for name in _IMAGES if given.get(name) is None and name not in made}
+        if "field" in self.beside and "operation" not in given:
+            made |= {"operation": "'field'"}
+        return made
 
     def faults(self, there: Sequence[str]) -> list[str]:
         """Columns that are needed and taken by others, and a column of ids that is nothing else beside made-up ones."""
         fields = {} if self.fields is None else self.fields.among(there)
-        used = {one for own in self.names.values() for one in own} | fields.keys()
-        if not self.numbered or "id" not in there or "id" in used:
+        used = self.read | fields.keys()
+        if not self.numbered or "id" not in there or "id" in used or self._is_key("id"):
             return self._lost
         return [*self._lost, "id: columns= says that there is no 'id', and there is one"]
 
+    def _is_key(self, name: str) -> bool:
+        return self.key is not None and self.fields is not None and self.key.has(name)
+
     def warn_of_unread(self, what: str) -> None:
         """Warn where columns that most logs have are not there, and the source has some that are not read.
+
+        And where states lack fields, as ``partly`` has it: entities by type.
 
         It is for the loader itself to call: the warning points at who called that through ``auditlab``.
         """
         if told := self._unread(self.there):
             warnings.warn(f"{what}: {told}", UnreadColumns, stacklevel=4)
+        if self.partly:
+            counts = ", ".join(f"{count:,} of {name}" for name, count in self.partly.items())
+            warnings.warn(
+                f"{what}: entities ({counts}) were there before their first change, and of fields that no change of "
+                "theirs names the log has no value: their states lack those, and show nothing there.",
+                IncompleteStates,
+                stacklevel=4,
+            )
 
     def _unread(self, there: tuple[str, ...]) -> str:
-        used = {one for own in self.names.values() for one in own}
+        used = self.read
         found = {name for name, own in self.names.items() if {*own} <= {*there}}
         lacking = [name for name in _WARNED if name not in found | self.never]
         listed = set() if self.fields is None else {*self.fields.among(there)}
@@ -142,7 +212,7 @@ def _names(given: Columns, left_out: set[str]) -> dict[str, tuple[str, ...]]:
     if unknown:
         raise BadOption(
             f"columns= maps {', '.join(map(repr, unknown))}, which a change log does not have. "
-            f"Its columns are: {', '.join(ARROW_CHANGES.names)}."
+            f"Its columns are: {', '.join(ARROW_CHANGES.names)}; made into them are {', '.join(BESIDE)}."
         )
     told = {name: _several(name, theirs) for name, theirs in given.items()}
     named = [one for theirs in told.values() for one in theirs]
@@ -163,6 +233,43 @@ def _several(name: str, theirs: str | Sequence[str] | None) -> tuple[str, ...]:
             "['table_schema', 'table_name']; make one column of others first."
         )
     return tuple(theirs)
+
+
+def _beside(given: dict[str, str | Sequence[str] | None]) -> dict[str, str]:
+    """The columns of ``BESIDE`` that are given, which are taken out; none that is said not to be there."""
+    found = {name: given.pop(name) for name in BESIDE if name in given}
+    odd = {name: theirs for name, theirs in found.items() if not isinstance(theirs, str | None)}
+    if odd:
+        raise BadOption(f"columns= gives {odd}. Each is made of one column.")
+    return {name: theirs for name, theirs in found.items() if isinstance(theirs, str)}
+
+
+def _unless_given(name: str, given: Columns, theirs: str) -> str:
+    if given.get(name) is not None:
+        raise BadOption(f"columns= gives {name!r} and 'valid_from', which is the same. Give one of both.")
+    return theirs
+
+
+def _check(given: Columns, made: Mapping[str, str], beside: Mapping[str, str]) -> None:
+    """Refuse columns that are given and made, and some that tell nothing alone."""
+    twofold = [name for name in made if given.get(name) is not None and name != "entity_type"]
+    if twofold:
+        maker = made[twofold[0]]
+        own = [name for name in twofold if made[name] == maker]
+        what = "the images" if set(own) <= {*_IMAGES} else "that"
+        raise BadOption(f"{maker} makes {what}, and columns= gives {', '.join(own)}. Give one of both.")
+    alone = {"valid_to": {"valid_from"}, "field": {"new"}}
+    for name, others in alone.items():
+        if name in beside and not others <= beside.keys():
+            raise BadOption(f"columns= gives {name!r}, which tells nothing without {', '.join(map(repr, others))}.")
+    if "diff" in beside and beside.keys() & {"field", "old", "new"}:
+        raise BadOption("columns= gives 'diff', which has the old and new values, and others for them. Give one.")
+    named = [*beside.values()]
+    twice = sorted({one for one in named if named.count(one) > 1})
+    if twice:
+        raise BadOption(f"columns= gives {', '.join(map(repr, twice))} twice.")
+    if "valid_from" in beside and beside.keys() & {*_PARTS}:
+        raise BadOption("columns= gives 'valid_from', for rows that are versions, and what changes did. Give one.")
 
 
 def _check_constant(entity_type: str, given: Columns) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,18 +15,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from auditlab.errors import BadOption, SchemaMismatch
-from auditlab.keys import entity_uuid
 from auditlab.load.arrow import loaded
 from auditlab.load.canonical import Canonical
 from auditlab.load.encoded import decoder
+from auditlab.load.entity_key import entity_id, key_columns
 from auditlab.load.partitions import checked, folding
-from auditlab.values import recorded_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping
 
     from auditlab.clock import Moment
     from auditlab.load.encoded import Decoder
+    from auditlab.load.entity_key import Key
     from auditlab.load.source import Loaded
 
 __all__ = ["is_debezium", "read_debezium"]
@@ -66,7 +64,7 @@ _encoded = msgspec.json.Encoder().encode
 def read_debezium(
     path: str | Path,
     *,
-    key: str | Sequence[str] | Mapping[str, str | Sequence[str]] | None = None,
+    key: Key | None = None,
     partitions: Mapping[str, str] | None = None,
     coverage: tuple[Moment, Moment] | None = None,
     strict: bool = True,
@@ -106,7 +104,7 @@ def read_debezium(
         BadOption: ``key`` is no name of a column.
         MalformedChange: rows that are no changes, by kind.
     """
-    events = _Events(Path(path), _columns(key))
+    events = _Events(Path(path), key_columns(key))
     batches = (Canonical(batch.schema, columns=_NEVER, what=str(path)).batch(batch) for batch in events.batches())
     folded = folding(batches, checked(partitions), str(path))
     found = loaded(folded, zone="UTC", coverage=coverage, source=str(path), strict=strict)
@@ -315,18 +313,6 @@ def _digest(*parts: bytes) -> bytes:
     return hashlib.blake2b(b"\n".join(parts), digest_size=16).digest()
 
 
-def _columns(
-    key: str | Sequence[str] | Mapping[str, str | Sequence[str]] | None,
-) -> dict[str, tuple[str, ...]]:
-    """The columns of each entity type's key; those under ``""`` are of all others."""
-    by_type = key if isinstance(key, Mapping) else {"": () if key is None else key}
-    found = {name: (names,) if isinstance(names, str) else tuple(names) for name, names in by_type.items()}
-    odd = [names for names in found.values() if not all(isinstance(name, str) and name for name in names)]
-    if odd or (key is not None and not all(found.values())):
-        raise BadOption(f"key={key!r}: give a column, e.g. key='id', several, or those of each entity type.")
-    return found
-
-
 def _entity_type(source: Fields) -> str:
     schema, table = (_word(source[name]) if name in source else None for name in ("schema", "table"))
     schema = schema or (_word(source["db"]) if "db" in source else None)
@@ -343,14 +329,8 @@ def _tells_only(key: Fields, before: Fields) -> bool:
 
 def _entity_id(entity_type: str, key: Fields) -> str | None:
     """The id of the row with that key; None of a TRUNCATE, which is of no row."""
-    if len(key) == 1:
-        (raw,) = key.values()
-        return recorded_text(bytes(raw).decode())
-    if not key:
-        return None
-    values = {name: json.loads(bytes(raw), parse_float=Decimal) for name, raw in key.items()}
     try:
-        return str(entity_uuid(entity_type, values))
+        return entity_id(entity_type, {name: bytes(raw) for name, raw in key.items()})
     except BadOption as exc:
         raise _NoEvent(str(exc)) from exc
 

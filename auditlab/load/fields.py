@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from auditlab.errors import BadOption, SchemaMismatch
 from auditlab.load.arrays import as_text, is_text, stored
 from auditlab.load.json_text import KINDS, is_json, json_text, no_json, read_as
+from auditlab.load.operations import ENDING, UPSERT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -138,7 +139,7 @@ def images(states: pa.Array, told: pa.Array, operations: pa.Array) -> tuple[pa.A
     A row tells what its change left, and a DELETE, which leaves nothing, what was there; one that tells nothing, as
     many tools write it, has no image, and what the change before it left stands for that. TRUNCATE has none.
     """
-    after = pc.is_in(operations, pa.array(["INSERT", "UPDATE", "SNAPSHOT"]))
-    before = pc.and_(pc.fill_null(pc.equal(operations, "DELETE"), fill_value=False), told)
+    after = pc.is_in(operations, pa.array(["INSERT", "UPDATE", "SNAPSHOT", UPSERT]))
+    before = pc.and_(pc.fill_null(pc.is_in(operations, pa.array([*ENDING])), fill_value=False), told)
     none = pa.scalar(None, pa.string())
     return pc.if_else(before, states, none), pc.if_else(after, states, none)

@@ -14,7 +14,7 @@ from auditlab.schema import OPERATIONS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ALIASES", "canonical_operations", "declared_operations"]
+__all__ = ["ALIASES", "BEFORE", "ENDING", "NONE", "UPSERT", "canonical_operations", "declared_operations"]
 
 ALIASES: dict[str, str] = {
     **{name: name for name in OPERATIONS},
@@ -28,10 +28,23 @@ ALIASES: dict[str, str] = {
 """Debezium's ``c u d t r``, the one-letter forms of many trails, and the words of others, such as Rails, Laravel,
 DynamoDB and MongoDB (whose ``replace`` puts a whole document in place of one that is there); case does not matter."""
 
+UPSERT = "UPSERT"
+"""What ``operations=`` may say of a row that inserts where there is none, and updates where there is."""
+BEFORE = "BEFORE"
+"""What it may say of a row that shows how the UPDATE of that row in the same transaction found it."""
+_TOLD = (*OPERATIONS, UPSERT, BEFORE)
+"""What ``operations=`` may say."""
+ENDING = ("DELETE", BEFORE)
+"""Rows that show what was there."""
+
 _SHOWN = 5
 
 
-def declared_operations(given: Mapping[str, str]) -> dict[str, str]:
+NONE = ""
+"""What a word means whose rows are no changes."""
+
+
+def declared_operations(given: Mapping[str, str | None]) -> dict[str, str]:
     """What ``operations=`` says, by the words as they are looked up: without blanks around them, in capitals.
 
     Raises:
@@ -39,16 +52,17 @@ def declared_operations(given: Mapping[str, str]) -> dict[str, str]:
     """
     if not isinstance(given, Mapping):
         raise BadOption(f"operations={given!r} gives no word a meaning. Give e.g. operations={{'destroy': 'DELETE'}}.")
-    unknown = sorted({str(name) for name in given.values() if str(name).upper() not in OPERATIONS})
+    unknown = sorted({str(name) for name in given.values() if str(name).upper() not in _TOLD and name is not None})
     if unknown:
         raise BadOption(
             f"operations= says {', '.join(map(repr, unknown))}, which is no operation. "
-            f"Each word means one of {', '.join(OPERATIONS)}."
+            f"Each word means one of {', '.join(_TOLD)}, or None where its rows are no changes."
         )
     found: dict[str, str] = {}
     for word, name in given.items():
         known = _known_as(str(word))
-        if not known or found.setdefault(known, name.upper()) != name.upper():
+        meaning = NONE if name is None else name.upper()
+        if not known or found.setdefault(known, meaning) != meaning:
             raise BadOption(
                 f"operations= gives the word {word!r} {'two meanings' if known else 'a meaning'}. "
                 "Give each word of the log one operation; case, and blanks around it, do not matter."

@@ -28,13 +28,15 @@ if TYPE_CHECKING:
     from auditlab.clock import Moment
     from auditlab.connection import Connection
     from auditlab.load.columns import Columns
+    from auditlab.load.entity_key import Key
     from auditlab.load.source import Loaded
 
 __all__ = ["read_query"]
 
 _TIMES = ("changed_at", "committed_at")
 _NUMBERS = ("id", "transaction_id")
-_DOCUMENTS = ("before_snapshot", "after_snapshot", "changed_fields", "metadata")
+_BOUNDS = ("valid_from", "valid_to")
+_DOCUMENTS = ("before_snapshot", "after_snapshot", "changed_fields", "metadata", "diff", "old", "new")
 
 
 def read_query(
@@ -42,9 +44,11 @@ def read_query(
     query: str,
     *,
     columns: Columns | None = None,
-    operations: Mapping[str, str] | None = None,
+    operations: Mapping[str, str | None] | None = None,
     fields: str | Sequence[str] | Mapping[str, str] | None = None,
     entity_type: str | None = None,
+    key: Key | None = None,
+    unit: str | None = None,
     partitions: Mapping[str, str] | None = None,
     zone: str = "UTC",
     coverage: tuple[Moment, Moment] | None = None,
@@ -70,6 +74,8 @@ def read_query(
         operations: As in ``from_arrow``.
         fields: As in ``from_arrow``. Columns of the database's own types need no word on what they stand for.
         entity_type: As in ``from_arrow``.
+        key: As in ``from_arrow``.
+        unit: As in ``from_arrow``.
         partitions: As in ``from_arrow``.
         zone: The time zone in which times without one are read.
         coverage: As in ``from_arrow``.
@@ -84,7 +90,9 @@ def read_query(
     """
     time_zone(zone)
     folds = checked(partitions)
-    mapping = ColumnMapping(columns, operations=operations or {}, fields=fields, entity_type=entity_type)
+    mapping = ColumnMapping(
+        columns, operations or {}, fields=fields, entity_type=entity_type, key=key, partitions=folds, unit=unit
+    )
     asked = _one(query)
     with connect(dsn, read_only=True, isolation="repeatable read") as connection:
         connection.set_local("TimeZone", "UTC")
@@ -116,6 +124,7 @@ def _reading(connection: Connection, asked: str, mapping: ColumnMapping) -> str:
     """The statement that reads the query's columns, each as it is wanted; those that are not wanted are null."""
     schema = connection.stream(_of(asked, "*") + " LIMIT 0").read_all().schema
     wanted = {one: name for name, theirs in mapping.names.items() for one in theirs}
+    wanted |= {one: name for name, one in mapping.beside.items() if one not in mapping.values}
     kinds = {} if mapping.fields is None else mapping.fields.among(schema.names)
     read = []
     for field in schema:
@@ -124,6 +133,8 @@ def _reading(connection: Connection, asked: str, mapping: ColumnMapping) -> str:
             told = "NULL"  # which of them is meant no SQL can say: an error where one is
         elif field.name in wanted:
             told = _as_column(wanted[field.name], f"asked.{name}", field.type)
+        elif field.name in mapping.values:
+            told = _as_field("text", f"asked.{name}", field.type)
         elif field.name in kinds:
             told = _as_field(kinds[field.name], f"asked.{name}", field.type)
         else:
@@ -140,6 +151,8 @@ def _of(asked: str, columns: str) -> str:
 def _as_column(name: str, column: str, dtype: pa.DataType) -> str:
     """A column that tells a canonical one, as text where Arrow knows no other way to have it whole."""
     told = is_text(stored(dtype))
+    if name in _BOUNDS:  # it may be infinite, or a range
+        return f"{column}::text"
     if name in _TIMES or told:
         return column
     if name in _DOCUMENTS:

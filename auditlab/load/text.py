@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 import warnings
-from collections import Counter
 from io import BufferedReader
-from itertools import islice
 from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pv
@@ -20,17 +16,16 @@ from auditlab.errors import PerhapsCutShort, SchemaMismatch
 from auditlab.load.arrow import files, loaded
 from auditlab.load.canonical import Canonical
 from auditlab.load.columns import ColumnMapping
-from auditlab.load.fields import NoSuchValue
+from auditlab.load.lines import MADE, json_lines
 from auditlab.load.partitions import checked, folding
-from auditlab.schema import REQUIRED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from collections.abc import Set as AbstractSet
     from pathlib import Path
 
     from auditlab.clock import Moment
     from auditlab.load.columns import Columns
+    from auditlab.load.entity_key import Key
     from auditlab.load.source import Loaded
 
 __all__ = ["read_csv", "read_jsonl"]
@@ -42,19 +37,17 @@ _PARSED = 8 << 20
 _QUOTE = re.compile(b'"')
 _ENDS = b',\r\n"'
 """What stands behind a mark that ends a quoted field, or behind the first of two that are one of its text."""
-_MADE = ("\0state", "\0told")
-"""Columns that are made of a line whose fields are columns: its state, and whether that says anything."""
-_SHOWN = 50
-"""How many names of columns that are not read are kept, for a message."""
 
 
 def read_csv(
     path: str | Path | Sequence[str | Path],
     *,
     columns: Columns | None = None,
-    operations: Mapping[str, str] | None = None,
+    operations: Mapping[str, str | None] | None = None,
     fields: str | Sequence[str] | Mapping[str, str] | None = None,
     entity_type: str | None = None,
+    key: Key | None = None,
+    unit: str | None = None,
     partitions: Mapping[str, str] | None = None,
     zone: str = "UTC",
     coverage: tuple[Moment, Moment] | None = None,
@@ -72,6 +65,8 @@ def read_csv(
         operations: As in ``from_arrow``.
         fields: As in ``from_arrow``. All columns are texts here, and stay such unless it says otherwise.
         entity_type: As in ``from_arrow``.
+        key: As in ``from_arrow``.
+        unit: As in ``from_arrow``.
         partitions: As in ``from_arrow``.
         zone: As in ``from_arrow``.
         coverage: As in ``from_arrow``.
@@ -82,10 +77,13 @@ def read_csv(
         BadTime: a time that cannot be read.
     """
     time_zone(zone)
-    mapping = ColumnMapping(columns, operations=operations or {}, fields=fields, entity_type=entity_type)
+    folds = checked(partitions)
+    mapping = ColumnMapping(
+        columns, operations or {}, fields=fields, entity_type=entity_type, key=key, partitions=folds, unit=unit
+    )
     paths, source = files(path, "CSV")
     batches = _log(((one, _csv(one)) for one in paths), mapping, zone)
-    folded = folding(batches, checked(partitions), source)
+    folded = folding(batches, folds, source)
     found = loaded(folded, mapping, zone=zone, coverage=coverage, source=source, strict=strict)
     mapping.warn_of_unread(source)
     return found
@@ -95,9 +93,11 @@ def read_jsonl(
     path: str | Path | Sequence[str | Path],
     *,
     columns: Columns | None = None,
-    operations: Mapping[str, str] | None = None,
+    operations: Mapping[str, str | None] | None = None,
     fields: str | Sequence[str] | Mapping[str, str] | None = None,
     entity_type: str | None = None,
+    key: Key | None = None,
+    unit: str | None = None,
     partitions: Mapping[str, str] | None = None,
     zone: str = "UTC",
     coverage: tuple[Moment, Moment] | None = None,
@@ -114,6 +114,8 @@ def read_jsonl(
         operations: As in ``from_arrow``.
         fields: As in ``from_arrow``. Their values are kept to the letter.
         entity_type: As in ``from_arrow``.
+        key: As in ``from_arrow``.
+        unit: As in ``from_arrow``.
         partitions: As in ``from_arrow``.
         zone: As in ``from_arrow``.
         coverage: As in ``from_arrow``.
@@ -124,11 +126,15 @@ def read_jsonl(
         BadTime: a time that cannot be read.
     """
     time_zone(zone)
-    mapping = ColumnMapping(columns, operations=operations or {}, fields=fields, entity_type=entity_type)
+    folds = checked(partitions)
+    mapping = ColumnMapping(
+        columns, operations or {}, fields=fields, entity_type=entity_type, key=key, partitions=folds, unit=unit
+    )
     paths, source = files(path, "JSON Lines")
+    mapping.verbatim = True
     states = None if mapping.fields is None else _written
-    batches = _log(((one, _jsonl(one, mapping).to_batches()) for one in paths), mapping, zone, states)
-    folded = folding(batches, checked(partitions), source)
+    batches = _log(((one, json_lines(one, mapping).to_batches()) for one in paths), mapping, zone, states)
+    folded = folding(batches, folds, source)
     found = loaded(folded, mapping, zone=zone, coverage=coverage, source=source, strict=strict)
     mapping.warn_of_unread(source)
     return found
@@ -146,7 +152,7 @@ def _log(
         plan = None
         for batch in batches:
             if plan is None:
-                told = pa.schema([column for column in batch.schema if column.name not in _MADE])
+                told = pa.schema([column for column in batch.schema if column.name not in MADE])
                 plan = Canonical(told, columns=mapping, zone=zone, what=str(path), states=states, rows=rows)
             yield plan.batch(batch)
         rows = rows if plan is None else plan.rows
@@ -154,7 +160,7 @@ def _log(
 
 def _written(batch: pa.RecordBatch) -> tuple[pa.Array, pa.Array]:
     """The states of rows as their lines have them, and whether they say anything."""
-    states, told = (batch.column(name) for name in _MADE)
+    states, told = (batch.column(name) for name in MADE)
     return states, told
 
 
@@ -287,107 +293,3 @@ def _header(path: Path) -> list[str]:
     except (pa.ArrowInvalid, OSError) as exc:
         raise SchemaMismatch(f"cannot read {path} as CSV: {exc}") from exc
     return names
-
-
-def _jsonl(path: Path, mapping: ColumnMapping) -> pa.Table:
-    """The columns that the mapping names as texts, none that no line has, and what else there is as columns of nothing.
-
-    Behind them stand those in ``_MADE``, where fields make the images.
-    """
-    seen: set[str] = set()
-    try:
-        with pa.input_stream(str(path), compression="detect") as opened:
-            tables = list(_objects(BufferedReader(opened), mapping, path, seen))
-    except OSError as exc:
-        raise SchemaMismatch(f"cannot read {path} as JSON Lines: {exc}") from exc
-    missing = [] if mapping.fields is None or not tables else [one for one in mapping.fields.kinds if one not in seen]
-    if missing:
-        raise SchemaMismatch(f"{path}: no line has {', '.join(map(repr, missing))}, which fields= names.")
-    table = pa.concat_tables(tables, promote_options="default") if tables else pa.table({})
-    names = [name for name in table.column_names if name not in _MADE]
-    return table.select([*names, *(name for name in _MADE if name in table.column_names)])
-
-
-def _objects(opened: BufferedReader, mapping: ColumnMapping, path: Path, seen: set[str]) -> Iterator[pa.Table]:
-    decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
-    names = frozenset(one for theirs in mapping.names.values() for one in theirs)
-    number = 0
-    others: dict[str, None] = {}
-    while lines := opened.readlines(_BLOCK):
-        rows = []
-        states: list[tuple[str, bool]] = []
-        for line in lines:
-            number += 1
-            if not line.strip():
-                continue
-            try:
-                told = decoder.decode(line)
-                _once(told, line, names, mapping)
-                row = {name: _text(raw) for name, raw in told.items() if name in names}
-                if mapping.fields is not None:
-                    states.append(mapping.fields.state(told))
-                    seen |= told.keys() & mapping.fields.kinds.keys()
-            except _Twice as exc:
-                raise SchemaMismatch(
-                    f"{path}, line {number}: names {str(exc)!r} twice, and which of the two counts is not told. "
-                    "Write each name once."
-                ) from exc
-            except NoSuchValue as exc:
-                raise SchemaMismatch(f"{path}, line {number}: {exc}") from exc
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-                raise SchemaMismatch(f"{path}, line {number}: is no JSON object: {exc}") from exc
-            if not row:
-                raise SchemaMismatch(f"{path}, line {number}: {_nothing_known(told, mapping)}")
-            rows.append(row)
-            if len(others) < _SHOWN:
-                others |= dict.fromkeys(islice((name for name in told if name not in names), _SHOWN))
-        there = sorted({name for row in rows for name in row})
-        texts = {name: pa.array([row.get(name) for row in rows], pa.string()) for name in there}
-        nothing = {name: pa.nulls(len(rows)) for name in others}
-        columns = [pa.array(column) for column in zip(*states, strict=True)]
-        made = dict(zip(_MADE, columns, strict=True)) if states else {}
-        yield pa.table(texts | nothing | made)
-
-
-def _nothing_known(told: Mapping[str, msgspec.Raw], mapping: ColumnMapping) -> str:
-    """What is wrong with a line that has no column of a change log, in words."""
-    if told.keys() >= {"op", "source"} or told.keys() == {"schema", "payload"}:
-        return "is an event of Debezium's: read_debezium reads those."
-    needed = [one for name in REQUIRED for one in mapping.names.get(name, ())]
-    more = [one for name, theirs in mapping.names.items() if name not in REQUIRED for one in theirs]
-    return (
-        f"has none of {', '.join(needed)}, which a change log needs, nor of {', '.join(more)}, which it may have. It "
-        f"has {', '.join(islice(told, _SHOWN)) or 'nothing'}: columns with other names are given by "
-        "columns={'canonical name': 'name there'}."
-    )
-
-
-class _Twice(Exception):
-    """A name that stands twice in a line."""
-
-
-def _once(told: Mapping[str, msgspec.Raw], line: bytes, names: AbstractSet[str], mapping: ColumnMapping) -> None:
-    """Refuse a line that has a name twice that is read: the decoder keeps the last and says nothing."""
-    size = sum(len(name.encode("utf-8", "surrogatepass")) + len(bytes(raw)) for name, raw in told.items())
-    marks = len(line.strip()) - size - 2  # what is left are quotation marks, colons, commas and blanks
-    if marks in (4 * len(told) - 1, 6 * len(told) - 2):
-        return
-
-    def look(pairs: list[tuple[str, object]]) -> dict[str, object]:
-        count = Counter(name for name, _ in pairs)
-        twice.append(next((name for name in count if count[name] > 1 and name in read), None))
-        return {}
-
-    read = names if mapping.fields is None else names | mapping.fields.among(told).keys()
-    twice: list[str | None] = []
-    json.loads(line, object_pairs_hook=look, strict=False, parse_int=str, parse_float=str)
-    if twice[-1] is not None:  # the outermost object is the last to be whole
-        raise _Twice(twice[-1])
-
-
-def _text(raw: msgspec.Raw) -> str | None:
-    """A JSON value: a text as the text that it tells, null as nothing, all else as it is written."""
-    written = bytes(raw)
-    if written[:1] == b'"':
-        return msgspec.json.decode(written, type=str)
-    return None if written == b"null" else written.decode()

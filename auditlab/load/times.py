@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Context, Decimal, Inexact
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from auditlab.clock import zone as time_zone
-from auditlab.errors import BadTime, DatabaseError
+from auditlab.errors import BadOption, BadTime, DatabaseError
 from auditlab.load.filters import compose
 
 if TYPE_CHECKING:
     from auditlab.connection import Connection
     from auditlab.load.catalog import LogTable
 
-__all__ = ["UnrepresentableTime", "from_text", "in_words", "utc"]
+__all__ = ["UnrepresentableTime", "from_numbers", "from_text", "in_words", "ticks", "utc"]
 
 _US = pa.timestamp("us", "UTC")
 _FIRST = int(datetime(1, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
@@ -28,6 +29,22 @@ _OFFSET = r"(?i):\d\d.*(z|[+-]\d\d(:?\d\d)?)$"
 """How a time ends that tells its offset; the last part of a bare date looks like one."""
 _SECONDS = r"^[^.]*:\d\d(\.\d{1,6})?[+-]\d\d:\d\d:\d\d$"
 """A time with an offset of seconds, too: how PostgreSQL writes instants older than the time zones."""
+
+
+_TICKS = {"s": 1_000_000, "ms": 1_000, "us": 1}
+"""Microseconds of what a number of a time may count."""
+_COUNT = r"^\s*-?\d{1,18}(\.\d*)?\s*$"
+
+
+def ticks(unit: str | None) -> int | None:
+    """Microseconds of the unit in which numbers tell times since 1970; None without one.
+
+    Raises:
+        BadOption: it is none of those that are known.
+    """
+    if unit is not None and unit not in _TICKS:
+        raise BadOption(f"unit={unit!r}: numbers tell times in one of {', '.join(_TICKS)} since 1970.")
+    return None if unit is None else _TICKS[unit]
 
 
 class UnrepresentableTime(BadTime):
@@ -68,13 +85,46 @@ def from_text(texts: pa.Array, *, name: str, ids: pa.Array) -> pa.Array:
             pa.scalar(text, pa.string()).cast(pa.timestamp(_UNITS[-1], zone))
         except pa.ArrowInvalid:
             alone = not local and offsets[place].as_py() is False
-            number = " A number does not tell its unit (seconds, ms, us): make a time of it." if text.isdigit() else ""
+            number = " A number does not tell its unit: unit='s', 'ms' or 'us' says it." if text.isdigit() else ""
             raise BadTime(
                 f"row id {ids[place].as_py()}: {name} = {texts[place].as_py()!r} is no time that can be read."
                 f"{number} Write ISO 8601, such as 2024-06-01T12:00:00.123456+02:00, of the years 1 to 9999."
                 f"{' Other times here tell their offset, so this one must, too.' if alone else ''}"
             ) from fault
     raise BadTime(f"{name} cannot be read: {fault}") from fault
+
+
+def from_numbers(column: pa.Array, ticks: int, *, name: str, ids: pa.Array) -> pa.Array:
+    """Numbers since 1970, or texts that are such, as timestamps in UTC.
+
+    Args:
+        column: Numbers or texts.
+        ticks: Microseconds of one.
+        name: The column's name, for messages.
+        ids: The rows' ids, for messages.
+
+    Raises:
+        BadTime: a text that is no number, or one that is no whole microsecond or beyond what can be held.
+    """
+    texts = column.cast(pa.string())
+    written = pc.match_substring_regex(texts, _COUNT)
+    if pc.min_max(written)["min"].as_py() is False:
+        odd = pc.invert(pc.fill_null(written, fill_value=True))
+        raise BadTime(
+            f"row id {ids.filter(odd)[0].as_py()}: {name} = {texts.filter(odd)[0].as_py()!r} is no number of the unit "
+            "that unit= names. Leave unit= away where times are written out."
+        )
+    try:
+        if not pc.any(pc.match_substring(texts, ".")).as_py():
+            return pc.multiply_checked(pc.utf8_trim_whitespace(texts).cast(pa.int64()), ticks).cast(_US)
+        counted = [None if text is None else Decimal(text) * ticks for text in texts.to_pylist()]
+        return pa.array([_whole(one) for one in counted], pa.int64()).cast(_US)
+    except (pa.ArrowInvalid, OverflowError, Inexact) as exc:
+        raise BadTime(f"{name}: a number is no whole microsecond since 1970, or beyond what can be held") from exc
+
+
+def _whole(count: Decimal | None) -> int | None:
+    return None if count is None else int(count.to_integral_exact(context=Context(traps=[Inexact])))
 
 
 def _iso(texts: pa.Array) -> pa.Array:

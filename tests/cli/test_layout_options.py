@@ -120,7 +120,7 @@ def test_a_layout_that_is_not_told_rightly_is_said_in_the_options(
     ("options", "words"),
     [
         (["--operation", "destroy"], "--operation takes WORD=OPERATION, e.g. --operation destroy=DELETE"),
-        (["--operation", "x=UPSERT"], "--operation says 'UPSERT', which is no operation"),
+        (["--operation", "x=MERGE"], "--operation says 'MERGE', which is no operation"),
         (["--fields", "total,,note"], "--fields takes names of columns with commas between"),
         (["--fields", "total=money"], "--fields says {'total': 'money'}"),
         (["--fields", "total", "--column", "after_snapshot=note"], "--fields makes the images, and --column gives"),

@@ -86,8 +86,8 @@ def test_unknown_words_are_all_named_with_the_option_to_write():
     ("declared", "words"),
     [
         (
-            {"x": "UPSERT", "y": "INSERT"},
-            "operations= says 'UPSERT', which is no operation. Each word means one of INSERT",
+            {"x": "MERGE", "y": "INSERT"},
+            "operations= says 'MERGE', which is no operation. Each word means one of INSERT",
         ),
         ({"x": "INSERT", " X": "UPDATE"}, "gives the word ' X' two meanings"),
         (["x"], r"operations=\['x'\] gives no word a meaning. Give e.g. operations=\{'destroy': 'DELETE'\}"),

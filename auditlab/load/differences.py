@@ -1,0 +1,266 @@
+"""Rows that say what a change did, old and new values by field, as what a log has: images and lists of new values.
+
+Such rows come as ``{"field": [old, new]}``, as objects of old and of new values, or one a field. New values alone are
+``changed_fields``, from which states follow. Old values tell more: what an entity was before its first change in the
+log, and where a change found another value than the one before it left.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+import polars as pl
+
+from auditlab.documents import raw_fields
+from auditlab.errors import SchemaMismatch
+from auditlab.load.columns import mark
+from auditlab.schema import CHANGES
+from auditlab.values import canonical
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+__all__ = ["with_differences"]
+
+Fields = dict[str, str]
+"""An object's fields with their raw JSON text."""
+_Told = tuple[Fields, Fields]
+"""The old and the new values that a row names."""
+Refusal = Callable[[int, str | None, str], SchemaMismatch]
+"""The error about a row, by its number, what it says and what that is."""
+
+_TOGETHER = (("old", "new"), ("from", "to"), ("before", "after"))
+_NOTHING = ("null", '""', '"None"')
+"""What stands for the value of a row that is not there: null, and the text that Django makes of it."""
+_OF_ONE = ("entity_type", "entity_id", "operation", "changed_by", "changed_at", "transaction_id", "correlation_id")
+"""What rows of one change have in common."""
+_BEGINS = ("INSERT", "SNAPSHOT")
+_TWO = 2
+_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_SHOWN = 60
+
+
+class _Change(NamedTuple):
+    """What the row of a change says: the old and the new values of the fields that it names."""
+
+    row: int
+    operation: str
+    old: Fields
+    new: Fields
+
+
+def with_differences(changes: pl.DataFrame, source: str) -> tuple[pl.DataFrame, dict[str, int]]:
+    """The changes with what their differences say as images and ``changed_fields``, values to the letter.
+
+    - Rows of one field that one user did to one entity at one time, and in one transaction, are one change: the first.
+    - An INSERT's new values are its after image, a DELETE's old ones its before image: all that are told are all.
+    - An UPDATE of which the after image is there has as before image that with the old values in it.
+    - Another UPDATE has its new values in ``changed_fields``; and a before image where its entity's state is not known
+      before it, of what the old values up to its next image say, or where its old values are not what was left.
+
+    Args:
+        changes: The columns of a log by ``id``, and those of ``columns.BESIDE`` that it has.
+        source: Where they are from, for messages.
+
+    Returns:
+        The changes, and by type how many entities there are of whose first state not all fields are told.
+
+    Raises:
+        SchemaMismatch: a row says something that is no difference.
+    """
+    told = list(_told(changes, source))
+    if mark("field") in changes.columns:
+        changes, told = _together(changes, told)
+    made = {name: changes[name].to_list() for name in ("before_snapshot", "after_snapshot")}
+    made["changed_fields"] = [None] * len(changes)
+    partly: dict[str, int] = defaultdict(int)
+    names: dict[str, set[str]] = defaultdict(set)
+    entities = _by_entity(changes, told)
+    for (entity_type, _, _), steps in entities.items():
+        names[entity_type].update(*(change.old.keys() | change.new.keys() for change in steps))
+    for (entity_type, _, _), steps in entities.items():
+        image = made["after_snapshot"][steps[0].row]
+        if steps[0].operation == "UPDATE" and image is None:
+            partly[entity_type] += not names[entity_type] <= _first(steps).keys()
+        _walk(steps, **made)
+    partly = {name: count for name, count in partly.items() if count}
+    changes = changes.with_columns(pl.Series(name, texts, dtype=pl.String) for name, texts in made.items())
+    return changes.select(*CHANGES), partly
+
+
+def _together(changes: pl.DataFrame, told: list[_Told]) -> tuple[pl.DataFrame, list[_Told]]:
+    """The rows of one field each as the changes that they are of: what one did to an entity at one time."""
+    kept: list[int] = []
+    found: list[_Told] = []
+    last: dict[tuple[object, ...], tuple[int, tuple[object, ...]]] = {}
+    for row, change in enumerate(changes.select(_OF_ONE).iter_rows()):
+        entity, (old, new) = change[:2], told[row]
+        place, before = last.get(entity, (0, ()))
+        if before == change and not found[place][1].keys() & new.keys():
+            found[place][0].update(old)
+            found[place][1].update(new)
+        else:
+            last[entity] = len(kept), change
+            kept.append(row)
+            found.append((dict(old), dict(new)))
+    return changes[kept], found
+
+
+def _by_entity(changes: pl.DataFrame, told: Iterable[_Told]) -> dict[tuple[str, str | None, int], list[_Change]]:
+    """The changes of each entity between two TRUNCATEs of its type: by type, id and how many there were."""
+    found: dict[tuple[str, str | None, int], list[_Change]] = defaultdict(list)
+    cuts: dict[str, int] = defaultdict(int)
+    names = changes.select("entity_type", "entity_id", "operation").iter_rows()
+    for row, ((entity_type, entity_id, operation), (old, new)) in enumerate(zip(names, told, strict=True)):
+        cuts[entity_type] += operation == "TRUNCATE"
+        if operation != "TRUNCATE":
+            found[entity_type, entity_id, cuts[entity_type]].append(_Change(row, operation, old, new))
+    return found
+
+
+def _walk(
+    steps: Sequence[_Change],
+    before_snapshot: list[str | None],
+    after_snapshot: list[str | None],
+    changed_fields: list[str | None],
+) -> None:
+    """Write down the images and the new values of one entity's changes, in their order."""
+    state: Fields | None = None
+    for place, (row, operation, old, new) in enumerate(steps):
+        image = after_snapshot[row]
+        if operation in _BEGINS:
+            after_snapshot[row] = image or (_written(new) if new else None)
+            state = dict(new) if image is None else _read(image)
+        elif operation == "DELETE":
+            before_snapshot[row] = before_snapshot[row] or (_written(old) if old else None)
+            state = None
+        elif image is not None:
+            after = _read(image)
+            before_snapshot[row] = before_snapshot[row] or _written(after | old)
+            state = after
+        else:
+            recorded = before_snapshot[row]
+            found = _found(state, steps[place:]) if recorded is None else _read(recorded)
+            before_snapshot[row] = recorded if found is None else recorded or _written(found)
+            state = None if found is None and state is None else (found or state or {}) | new
+            changed_fields[row] = _written(new) if new else None
+            if state is not None and new and all(value[0] in "[{" for value in new.values()):
+                after_snapshot[row] = _written(state)  # the list alone would look like old and new values
+
+
+def _found(state: Fields | None, steps: Sequence[_Change]) -> Fields | None:
+    """The state that an UPDATE without images found, where it was not known, or was another; else None."""
+    if state is None:
+        return _first(steps) or None
+    old = steps[0].old
+    other = {name for name, value in old.items() if not _like(state.get(name), value)}
+    return state | old if other else None
+
+
+def _like(left: str | None, found: str) -> bool:
+    if left is None:  # INSERTs of some tools leave out what is null
+        return found in _NOTHING
+    return left == found or canonical(left) == canonical(found)
+
+
+def _first(steps: Sequence[_Change]) -> Fields:
+    """What an entity was before the first of its changes: of each field the first old value that is told."""
+    found: Fields = {}
+    added: set[str] = set()
+    for change in steps:
+        if change.operation in _BEGINS:
+            break
+        found = {name: value for name, value in change.old.items() if name not in found.keys() | added} | found
+        added |= change.new.keys() - change.old.keys()
+        if change.operation == "DELETE":
+            break
+    return found
+
+
+def _told(changes: pl.DataFrame, source: str) -> Iterator[_Told]:
+    """The old and the new values that each row names."""
+    columns = [name for name in ("diff", "field", "old", "new") if mark(name) in changes.columns]
+    texts = {name: changes[mark(name)].to_list() for name in columns}
+    nothing: list[str | None] = [None] * len(changes)
+    ids, operations = changes["id"].to_list(), changes["operation"].to_list()
+
+    def no_difference(row: int, text: str | None, want: str) -> SchemaMismatch:
+        shown = text if text is None or len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+        return SchemaMismatch(f"{source}, row id {ids[row]}: {shown!r} is {want}.")
+
+    if "field" in columns:
+        return _by_field(zip(texts["field"], texts.get("old", nothing), texts["new"], strict=True), no_difference)
+    if "diff" in columns:
+        return _of_pairs(texts["diff"], operations, no_difference)
+    rows = zip(texts.get("old", nothing), texts.get("new", nothing), strict=True)
+    return ((_object(old, row, no_difference), _object(new, row, no_difference)) for row, (old, new) in enumerate(rows))
+
+
+def _by_field(rows: Iterable[tuple[str | None, ...]], refusal: Refusal) -> Iterator[_Told]:
+    for row, (name, old, new) in enumerate(rows):
+        if name is None:
+            raise refusal(row, name, "no name of a field, which 'field' is to tell in every row")
+        yield ({} if old is None else {name: old}), {name: new or "null"}
+
+
+def _object(text: str | None, row: int, refusal: Refusal) -> Fields:
+    if text is None or text.strip() in ("", "null", "[]"):  # PHP writes an empty object so
+        return {}
+    try:
+        return raw_fields(text)
+    except ValueError as exc:
+        raise refusal(row, text, f"no JSON object of values by field: {exc}") from exc
+
+
+def _of_pairs(texts: Sequence[str | None], operations: Sequence[str], refusal: Refusal) -> Iterator[_Told]:
+    """The values of ``{"field": [old, new]}``; of INSERTs and DELETEs, where not all are pairs, they are the values."""
+    found = [_object(text, row, refusal) for row, text in enumerate(texts)]
+    plain = {
+        "INSERT": _are_plain(found, operations, _BEGINS, none=0),
+        "DELETE": _are_plain(found, operations, ("DELETE",), none=1),
+    }
+    plain["SNAPSHOT"] = plain["INSERT"]
+    for row, (fields, operation) in enumerate(zip(found, operations, strict=True)):
+        if plain.get(operation):
+            yield (fields, {}) if operation == "DELETE" else ({}, fields)
+            continue
+        pairs = {name: _pair(value) for name, value in fields.items()}
+        odd = next((name for name, pair in pairs.items() if pair is None), None)
+        if odd is not None:
+            raise refusal(row, fields[odd], f"what the difference has of {odd!r}, and no pair [old, new] of values")
+        old, new = ({name: pair[side] for name, pair in pairs.items() if pair} for side in (0, 1))
+        yield ({}, new) if operation in _BEGINS else (old, {} if operation == "DELETE" else new)
+
+
+def _are_plain(found: Sequence[Fields], operations: Sequence[str], which: Sequence[str], *, none: int) -> bool:
+    """Whether rows of these operations have values in place of pairs: some value is no pair with nothing on a side."""
+    own = (fields for fields, operation in zip(found, operations, strict=True) if operation in which)
+    pairs = (_pair(value) for fields in own for value in fields.values())
+    return any(pair is None or pair[none] not in _NOTHING for pair in pairs)
+
+
+def _pair(raw: str) -> tuple[str, str] | None:
+    """An array of two, or an object of an old and a new value, as the raw texts of both."""
+    if raw[0] == "[":
+        values = _array(raw)
+        return (str(bytes(values[0]), "utf-8"), str(bytes(values[1]), "utf-8")) if len(values) == _TWO else None
+    if raw[0] == "{":
+        fields = raw_fields(raw)
+        return next(((fields[a], fields[b]) for a, b in _TOGETHER if fields.keys() == {a, b}), None)
+    return None
+
+
+def _read(text: str) -> Fields:
+    """An image's fields; none of one that is no object, which is refused by name where rows are judged."""
+    try:
+        return raw_fields(text)
+    except ValueError:
+        return {}
+
+
+def _written(fields: Fields) -> str:
+    return f"{{{', '.join(f'{json.dumps(name, ensure_ascii=False)}: {raw}' for name, raw in fields.items())}}}"
