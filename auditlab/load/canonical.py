@@ -13,7 +13,7 @@ from auditlab.load import versions
 from auditlab.load.arrays import as_text, filtered, is_text, plain, stored
 from auditlab.load.columns import BESIDE, ColumnMapping, mark
 from auditlab.load.fields import images, several
-from auditlab.load.json_text import json_text, no_json
+from auditlab.load.json_text import is_json, json_text, no_json
 from auditlab.load.operations import ENDING, NONE, canonical_operations
 from auditlab.load.source import ARROW_CHANGES
 from auditlab.load.times import from_numbers, from_text, utc
@@ -177,7 +177,9 @@ class Canonical:
         """A column that says what changes did: documents as they are, the values of one field a row as JSON."""
         column = batch.column(self._places[name][0])
         if name in ("old", "new") and "field" in self.mapping.beside:
-            return column.cast(pa.string()) if self.mapping.verbatim else json_text(column)
+            if self.mapping.verbatim:
+                return as_text(column)
+            return pc.fill_null(as_text(column), "null") if is_json(column.type) else json_text(column)
         return as_text(column)
 
     def _time(self, column: pa.Array, name: str, ids: pa.Array) -> pa.Array:
@@ -254,7 +256,9 @@ def _fault_beside(name: str, column: pa.Field, *, counted: bool) -> str:
     """The same of a column that a canonical one is made of."""
     if name in ("valid_from", "valid_to"):
         return _fault("changed_at", column, counted=counted)
-    return no_json(column.type) if name in ("old", "new") else _fault("metadata", column, counted=counted)
+    if name in ("old", "new"):
+        return "" if is_json(column.type) else no_json(column.type)
+    return _fault("metadata", column, counted=counted)
 
 
 def _fault(name: str, column: pa.Field, *, counted: bool = False) -> str:

@@ -94,7 +94,8 @@ class ColumnMapping:
         self.names = _names({name: theirs for name, theirs in given.items() if name not in left_out}, left_out)
         self._lost = [fault for name, fault in taken(given).items() if name not in left_out]
         self.operations = None if operations is None else declared_operations(operations)
-        self.fields = None if fields is None else Fields(fields, self.read)
+        of_key = None if self.key is None else self.key.has
+        self.fields = None if fields is None else Fields(fields, self.read, of_key)
 
     @property
     def read(self) -> set[str]:

@@ -16,7 +16,7 @@ from auditlab.load.json_text import KINDS, is_json, json_text, no_json, read_as
 from auditlab.load.operations import ENDING, UPSERT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from collections.abc import Set as AbstractSet
 
 __all__ = ["REST", "Fields", "NoSuchValue", "images", "several"]
@@ -39,13 +39,19 @@ class Fields:
         given: Names of columns; a mapping of these to ``text``, ``number``, ``boolean`` or ``json``; or ``rest``.
         used: The columns that tell something else of a change. Those are fields where they are named, but never of the
             rest, and where a DELETE tells nothing but those, it tells no state.
+        key: Whether a field is of the key: one that is alone tells no state, either.
 
     Raises:
         BadOption: ``given`` is none of these, or names nothing, or one column twice.
     """
 
-    def __init__(self, given: str | Sequence[str] | Mapping[str, str], used: AbstractSet[str]) -> None:
-        self.used = used
+    def __init__(
+        self,
+        given: str | Sequence[str] | Mapping[str, str],
+        used: AbstractSet[str],
+        key: Callable[[str], bool] | None = None,
+    ) -> None:
+        self.used, self._key = used, key
         if not isinstance(given, Iterable) or not all(isinstance(name, str) for name in given):
             raise BadOption(f"fields={given!r} names no columns. Give their names, such as fields=['name', 'total'].")
         self.rest = isinstance(given, str)
@@ -92,9 +98,9 @@ class Fields:
             kind = "json" if is_json(column.type) else kind  # noqa: PLW2901 - it is what it is
             parts += [f"{', ' if parts else ''}{json.dumps(name, ensure_ascii=False)}: "]
             parts += [json_text(column) if kind == "text" else _read(name, kind, column, ids, what)]
-            if name not in self.used:
+            if self._tells(name):
                 told = pc.or_(told, column.is_valid())
-        if found.keys() <= self.used:
+        if not any(map(self._tells, found)):
             told = pa.repeat(pa.scalar(value=True), batch.num_rows)
         return pc.binary_join_element_wise("{", *parts, "}", ""), told
 
@@ -115,8 +121,12 @@ class Fields:
                     raise NoSuchValue(f"{name} = {raw} is no {kind}. {_INSTEAD}")
                 raw = read
             parts.append(f"{json.dumps(name, ensure_ascii=False)}: {raw}")
-            told = told or (raw != "null" and name not in self.used)
-        return f"{{{', '.join(parts)}}}", told or bool(found and found.keys() <= self.used)
+            told = told or (raw != "null" and self._tells(name))
+        return f"{{{', '.join(parts)}}}", told or bool(found and not any(map(self._tells, found)))
+
+    def _tells(self, name: str) -> bool:
+        """Whether a field says anything of a row but which it is."""
+        return name not in self.used and not (self._key is not None and self._key(name))
 
 
 def _read(name: str, kind: str, column: pa.Array, ids: pa.Array, what: str) -> pa.Array:

@@ -55,6 +55,21 @@ def test_a_flat_file_answers(typed: Typed, flat: Path, fields: list[str], total:
     assert (row["entity_id"], row["total"], row["note"]) == ("7", total, note)
 
 
+def test_a_key_of_the_fields_and_times_that_are_numbers(typed: Typed, tmp_path: Path):
+    path = tmp_path / "log.csv"
+    path.write_text("op,at,a,b,n\nx,1717243200,1,2,5\nx,1717243260,1,2,6\nlook,1717243320,1,2,6\n")
+    names = [word for one in ("id=", "operation=op", "changed_at=at", "changed_by=", "transaction_id=")
+             for word in ("--column", one)]  # fmt: skip
+    options = [*names, *TYPE, "--fields", "rest", "--unit", "s", "--operation", "x=UPSERT", "--operation", "look="]
+    for key in ("a,b", "shop.orders=a,b"):
+        found = rows(
+            typed("history", path, *options, "--key-fields", key, "-f", "jsonl", "--entity", '{"a": 1, "b": 2}')
+        )
+        assert [(row["operation"], row["valid_from"][:16], row["n"]) for row in found] == [
+            ("INSERT", "2024-06-01T12:00", "5"), ("UPDATE", "2024-06-01T12:01", "6"),
+        ]  # fmt: skip
+
+
 def test_a_flat_file_is_archived_in_our_columns(typed: Typed, flat: Path, tmp_path: Path):
     options = [*WORDS, *NAMES, *TYPE, "--fields", "total=number,note"]
     done = typed("archive", flat, tmp_path / "kept", *options)
@@ -125,6 +140,9 @@ def test_a_layout_that_is_not_told_rightly_is_said_in_the_options(
         (["--fields", "total=money"], "--fields says {'total': 'money'}"),
         (["--fields", "total", "--column", "after_snapshot=note"], "--fields makes the images, and --column gives"),
         (["--entity-type", ""], "--entity-type '' is no name"),
+        (["--key-fields", "a,,b"], "--key-fields takes columns with commas between"),
+        (["--key-fields", "a", "--column", "entity_id=note"], "--key-fields makes that, and --column gives entity_id"),
+        (["--unit", "h"], "--unit 'h': numbers tell times in one of s, ms, us"),
         (["--entity-type", "a", "--column", "entity_type=note"], "is of all rows, and --column gives a column"),
     ],
 )

@@ -153,6 +153,7 @@ def test_envers(ask: Callable[[str, str], Any]):
         ("8", "INSERT", None, "draft", Decimal("5.00")),
     ]
     assert log.diffs().filter(kind="removed").select("field", "kind", "old").rows() == [
+        ("id", "removed", "8"),
         ("status", "removed", "draft"),
         ("total", "removed", "5.00"),
     ]
@@ -211,3 +212,235 @@ def test_logged_actions(ask: Callable[[str, str], Any]):
     ]
     assert log.as_of().is_empty()  # a TRUNCATE
     assert kinds(log) == []
+
+
+AUDITS = """
+CREATE TABLE audits (
+    id bigserial PRIMARY KEY, auditable_id int, auditable_type varchar, associated_id int, associated_type varchar,
+    user_id int, user_type varchar, username varchar, action varchar, audited_changes jsonb, version int,
+    comment varchar, remote_address varchar, request_uuid varchar, created_at timestamp
+);
+INSERT INTO audits (auditable_id, auditable_type, user_id, action, audited_changes, request_uuid, created_at) VALUES
+    (7, 'Order', 3, 'create', '{"total": "1.10", "status": 0, "tags": [1, 2]}', 'a', '2024-03-10 12:00'),
+    (7, 'Order', 4, 'update', '{"status": [0, 1], "tags": [[1, 2], null]}', 'b', '2024-03-10 12:01'),
+    (7, 'Order', 4, 'destroy', '{"total": "1.10", "status": 1, "tags": null}', 'c', '2024-03-10 12:02');
+"""
+
+
+def test_audited(ask: Callable[[str, str], Any]):
+    log = ask("audited", AUDITS)
+    assert states(log, "total", "status", "tags") == [
+        ("7", "INSERT", "3", "1.10", 0, "[1, 2]"),
+        ("7", "UPDATE", "4", "1.10", 1, None),
+    ]
+    assert log.changes()["correlation_id"].to_list() == ["a", "b", "c"]
+    assert log.as_of().is_empty()
+    assert kinds(log) == []
+
+
+LOG_ENTRIES = """
+CREATE TABLE django_content_type (id int PRIMARY KEY, app_label varchar, model varchar);
+CREATE TABLE auditlog_logentry (
+    id serial PRIMARY KEY, content_type_id int, object_pk varchar, object_id bigint, object_repr text,
+    serialized_data jsonb, action smallint, changes_text text, changes jsonb, actor_id int, cid varchar,
+    remote_addr inet, remote_port int, "timestamp" timestamptz, additional_data jsonb, actor_email varchar
+);
+INSERT INTO django_content_type VALUES (12, 'shop', 'order');
+INSERT INTO auditlog_logentry (content_type_id, object_pk, action, changes, actor_id, "timestamp") VALUES
+    (12, '7', 0, '{"id": ["None", "7"], "total": ["None", "1.10"]}', 3, '2024-03-10 12:00+00'),
+    (12, '7', 1, '{"note": ["None", "x"]}', 4, '2024-03-10 12:01+00'),
+    (12, '7', 3, NULL, 4, '2024-03-10 12:02+00'),
+    (12, '7', 2, '{"id": ["7", "None"], "total": ["1.10", "None"], "note": ["x", "None"]}', 4, '2024-03-10 12:03+00');
+"""
+
+
+def test_django_auditlog(ask: Callable[[str, str], Any]):
+    log = ask("django-auditlog", LOG_ENTRIES)
+    assert log.entity_types == ("shop.order",)
+    assert states(log, "total", "note") == [("7", "INSERT", "3", "1.10", None), ("7", "UPDATE", "4", "1.10", "x")]
+    assert log.as_of().is_empty()
+    assert kinds(log) == ["id gaps"]
+
+
+EVENTS = """
+CREATE TABLE shop_orderevent (
+    pgh_id serial PRIMARY KEY, pgh_created_at timestamptz, pgh_label text, pgh_obj_id bigint, pgh_context_id uuid,
+    id bigint, status text, total numeric
+);
+INSERT INTO shop_orderevent (pgh_created_at, pgh_label, pgh_obj_id, id, status, total) VALUES
+    ('2024-03-10 12:00+00', 'insert', 7, 7, 'draft', 1.10),
+    ('2024-03-10 12:01+00', 'update', 7, 7, 'paid', 1.10),
+    ('2024-03-10 12:02+00', 'delete', 7, 7, 'paid', 1.10);
+"""
+
+
+def test_django_pghistory(ask: Callable[[str, str], Any]):
+    log = ask("django-pghistory", EVENTS)
+    assert states(log, "field.id", "status") == [("7", "INSERT", None, 7, "draft"), ("7", "UPDATE", None, 7, "paid")]
+    assert log.as_of().is_empty()
+    assert kinds(log) == []
+
+
+CONTINUUM = """
+CREATE TABLE transaction (id bigint PRIMARY KEY, issued_at timestamp, remote_addr varchar, user_id int);
+CREATE TABLE orders_version (
+    id int, status varchar, total numeric, transaction_id bigint, end_transaction_id bigint, operation_type smallint,
+    PRIMARY KEY (id, transaction_id)
+);
+INSERT INTO transaction VALUES (1, '2024-03-10 12:00', NULL, 3), (2, '2024-03-10 12:01', NULL, 4),
+    (3, '2024-03-10 12:02', NULL, 3);
+INSERT INTO orders_version VALUES (8, NULL, NULL, 3, NULL, 2), (7, 'paid', 1.10, 2, NULL, 1),
+    (7, 'draft', 1.10, 1, 2, 0), (8, 'draft', 5, 1, 3, 0);
+"""
+
+
+def test_sqlalchemy_continuum(ask: Callable[[str, str], Any]):
+    log = ask("SQLAlchemy-Continuum", CONTINUUM)
+    assert states(log, "status") == [
+        ("7", "INSERT", "3", "draft"), ("7", "UPDATE", "4", "paid"), ("8", "INSERT", "3", "draft"),
+    ]  # fmt: skip
+    assert log.as_of()["entity_id"].to_list() == ["7"]
+    assert log.changes()["transaction_id"].to_list() == [1, 1, 2, 3]
+    assert kinds(log) == []
+
+
+RECORD_VERSION = """
+CREATE SCHEMA audit;
+CREATE TYPE audit.operation AS ENUM ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE');
+CREATE TABLE audit.record_version (
+    id bigserial PRIMARY KEY, record_id uuid, old_record_id uuid, op audit.operation NOT NULL, ts timestamptz NOT NULL,
+    table_oid oid NOT NULL, table_schema name NOT NULL, table_name name NOT NULL, record jsonb, old_record jsonb
+);
+INSERT INTO audit.record_version (op, ts, table_oid, table_schema, table_name, record, old_record) VALUES
+    ('INSERT', '2024-03-10 12:00+00', 1, 'public', 'account', '{"id": 1, "name": "Foo"}', NULL),
+    ('UPDATE', '2024-03-10 12:01+00', 1, 'public', 'account', '{"id": 2, "name": "Foo"}', '{"id": 1, "name": "Foo"}'),
+    ('DELETE', '2024-03-10 12:02+00', 1, 'public', 'account', NULL, '{"id": 2, "name": "Foo"}'),
+    ('INSERT', '2024-03-10 12:03+00', 1, 'public', 'account', '{"id": 3, "name": "Bar"}', NULL),
+    ('TRUNCATE', '2024-03-10 12:04+00', 1, 'public', 'account', NULL, NULL);
+"""
+
+
+def test_supa_audit(ask: Callable[[str, str], Any]):
+    log = ask("supa_audit", RECORD_VERSION)
+    assert log.entity_types == ("public.account",)
+    assert states(log, "name") == [
+        ("1", "INSERT", None, "Foo"), ("2", "UPDATE", None, "Foo"), ("3", "INSERT", None, "Bar"),
+    ]  # fmt: skip
+    assert log.key_changes().select("old_entity_id", "new_entity_id").rows() == [("1", "2")]
+    assert log.as_of().is_empty()
+    assert kinds(log) == ["key change"]
+
+
+MAXWELL = """
+{"database": "shop", "table": "orders", "type": "bootstrap-start", "ts": 1710072000, "data": {}}
+{"database": "shop", "table": "orders", "type": "bootstrap-insert", "ts": 1710072000, "data": {"id": 7, "total": 1.10}}
+{"database": "shop", "table": "orders", "type": "bootstrap-complete", "ts": 1710072000, "data": {}}
+{"database": "shop", "table": "orders", "type": "insert", "ts": 1710072060, "xid": 1, "xoffset": 0, "data": {"id": 8, "total": 5.00}}
+{"database": "shop", "table": "orders", "type": "update", "ts": 1710072060, "xid": 1, "commit": true, "data": {"id": 7, "total": 2.20}, "old": {"total": 1.10}}
+{"database": "shop", "table": "orders", "type": "update", "ts": 1710072120, "xid": 2, "commit": true, "data": {"id": 9, "total": 2.20}, "old": {"id": 7}}
+{"database": "shop", "table": "orders", "type": "delete", "ts": 1710072180, "xid": 3, "commit": true, "data": {"id": 8, "total": 5.00}}
+"""  # noqa: E501 - a line is an event
+
+
+def test_maxwell(load: Callable[[str, str, str], Any]):
+    log = load("Maxwell's daemon", "maxwell.jsonl", MAXWELL)
+    assert states(log, "total") == [
+        ("7", "SNAPSHOT", None, Decimal("1.10")), ("7", "UPDATE", None, Decimal("2.20")),
+        ("8", "INSERT", None, Decimal("5.00")), ("9", "UPDATE", None, Decimal("2.20")),
+    ]  # fmt: skip
+    assert log.as_of()["entity_id"].to_list() == ["9"]
+    assert log.changes()["before_snapshot"][2] == '{"id": 7, "total": 1.10}'
+    assert kinds(log) == ["id gaps", "key change"]
+
+
+def test_delta_lake_s_change_data_feed():
+    told = [
+        (7, "draft", "insert", 1), (8, "draft", "insert", 1), (8, "paid", "delete", 3),
+        (7, "paid", "update_postimage", 2),
+        (8, "paid", "update_postimage", 2), (8, "draft", "update_preimage", 2), (7, "draft", "update_preimage", 2),
+    ]  # fmt: skip
+    feed = pl.DataFrame(told, schema=["id", "status", "_change_type", "_commit_version"], orient="row").with_columns(
+        _commit_timestamp=datetime(2024, 3, 10, 12, tzinfo=UTC) + pl.duration(minutes="_commit_version")
+    )
+    log = eval(call_of("Delta Lake"), {"al": al, "feed": feed})  # noqa: S307 - our own README
+    assert states(log, "field.id", "status") == [
+        ("7", "INSERT", None, 7, "draft"), ("7", "UPDATE", None, 7, "paid"),
+        ("8", "INSERT", None, 8, "draft"), ("8", "UPDATE", None, 8, "paid"),
+    ]  # fmt: skip
+    assert log.as_of()["entity_id"].to_list() == ["7"]
+    assert kinds(log) == ["id gaps"]
+
+
+def test_sql_server_s_cdc(load: Callable[[str, str, str], Any]):
+    log = load(
+        "SQL Server's CDC",
+        "cdc.csv",
+        "__$start_lsn,__$seqval,__$operation,__$update_mask,id,status,total,at\n"
+        "0x0000002C000001D80003,0x0000002C000001D80002,2,0x07,7,draft,1.10,2024-03-10 12:00:00.123\n"
+        "0x0000002C000001E00004,0x0000002C000001E00002,3,0x02,7,draft,1.10,2024-03-10 12:01:00.123\n"
+        "0x0000002C000001E00004,0x0000002C000001E00002,4,0x02,7,paid,1.10,2024-03-10 12:01:00.123\n"
+        "0x0000002C000001E80003,0x0000002C000001E80002,1,0x07,7,paid,1.10,2024-03-10 12:02:00.123\n",
+    )
+    assert states(log, "field.id", "status") == [("7", "INSERT", None, 7, "draft"), ("7", "UPDATE", None, 7, "paid")]
+    assert log.changes()["before_snapshot"][1] == '{"id": 7, "status": "draft", "total": 1.10}'
+    assert log.as_of().is_empty()
+    assert kinds(log) == ["id gaps"]
+
+
+def test_temporal_tables_and_scd2(load: Callable[[str, str, str], Any]):
+    log = load(
+        "Temporal tables",
+        "orders.csv",
+        "id,status,total,ValidFrom,ValidTo\n"
+        "7,paid,1.10,2024-03-10 12:01:00,9999-12-31 23:59:59.9999999\n"
+        "7,draft,1.10,2024-03-10 12:00:00.123456,2024-03-10 12:01:00\n"
+        "8,draft,5.00,2024-03-10 12:00:00.123456,2024-03-10 12:02:00\n",
+    )
+    assert states(log, "field.id", "status") == [
+        ("7", "INSERT", None, 7, "draft"), ("7", "UPDATE", None, 7, "paid"), ("8", "INSERT", None, 8, "draft"),
+    ]  # fmt: skip
+    assert log.as_of()["entity_id"].to_list() == ["7"]
+    assert kinds(log) == []
+
+
+TEMPORAL = """
+CREATE TABLE orders (id bigint PRIMARY KEY, status text, total numeric, sys_period tstzrange NOT NULL);
+CREATE TABLE orders_history (LIKE orders);
+INSERT INTO orders VALUES (7, 'paid', 1.10, '["2024-03-10 12:01+00",)');
+INSERT INTO orders_history VALUES (7, 'draft', 1.10, '["2024-03-10 12:00+00","2024-03-10 12:01+00")'),
+    (8, 'draft', 5.00, '["2024-03-10 12:00+00","2024-03-10 12:02+00")');
+"""
+
+
+def test_temporal_tables_of_postgresql(ask: Callable[[str, str], Any]):
+    log = ask("temporal_tables", TEMPORAL)
+    assert states(log, "field.id", "status", "total") == [
+        ("7", "INSERT", None, 7, "draft", Decimal("1.10")), ("7", "UPDATE", None, 7, "paid", Decimal("1.10")),
+        ("8", "INSERT", None, 8, "draft", Decimal("5.00")),
+    ]  # fmt: skip
+    assert log.as_of()["entity_id"].to_list() == ["7"]
+
+
+@pytest.mark.filterwarnings("ignore::auditlab.errors.IncompletePopulation")
+def test_a_history_of_fields(load: Callable[[str, str, str], Any]):
+    log = load(
+        "Salesforce's field history",
+        "OpportunityFieldHistory.csv",
+        "OpportunityId,CreatedById,CreatedDate,Field,OldValue,NewValue\n"
+        "006A,005X,2024-03-10T12:00:00.000+0000,StageName,Open,Won\n"
+        "006A,005X,2024-03-10T12:00:00.000+0000,Amount,,1.10\n"
+        "006A,005Y,2024-03-10T12:01:00.000+0000,StageName,Won,Lost\n",
+    )
+    assert states(log, "StageName", "Amount") == [
+        ("006A", None, None, "Open", None), ("006A", "UPDATE", "005X", "Won", "1.10"),
+        ("006A", "UPDATE", "005Y", "Lost", "1.10"),
+    ]  # fmt: skip
+    blamed = log.blame().sort("field").select("field", "set_by", "old").rows()
+    assert blamed == [("Amount", "005X", None), ("StageName", "005Y", "Won")]
+
+
+def test_every_tool_of_the_table_is_tried():
+    named = re.findall(r"^\| ([^|]*?) \| .* \| `al\.", README, re.MULTILINE)
+    tried = Path(__file__).read_text(encoding="utf-8")
+    named.remove("Debezium")  # its events have tests of their own
+    assert [tool for tool in named if not any(f'"{start}' in tried for start in (tool.split(" (")[0], tool[:15]))] == []

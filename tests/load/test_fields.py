@@ -74,6 +74,12 @@ def test_a_delete_that_tells_no_field_has_no_image_and_the_state_before_it_is_kn
     assert images(data, ["entity_id"])[2] == ('{"entity_id": "7"}', None)
 
 
+def test_a_delete_that_tells_its_key_alone_has_no_image_where_the_key_is_of_the_fields():
+    data = flat(no=[7, 7, 7], total=["1", "2", None]).drop_columns(["entity_id"])
+    assert images(data, key="no")[1:] == [(None, '{"no": 7, "total": "2"}'), (None, None)]
+    assert images(data.drop_columns(["total"]), key="no")[2] == ('{"no": 7}', None)
+
+
 def test_a_partition_is_a_field_like_others_unless_it_is_said_to_be_ours():
     assert images(flat(["+"], partition=[3], v=[1])) == [(None, '{"partition": 3, "v": 1}')]
     log = flat(["+"], partition=["shop.orders_2024"], v=[1])

@@ -91,7 +91,7 @@ def test_unknown_words_are_all_named_with_the_option_to_write():
         ),
         ({"x": "INSERT", " X": "UPDATE"}, "gives the word ' X' two meanings"),
         (["x"], r"operations=\['x'\] gives no word a meaning. Give e.g. operations=\{'destroy': 'DELETE'\}"),
-        ({"x": None}, "operations= says 'None'"),
+        ({"x": 5}, "operations= says '5'"),
         ({" ": "INSERT"}, "gives the word ' ' a meaning"),
     ],
 )

@@ -166,3 +166,24 @@ def test_no_server_is_told_without_the_password():
     with pytest.raises(ConnectionFailed) as told:
         al.read_query("postgresql://ann:s3cret@127.0.0.1:1/none", "SELECT 1")
     assert "s3cret" not in str(told.value)
+
+
+@pytest.mark.filterwarnings("ignore::auditlab.errors.IncompletePopulation")
+def test_what_changes_did_and_when_versions_held_is_read_as_the_server_writes_it(make_database: Callable[..., str]):
+    dsn = make_database(prefix="made")
+    with connect(dsn) as connection:
+        connection.execute(
+            "CREATE TABLE fields (n int, key text, name text, old numeric, new numeric, made timestamptz);"
+            "INSERT INTO fields VALUES (1, 'a', 'x', 1.10, NULL, '2024-01-01 00:00+00'),"
+            " (2, 'a', 'x', NULL, 2.50, '2024-01-02 00:00+00');"
+            "CREATE TABLE held (key text, x numeric, t0 timestamptz, t1 timestamptz);"
+            "INSERT INTO held VALUES ('a', 1.10, '2024-01-01 00:00+00', 'infinity')"
+        )
+    never = {"changed_by": None, "transaction_id": None}
+    columns = {"id": "n", "entity_id": "key", "field": "name", "old": "old", "new": "new", "changed_at": "made"}
+    log = al.read_query(dsn, "SELECT * FROM fields", columns=columns | never, entity_type="a.b")
+    told = log.changes().select("before_snapshot", "changed_fields").rows()
+    assert told == [('{"x": 1.10}', '{"x": null}'), (None, '{"x": 2.50}')]
+    columns = {"valid_from": "t0", "valid_to": "t1"} | never
+    log = al.read_query(dsn, "SELECT * FROM held", columns=columns, fields="rest", entity_type="a.b", key="key")
+    assert log.changes().select("operation", "after_snapshot").rows() == [("INSERT", '{"key": "a", "x": 1.10}')]
