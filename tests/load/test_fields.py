@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auditlab.errors import BadOption, MalformedChange, SchemaMismatch
@@ -149,6 +149,7 @@ SCALARS = {
 }
 
 
+@settings(deadline=None)  # a timing never decides a test
 @given(data=st.data(), type_=st.sampled_from([*SCALARS, *map(pa.list_, SCALARS)]))
 def test_any_value_comes_back(data: st.DataObject, type_: pa.DataType):
     inner = SCALARS[type_.value_type if pa.types.is_list(type_) else type_]

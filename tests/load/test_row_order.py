@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import auditlab as al
@@ -116,6 +116,7 @@ ROWS = st.lists(
 )
 
 
+@settings(deadline=None)  # a timing never decides a test
 @given(ROWS)
 def test_a_log_is_refused_where_two_rows_of_one_entity_contradict_their_places(drawn: list[Row]):
     rows = [(kind, None if operation == "TRUNCATE" else one, operation, at) for kind, one, operation, at in drawn]
