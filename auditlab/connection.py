@@ -61,7 +61,7 @@ GONE_WORDS = re.compile(
 )
 
 _SECRET_KEY = r"(?:password|sslpassword|PGPASSWORD)"  # noqa: S105 - the names of the options, not a secret
-_PAIR = re.compile(rf"({_SECRET_KEY})(\s*=\s*)('(?:[^'\\]|\\.)*(?:'|$)|[^\s&;'\"]+)", re.IGNORECASE)
+_PAIR = re.compile(rf"({_SECRET_KEY})(\s*=\s*)(?!\*\*\*)('(?:[^'\\]|\\.)*(?:'|$)|[^\s&;'\"]+)", re.IGNORECASE)
 _USERINFO = re.compile(r"(//[^:/?#\s@]*):[^\s/?#]*@")
 _LOOSE = re.compile(r"(//[^:/?#\s@]*):\S*@")
 _BARE = re.compile(r"(\b[^\s:@/'\"]+):[^\s:@/'\"]+@")

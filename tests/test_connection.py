@@ -41,6 +41,15 @@ def test_no_password_comes_through(text: str):
     assert redact(shown) == shown
 
 
+def test_what_stands_behind_a_password_stays():
+    assert redact("host=db password=s3cret dbname=x: no such database") == (
+        "host=db password=*** dbname=x: no such database"
+    )
+    with pytest.raises(ConnectionFailed) as caught, translated(redact("host=db password=s3cret")):
+        raise OSError("connection to server lost")
+    assert redact(str(caught.value)) == "host=db password=***: connection to server lost"
+
+
 def test_what_holds_no_password_stays_as_it_is():
     for text in (
         "postgresql:///orders?host=/tmp",
