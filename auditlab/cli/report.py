@@ -98,8 +98,9 @@ def report(
 
       auditlab report SOURCE -o ann.html --by ann --include summary --include timeline
     """
-    afar = is_url(question.source)
-    source = None if afar or is_dsn(question.source) else Path(question.source)
+    database = is_dsn(question.source)
+    afar = is_url(question.source) and not database
+    source = None if afar or database else Path(question.source)
     if source is not None and file.exists() and source.exists() and file.samefile(source):
         raise BadOption(f"{file} is the source itself; a report does not overwrite it. Name another file: -o FILE.")
     before = digest(source.resolve()) if source is not None and source.is_file() else None
