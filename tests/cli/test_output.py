@@ -5,6 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import stat
+import subprocess
+import sys
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -81,6 +85,36 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path):
         Output(Format.PARQUET, target).write(unwritable)
     assert target.read_text(encoding="utf-8") == "what was there"
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_a_file_that_is_written_anew_keeps_its_permissions_and_a_link_leads_on_to_it(tmp_path: Path):
+    target, link = tmp_path / "a.csv", tmp_path / "link.csv"
+    target.write_text("what was there", encoding="utf-8")
+    target.chmod(0o640)
+    link.symlink_to("a.csv")
+    assert text_of(Output(Format.CSV, link), FRAME.select("id")) == "id\n1\n2\n"
+    assert link.is_symlink()
+    assert (target.read_text(encoding="utf-8"), stat.S_IMODE(target.stat().st_mode)) == ("id\n1\n2\n", 0o640)
+
+
+def test_what_is_no_file_stays_what_it_is(tmp_path: Path):
+    pipe = tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    Output(Format.CSV, pipe).write(FRAME.select("id"))
+    assert os.read(reader, 100) == b"id\n1\n2\n"
+    os.close(reader)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe.csv"]
+
+
+def test_standard_output_can_be_named_as_the_file(log_file: Path):
+    command = [sys.executable, "-m", "auditlab", "timeline", str(log_file), "-f", "jsonl"]
+    printed, named = (
+        subprocess.run([*command, *more], capture_output=True, text=True, check=True).stdout
+        for more in ((), ("-o", "/dev/stdout"))
+    )
+    assert printed == named != ""
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path):
