@@ -7,9 +7,10 @@ import os
 import re
 import sys
 import warnings
+from contextlib import contextmanager
 from importlib.metadata import version
 from io import TextIOWrapper
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -18,7 +19,10 @@ from auditlab.cli import ask, capture, demo, doctor, evidence, join, keep, mark,
 from auditlab.cli.output import warn
 from auditlab.cli.words import in_commands
 from auditlab.connection import redact
-from auditlab.errors import AuditlabError
+from auditlab.errors import AuditlabError, BadOption
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["app", "main"]
 
@@ -57,7 +61,7 @@ ABOUT = """Exact answers from the change log of a database: states at any time, 
   0    done
   1    done, and a check, a verification or the demo's proof found a fault
   2    could not do it; one message on stderr says why
-  130  interrupted by Ctrl-C; 141: the reader of the output went away
+  130  interrupted by Ctrl-C (archive --follow also by SIGTERM); 141: the reader of the output went away
 """
 
 _EXAMPLES = "[bold]Examples[/bold]"
@@ -66,28 +70,61 @@ _BESIDE = re.compile(r" *(\S.*?) {3,}(.*)")
 """An example, and what it is for."""
 
 
+@contextmanager
+def _guarded() -> Iterator[None]:
+    """What goes wrong is one clear message on stderr and an exit code, never a traceback."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes standard output once more at exit, into the closed pipe: give it somewhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(PIPE_CLOSED) from None
+    except AuditlabError as exc:
+        warn(f"auditlab: {redact(in_commands(str(exc)))}")
+        raise typer.Exit(FAILED) from exc
+    except OSError as exc:
+        # A full disk: what is still buffered can go nowhere at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        warn(f"auditlab: {exc.filename or 'cannot write the output'}: {exc.strerror or exc}.")
+        raise typer.Exit(FAILED) from exc
+    except SystemExit as exc:
+        # Help is written by a console that ends the program itself, with 1, where nobody reads on.
+        if exc.code != 1:
+            raise
+        raise typer.Exit(PIPE_CLOSED) from None
+
+
 class _Guarded(TyperGroup):
-    """Commands whose errors are one clear message on stderr, never a traceback."""
+    """Commands that are guarded, also while their options and arguments are read."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:  # noqa: ANN401 - click's own signature
+        with _guarded():
+            for word in args:
+                _check_utf_8(word)
+            return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - click's own signature
-        try:
-            with warnings.catch_warnings():
-                warnings.showwarning = _tell
-                result = super().invoke(ctx)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            # Python flushes standard output once more at exit, into the closed pipe: give it somewhere to go.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(PIPE_CLOSED) from None
-        except AuditlabError as exc:
-            warn(f"auditlab: {redact(in_commands(str(exc)))}")
-            raise typer.Exit(FAILED) from exc
-        except OSError as exc:
-            # A full disk: what is still buffered can go nowhere at exit either.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            warn(f"auditlab: {exc.filename or 'cannot write the output'}: {exc.strerror or exc}.")
-            raise typer.Exit(FAILED) from exc
-        return result
+        with _guarded(), warnings.catch_warnings():
+            warnings.showwarning = _tell
+            return super().invoke(ctx)
+
+
+def _check_utf_8(word: str) -> None:
+    """Refuse an argument that neither a file's name nor a text in the log can be.
+
+    Raises:
+        BadOption: its bytes were no text.
+    """
+    try:
+        word.encode()
+    except UnicodeEncodeError as exc:
+        raise BadOption(
+            f"{word!r} is no UTF-8. Where that is the terminal's doing, set a UTF-8 locale, such as LC_ALL=C.UTF-8; "
+            "a file or folder with such a name must be renamed."
+        ) from exc
 
 
 app = typer.Typer(
@@ -144,10 +181,19 @@ for command in app.registered_commands:
 
 def main() -> None:
     """Run the command line."""
+    _open_again()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             _write_any_text(stream)
     app(prog_name="auditlab")
+
+
+def _open_again() -> None:
+    """Stand in for streams that were closed: standard output takes no text and says so, standard error drops it."""
+    if getattr(sys, "stdout", None) is None:
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w")
+    if getattr(sys, "stderr", None) is None:
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
 
 
 def _write_any_text(stream: TextIOWrapper) -> None:

@@ -201,3 +201,48 @@ def test_a_full_disk_is_one_message(log_file: Path, form: str):
         )
     assert done.returncode == 2
     assert done.stderr == "auditlab: cannot write the output: No space left on device.\n"
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("words", [("--help",), ("--version",), ("as-of", "--help"), ("evidence", "LOG")])
+def test_also_help_and_what_exits_with_1_tell_of_a_full_disk(log_file: Path, words: tuple[str, ...]):
+    command = [*AUDITLAB, *(str(log_file) if word == "LOG" else word for word in words)]
+    with FULL.open("w", encoding="utf-8") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "auditlab: cannot write the output: No space left on device.\n")
+
+
+@pytest.mark.parametrize("words", [("--help",), ("--version",), ("as-of", "--help")])
+def test_help_that_nobody_reads_on_is_quiet(words: tuple[str, ...]):
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([*AUDITLAB, *words], stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("words", [("--help",), ("--version",), ("summary", "LOG"), ("diffs", "LOG", "-f", "csv")])
+def test_a_closed_standard_output_is_one_message(log_file: Path, words: tuple[str, ...]):
+    command = [*AUDITLAB, *(str(log_file) if word == "LOG" else word for word in words)]
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$@" >&-', "sh", *command], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (2, "auditlab: cannot write the output: Bad file descriptor.\n")
+
+
+@pytest.mark.parametrize("words", [("as-of", "LOG", "-t", "no.type"), ("summary", "nothing.parquet")])
+def test_a_closed_standard_error_hides_the_message_but_not_the_exit_code(log_file: Path, words: tuple[str, ...]):
+    command = [*AUDITLAB, *(str(log_file) if word == "LOG" else word for word in words)]
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$@" 2>&-', "sh", *command], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+def test_an_argument_that_is_no_utf_8_is_named():
+    done = subprocess.run([*AUDITLAB, "verify", b"kept\xe9"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "auditlab: 'kept\\udce9' is no UTF-8. Where that is the terminal's doing, set a UTF-8 locale, such as "
+        "LC_ALL=C.UTF-8; a file or folder with such a name must be renamed.\n"
+    )
