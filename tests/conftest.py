@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gc
 import os
+import secrets
+import shutil
 import warnings
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditlab.connection import connect
-from auditlab.demo.server import Server, start_server
+from auditlab.demo.server import Server, find_binaries, start_server
 from auditlab.errors import MissingExtra
 
 if TYPE_CHECKING:
@@ -21,6 +24,10 @@ if TYPE_CHECKING:
 PUBLISHED = Path(__file__).parent / "capture" / "published.sql"
 FAST = ("autovacuum=off", "fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_prepared_transactions=10")
 """No test waits for a disk; and no ANALYZE of the server's own takes a transaction id while a mark is looked at."""
+RANDOM_UUIDS = """DO $$ BEGIN
+    IF to_regprocedure('gen_random_uuid()') IS NULL THEN CREATE EXTENSION pgcrypto; END IF;
+END $$"""
+"""The tables of the published log have random keys by default, which PostgreSQL 12 makes by an extension."""
 _numbers = count(1)
 
 
@@ -78,6 +85,31 @@ def _container() -> Iterator[Server] | None:
 
 
 @pytest.fixture(scope="session")
+def version(server: Server) -> int:
+    """The major version of the test server."""
+    with connect(server.dsn) as connection:
+        number: int = connection.rows("SELECT current_setting('server_version_num')::integer AS v")[0]["v"]
+    return number // 10_000
+
+
+@pytest.fixture(scope="session")
+def program(server: Server) -> Callable[[str], str]:
+    """Finds a program of PostgreSQL's: beside the server, among the binaries at hand, on PATH; else skips the test."""
+    folders = [] if server.bin is None else [str(server.bin)]
+    with suppress(MissingExtra):
+        folders.append(str(find_binaries().folder))
+    searched = os.pathsep.join([*folders, os.environ.get("PATH", os.defpath)])
+
+    def find(name: str) -> str:
+        found = shutil.which(name, path=searched)
+        if found is None:
+            pytest.skip(f"{name} is not among the programs at hand")
+        return found
+
+    return find
+
+
+@pytest.fixture(scope="session")
 def make_database(server: Server) -> Iterator[Callable[..., str]]:
     """Makes fresh databases on the test server (``make_database(template=None)``), dropped after the session."""
     made: list[str] = []
@@ -85,12 +117,36 @@ def make_database(server: Server) -> Iterator[Callable[..., str]]:
     def make(template: str | None = None, *, prefix: str = "t") -> str:
         name = f"auditlab_{prefix}_{os.getpid()}_{next(_numbers)}"
         made.append(name)
-        return server.create_database(name, template)
+        dsn = server.create_database(name, template)
+        if template is None:
+            with connect(dsn, autocommit=True) as connection:
+                connection.execute(RANDOM_UUIDS)
+        return dsn
 
     yield make
     if server.bin is None:  # our own server takes its databases along, and each DROP would cost a checkpoint
         for name in reversed(made):
             server.drop_database(name)
+
+
+@pytest.fixture
+def make_role() -> Iterator[Callable[..., tuple[str, str]]]:
+    """Makes login roles of names that no other run has, dropped after the test: the name, and the DSN to come as it."""
+    made: list[tuple[str, str]] = []
+
+    def make(dsn: str, name: str, options: str = "") -> tuple[str, str]:
+        role, word = f"auditlab_test_{name}_{os.getpid()}", secrets.token_hex(8)
+        with connect(dsn, autocommit=True) as connection:
+            connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{word}' {options}")
+        made.append((role, dsn))
+        if "://" in dsn:
+            return role, f"{dsn}{'&' if '?' in dsn else '?'}user={role}&password={word}"
+        return role, f"{dsn} user={role} password={word}"
+
+    yield make
+    for role, dsn in made:
+        with connect(dsn, autocommit=True) as connection:
+            connection.execute(f"REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role}; DROP ROLE {role}")
 
 
 @pytest.fixture

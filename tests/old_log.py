@@ -12,7 +12,7 @@ MONTHS = ("2024-01", "2024-02", "2024-03")
 ROW = """
 INSERT INTO audit.entity_change_log (entity_type, entity_id, operation, changed_at, after_snapshot, transaction_id)
 SELECT 'shop.orders', md5(n::text)::uuid, 'INSERT', $2::text::timestamptz + n * interval '1 second',
-       jsonb_build_object('n', n, 'price', 1.10), pg_current_xact_id()::text::bigint
+       jsonb_build_object('n', n, 'price', 1.10), txid_current()
 FROM generate_series($1::bigint, $1::bigint + $3::bigint - 1) AS n
 RETURNING id
 """

@@ -17,7 +17,6 @@ from auditlab.connection import connect
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from auditlab.demo.server import Server
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "capture"
 ACCOUNTS = SCRIPTS / "pgbench_accounts.sql"
@@ -231,27 +230,27 @@ def test_moves_between_partitions_on_our_capture(captured: str):
     assert moved.height == 6
 
 
-def pgbench(server: Server, *words: str) -> None:
-    if server.bin is None:
-        pytest.skip("pgbench is not among the programs at hand")
-    done = subprocess.run([str(server.bin / "pgbench"), *words], capture_output=True, text=True, check=False)
+def pgbench(program: Callable[[str], str], *words: str) -> None:
+    done = subprocess.run([program("pgbench"), *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
-def test_a_clean_pgbench_run_on_the_published_trigger_gives_nothing_above_a_hint(server: Server, published: str):
+def test_a_clean_pgbench_run_on_the_published_trigger_gives_nothing_above_a_hint(
+    program: Callable[[str], str], published: str
+):
     script = str(SCRIPTS / "pgbench_orders.sql")
-    pgbench(server, "-n", "-c", "8", "-t", "60", "--max-tries=20", "-f", script, published)
+    pgbench(program, "-n", "-c", "8", "-t", "60", "--max-tries=20", "-f", script, published)
     log = al.read_postgres(published, progress=False)
     assert len(log) > 500
     assert log.evidence().worst in (None, "hint")
 
 
-def test_a_clean_pgbench_run_gives_nothing_above_a_hint(server: Server, captured: str):
-    pgbench(server, "-i", "-s", "1", "-q", "-I", "dtgp", captured)
+def test_a_clean_pgbench_run_gives_nothing_above_a_hint(program: Callable[[str], str], captured: str):
+    pgbench(program, "-i", "-s", "1", "-q", "-I", "dtgp", captured)
     with connect(captured) as connection:
         connection.execute("DELETE FROM pgbench_accounts WHERE aid > 500")
     track(captured, ["pgbench_accounts", "pgbench_tellers", "pgbench_branches"])
-    pgbench(server, "-n", "-c", "8", "-t", "100", "-f", str(ACCOUNTS), captured)
+    pgbench(program, "-n", "-c", "8", "-t", "100", "-f", str(ACCOUNTS), captured)
     log = al.read_postgres(captured, progress=False)
     assert len(log) > 1000
     assert log.evidence().worst in (None, "hint")

@@ -127,7 +127,7 @@ def test_both_are_one_log_before_and_after_it_goes_on(published: str, db: Connec
 def test_who_was_at_work_while_it_was_adopted_is_not_lost(published: str, db: Connection, tmp_path: Path):
     """A transaction is older than the cursor and than the adoption, and writes after both."""
     with connect(published) as late:
-        late.rows("SELECT pg_current_xact_id()::text AS number")
+        late.rows("SELECT txid_current()::text AS number")
         archive_postgres(published, tmp_path / "a")
         install(published)
         late.execute("INSERT INTO orders.orders (total) VALUES (77)")
@@ -293,14 +293,13 @@ def test_it_stays_known_whatever_is_cleaned_up(published: str, db: Connection, b
     assert oids(begun)[-1] == oid_of(db)
 
 
-def test_who_may_not_read_whether_it_was_adopted_is_told(published: str, db: Connection, begun: Path):
+def test_who_may_not_read_whether_it_was_adopted_is_told(
+    published: str, db: Connection, begun: Path, make_role: Callable[..., tuple[str, str]]
+):
     install(published)
-    db.execute(
-        "DROP ROLE IF EXISTS keeper; CREATE ROLE keeper LOGIN; GRANT USAGE ON SCHEMA audit TO keeper;"
-        "GRANT SELECT ON audit.entity_change_log TO keeper"
-    )
-    own = f"{published}&user=keeper" if "?" in published else f"{published}?user=keeper"
-    with pytest.raises(AccessDenied, match="GRANT SELECT ON audit.installation TO keeper"):
+    keeper, own = make_role(published, "keeper")
+    db.execute(f"GRANT USAGE ON SCHEMA audit TO {keeper}; GRANT SELECT ON audit.entity_change_log TO {keeper}")
+    with pytest.raises(AccessDenied, match=f"GRANT SELECT ON audit.installation TO {keeper}"):
         archive_postgres(own, begun)
-    db.execute("GRANT auditlab_archiver TO keeper")
+    db.execute(f"GRANT auditlab_archiver TO {keeper}")
     assert archive_postgres(own, begun).rows == 0

@@ -112,7 +112,7 @@ def test_a_fed_archive_does_not_change_its_kind(log: str, db: Connection, tmp_pa
     db.rows(ROW, ("0", 1))
     archive_postgres(log, tmp_path / "a")
     db.execute("ALTER TABLE audit.entity_change_log ADD COLUMN transaction_id bigint")
-    db.execute("UPDATE audit.entity_change_log SET transaction_id = pg_current_xact_id()::text::bigint")
+    db.execute("UPDATE audit.entity_change_log SET transaction_id = txid_current()")
     archive_postgres(log, tmp_path / "b")
     db.execute("ALTER TABLE audit.entity_change_log DROP COLUMN transaction_id")
     with pytest.raises(CursorMismatch, match="has no transaction ids"):

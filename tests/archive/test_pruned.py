@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 COUNTRY = """
 INSERT INTO audit.entity_change_log (entity_type, entity_id, operation, changed_at, after_snapshot, transaction_id)
 VALUES ('ref.countries', md5('it')::uuid, 'INSERT', '2024-01-05Z', '{"name": "Italy"}',
-        pg_current_xact_id()::text::bigint) RETURNING id
+        txid_current()) RETURNING id
 """
 LATE = """
 INSERT INTO audit.entity_change_log
     (entity_type, entity_id, operation, changed_at, before_snapshot, after_snapshot, changed_fields, transaction_id)
 VALUES ('shop.orders', md5('1')::uuid, 'UPDATE', $1::text::timestamptz, jsonb_build_object('n', $2::bigint),
         jsonb_build_object('n', $2::bigint + 1), jsonb_build_object('n', $2::bigint + 1),
-        pg_current_xact_id()::text::bigint)
+        txid_current())
 RETURNING id
 """
 """At the time $1 an order goes from the number $2 to the next."""

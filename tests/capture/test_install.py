@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +16,6 @@ from auditlab.errors import AccessDenied, DatabaseError, NotInstalled
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from auditlab.demo.server import Server
 
 SQL = Path(__file__).parents[2] / "sql" / "capture"
 COLUMNS = [
@@ -68,13 +66,11 @@ def test_a_second_install_is_current_and_an_old_version_is_upgraded(database: st
         assert connection.rows("SELECT audit.capture_version() AS v")[0]["v"] == VERSION
 
 
-def test_every_file_runs_by_psql_and_makes_the_same(server: Server, captured: str, database: str):
-    if server.bin is None:
-        pytest.skip("this server's programs are elsewhere")
+def test_every_file_runs_by_psql_and_makes_the_same(program: Callable[[str], str], captured: str, database: str):
     files = [part for name in FILES for part in ("-f", str(SQL / f"{name}.sql"))]
     for _ in range(2):
         done = subprocess.run(
-            [server.bin / "psql", "-q", "-X", "-1", "-v", "ON_ERROR_STOP=1", *files, database],
+            [program("psql"), "-q", "-X", "-1", "-v", "ON_ERROR_STOP=1", *files, database],
             capture_output=True,
             text=True,
             check=False,
@@ -84,41 +80,30 @@ def test_every_file_runs_by_psql_and_makes_the_same(server: Server, captured: st
         assert ours.rows(STATE) == theirs.rows(STATE)
 
 
-def test_no_superuser_is_needed(server: Server, database: str):
-    name, role = database.rpartition("=")[2], f"auditlab_test_dba_{os.getpid()}"
+def test_no_superuser_is_needed(database: str, make_role: Callable[..., tuple[str, str]]):
     with connect(database, autocommit=True) as admin:
-        if admin.rows("SELECT 1 AS one FROM pg_roles WHERE rolname = 'auditlab_owner'"):
-            # Whoever made the roles may hand them on; the cluster's first installer has them by itself.
-            admin.execute(f"CREATE ROLE {role} LOGIN; GRANT auditlab_owner, auditlab_writer TO {role}")
-        else:
-            admin.execute(f"CREATE ROLE {role} LOGIN CREATEROLE")
+        # Whoever made the roles may hand them on; the cluster's first installer has them by itself.
+        there = admin.rows("SELECT 1 AS one FROM pg_roles WHERE rolname = 'auditlab_owner'")
+        role, dsn = make_role(database, "dba", "" if there else "CREATEROLE")
+        if there:
+            admin.execute(f"GRANT auditlab_owner, auditlab_writer TO {role}")
+        (name,) = admin.rows("SELECT current_database()::text AS name")[0].values()
         admin.execute(f"ALTER DATABASE {name} OWNER TO {role}")
-    dsn = server.dsn_of(name, role)
-    try:
-        assert install(dsn).action == "installed"
-        with connect(dsn, autocommit=True) as own:
-            own.execute("CREATE SCHEMA s; CREATE TABLE s.t (id int PRIMARY KEY)")
-            track(dsn, "s.t")
-            own.execute("INSERT INTO s.t VALUES (1)")
-            own.execute("TRUNCATE s.t")
-            rows = own.rows("SELECT operation, metadata -> 'rows' AS rows FROM audit.entity_change_log ORDER BY id")
-            assert [tuple(row.values()) for row in rows] == [("INSERT", None), ("TRUNCATE", "1")]
-        create_partitions(dsn, ahead=4)
-    finally:
-        with connect(database, autocommit=True) as admin:
-            admin.execute(f"REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role}; DROP ROLE {role}")
+    assert install(dsn).action == "installed"
+    with connect(dsn, autocommit=True) as own:
+        own.execute("CREATE SCHEMA s; CREATE TABLE s.t (id int PRIMARY KEY)")
+        track(dsn, "s.t")
+        own.execute("INSERT INTO s.t VALUES (1)")
+        own.execute("TRUNCATE s.t")
+        rows = own.rows("SELECT operation, metadata -> 'rows' AS rows FROM audit.entity_change_log ORDER BY id")
+        assert [tuple(row.values()) for row in rows] == [("INSERT", None), ("TRUNCATE", "1")]
+    create_partitions(dsn, ahead=4)
 
 
-def test_a_role_that_may_not_install_is_told_who_may(server: Server, database: str):
-    name, role = database.rpartition("=")[2], f"auditlab_test_nobody_{os.getpid()}"
-    with connect(database, autocommit=True) as admin:
-        admin.execute(f"CREATE ROLE {role} LOGIN")
-    try:
-        with pytest.raises(AccessDenied, match=r"CREATEROLE and CREATE on the database. .* WITH ADMIN OPTION"):
-            install(server.dsn_of(name, role))
-    finally:
-        with connect(database, autocommit=True) as admin:
-            admin.execute(f"DROP ROLE {role}")
+def test_a_role_that_may_not_install_is_told_who_may(database: str, make_role: Callable[..., tuple[str, str]]):
+    _, dsn = make_role(database, "nobody")
+    with pytest.raises(AccessDenied, match=r"CREATEROLE and CREATE on the database. .* WITH ADMIN OPTION"):
+        install(dsn)
 
 
 def test_without_an_installation_it_says_what_to_run(database: str):

@@ -14,7 +14,7 @@ from auditlab.connection import connect
 from auditlab.errors import CannotAudit
 
 if TYPE_CHECKING:
-    from auditlab.demo.server import Server
+    from collections.abc import Callable
 
 SCRIPT = Path(__file__).with_name("pgbench_orders.sql")
 ACCOUNTS = Path(__file__).with_name("pgbench_accounts.sql")
@@ -22,10 +22,8 @@ ENGINES = ("polars", "duckdb")
 CLIENTS = 8
 
 
-def pgbench(server: Server, dsn: str, *options: str) -> None:
-    if server.bin is None:
-        pytest.skip("pgbench is not among the programs at hand")
-    command = [server.bin / "pgbench", *options, dsn]
+def pgbench(program: Callable[[str], str], dsn: str, *options: str) -> None:
+    command = [program("pgbench"), *options, dsn]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "failed transactions: 0" in done.stdout or "-i" in options, done.stdout
@@ -48,15 +46,15 @@ def differences(dsn: str, table: str, columns: tuple[str, ...], engine: str) -> 
     return len(canonical(live) ^ canonical(replayed)), len(live)
 
 
-def test_pgbench_on_our_capture(server: Server, captured: str):
-    pgbench(server, captured, "-i", "-s", "1", "-q", "-I", "dtgp")
+def test_pgbench_on_our_capture(program: Callable[[str], str], captured: str):
+    pgbench(program, captured, "-i", "-s", "1", "-q", "-I", "dtgp")
     with connect(captured) as connection:
         connection.execute("DELETE FROM pgbench_accounts WHERE aid > 2000")
     tables = ["pgbench_accounts", "pgbench_tellers", "pgbench_branches"]
     assert [done.baseline_rows for done in track(captured, tables)] == [2000, 10, 1]
     with pytest.raises(CannotAudit, match="pgbench_history has no primary key"):
         track(captured, "pgbench_history")
-    pgbench(server, captured, "-n", "-c", str(CLIENTS), "-t", "100", "-f", str(ACCOUNTS))
+    pgbench(program, captured, "-n", "-c", str(CLIENTS), "-t", "100", "-f", str(ACCOUNTS))
     for engine in ENGINES:
         assert differences(captured, "public.pgbench_accounts", ("aid", "bid", "abalance"), engine) == (0, 2000)
         assert differences(captured, "public.pgbench_tellers", ("tid", "bid", "tbalance"), engine) == (0, 10)
@@ -64,8 +62,8 @@ def test_pgbench_on_our_capture(server: Server, captured: str):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_pgbench_on_the_published_trigger(server: Server, published: str, engine: str):
-    pgbench(server, published, "-n", "-c", str(CLIENTS), "-t", "60", "--max-tries=20", "-f", str(SCRIPT))
+def test_pgbench_on_the_published_trigger(program: Callable[[str], str], published: str, engine: str):
+    pgbench(program, published, "-n", "-c", str(CLIENTS), "-t", "60", "--max-tries=20", "-f", str(SCRIPT))
     orders, rows = differences(published, "orders.orders", ("id", "total", "status"), engine)
     assert orders == 0
     assert rows > 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,10 +11,9 @@ from auditlab.connection import connect
 from auditlab.errors import AuditlabError, DatabaseError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from auditlab.connection import Connection
-    from auditlab.demo.server import Server
 
 READ = "SELECT * FROM audit.entity_change_log"
 KEPT = (
@@ -79,25 +77,19 @@ PERMITTED = {("auditor", "read the log"), ("archiver", "read the log")}
 
 
 @pytest.fixture
-def login(server: Server, captured: str, db: Connection) -> Iterator[Callable[[str], str]]:
+def login(captured: str, db: Connection, make_role: Callable[..., tuple[str, str]]) -> Callable[[str], str]:
     """The DSN of a fresh login role that holds one of auditlab's roles, on a database with one tracked table."""
-    made: list[str] = []
     db.execute("CREATE SCHEMA s; CREATE TABLE s.t (id int PRIMARY KEY, v text)")
     track(captured, "s.t")
     db.execute("INSERT INTO s.t VALUES (1, 'a')")
     snapshot(captured)
-    name = db.rows("SELECT current_database()::text AS n")[0]["n"]
 
     def make(role: str) -> str:
-        user = f"auditlab_test_{role}_{os.getpid()}"
-        db.execute(f"DROP ROLE IF EXISTS {user}; CREATE ROLE {user} LOGIN PASSWORD 'x' IN ROLE {ROLES[role]}")
-        made.append(user)
+        user, dsn = make_role(captured, role, f"IN ROLE {ROLES[role]}")
         db.execute(f"GRANT USAGE ON SCHEMA s TO {user}; GRANT SELECT, INSERT, UPDATE, DELETE ON s.t TO {user}")
-        return server.dsn_of(name, user)
+        return dsn
 
-    yield make
-    for user in made:
-        db.execute(f"DROP OWNED BY {user}; DROP ROLE {user}")
+    return make
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from auditlab.connection import Connection
-    from auditlab.demo.server import Server
 
 STATES = (
     "SELECT entity_id::text AS entity, snapshot_data::text AS state FROM audit.entity_snapshots ORDER BY snapshot_at, 1"
@@ -143,19 +141,16 @@ def test_what_was_written_is_not_changed_by_mistake(captured: str, one: Connecti
         one.execute(sql)
 
 
-def test_an_archiver_takes_them_and_nobody_else(server: Server, captured: str, one: Connection):
-    user = f"auditlab_test_snapshots_{os.getpid()}"
-    dsn = server.dsn_of(captured.rpartition("=")[2], user)
-    one.execute(f"CREATE ROLE {user} LOGIN IN ROLE auditlab_auditor")
-    try:
-        with pytest.raises(AccessDenied, match=f"GRANT auditlab_archiver TO {user}"):
-            al.snapshot(dsn)
-        one.execute(f"GRANT auditlab_archiver TO {user}")
+def test_an_archiver_takes_them_and_nobody_else(
+    captured: str, one: Connection, make_role: Callable[..., tuple[str, str]]
+):
+    user, dsn = make_role(captured, "snapshots", "IN ROLE auditlab_auditor")
+    with pytest.raises(AccessDenied, match=f"GRANT auditlab_archiver TO {user}"):
         al.snapshot(dsn)
-        assert one.rows("SELECT taken_by FROM audit.snapshot") == [{"taken_by": user}]
-        assert al.read_postgres(dsn, since="2999-01-01", progress=False).of("s.t").as_of().height == 3
-    finally:
-        one.execute(f"DROP ROLE {user}")
+    one.execute(f"GRANT auditlab_archiver TO {user}")
+    al.snapshot(dsn)
+    assert one.rows("SELECT taken_by FROM audit.snapshot") == [{"taken_by": user}]
+    assert al.read_postgres(dsn, since="2999-01-01", progress=False).of("s.t").as_of().height == 3
 
 
 def test_what_the_published_insert_gets_wrong_is_right_here(captured: str, one: Connection):

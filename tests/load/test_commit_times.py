@@ -99,7 +99,7 @@ def test_changes_that_were_put_in_later_than_they_were_made_are_dated_by_changed
     db.execute(
         "INSERT INTO audit.entity_change_log (entity_type, entity_id, operation, changed_at, after_snapshot,"
         f" transaction_id) VALUES ('s.t', '{KEY}', 'INSERT', '2024-05-05Z', '{{}}',"
-        " pg_current_xact_id()::text::bigint)"
+        " txid_current())"
     )
     asked = ["as-of", dsn, "-t", "s.t", "--at", "2024-05-06", "-f", "jsonl"]
     refused = CliRunner().invoke(app, asked)
@@ -147,7 +147,7 @@ def test_a_restored_log_has_no_commit_times_of_other_transactions(dsn: str, db: 
         db.execute(f"INSERT INTO public.unrelated VALUES ({number})")
     db.execute(
         "INSERT INTO audit.entity_change_log (entity_type, entity_id, operation, changed_at, after_snapshot,"
-        " transaction_id) SELECT 's.t', gen_random_uuid(), 'INSERT', now() - interval '1 day', '{}',"
+        " transaction_id) SELECT 's.t', md5(random()::text)::uuid, 'INSERT', now() - interval '1 day', '{}',"
         " u.xmin::text::bigint FROM public.unrelated AS u"
     )
     assert None not in stamps(db).values()
@@ -162,7 +162,7 @@ def test_an_id_of_an_older_epoch_does_not_get_a_newer_one_s_time(dsn: str, db: C
     """The server is asked by 32 bits: 2^32 transactions later the same bits are another transaction."""
     db.execute(
         "INSERT INTO audit.entity_change_log (entity_type, entity_id, operation, after_snapshot, transaction_id)"
-        f" SELECT 's.t', gen_random_uuid(), 'INSERT', '{{}}', pg_current_xact_id()::text::bigint + {2**32}"
+        f" SELECT 's.t', md5(random()::text)::uuid, 'INSERT', '{{}}', txid_current() + {2**32}"
     )
     log = read(dsn)
     assert log.changes()["committed_at"].to_list() == [None]

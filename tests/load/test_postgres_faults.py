@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     Execute = Callable[[str, str], None]
 
-ROLE = "auditlab_test_reader"
+ROLE = f"auditlab_test_reader_{os.getpid()}"
 
 
 def as_role(dsn: str, role: str) -> str:
@@ -87,13 +88,20 @@ def test_row_security_that_would_shorten_the_log_is_an_error(reader: str, plain_
     assert read_postgres(plain_log).changes.height == 6000
 
 
-def test_row_security_beneath_a_view_is_an_error_too(reader: str, plain_log: str, execute: Execute):
+@pytest.mark.parametrize("whose", ["the reader's", "the owner's"])
+def test_row_security_beneath_a_view_is_an_error_too(
+    reader: str, plain_log: str, execute: Execute, version: int, whose: str
+):
+    if whose == "the reader's" and version < 15:
+        pytest.skip("views with the rights of who reads them came with PostgreSQL 15")
+    how = "WITH (security_invoker)" if whose == "the reader's" else ""
+    owner = f"ALTER VIEW audit.seen OWNER TO {ROLE};\n" if whose == "the owner's" else ""
     execute(
         plain_log,
         f"GRANT USAGE ON SCHEMA audit TO {ROLE};\nGRANT SELECT ON audit.entity_change_log TO {ROLE};\n"
         "ALTER TABLE audit.entity_change_log ENABLE ROW LEVEL SECURITY;\n"
         "CREATE POLICY few ON audit.entity_change_log USING (id < 10);\n"
-        "CREATE VIEW audit.seen WITH (security_invoker) AS SELECT * FROM audit.entity_change_log;\n"
+        f"CREATE VIEW audit.seen {how} AS SELECT * FROM audit.entity_change_log;\n{owner}"
         f"GRANT SELECT ON audit.seen TO {ROLE}",
     )
     with pytest.raises(IncompleteRead, match=r"row security would filter audit\.seen"):

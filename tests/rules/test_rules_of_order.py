@@ -149,7 +149,7 @@ def test_rule_05_a_mark_is_what_a_reader_saw_and_a_time_says_where_it_may_not_be
         shop.execute(f"INSERT INTO orders.orders (id, status) VALUES ('{ONE}', 'draft')")
         late.execute(f"UPDATE orders.orders SET status = 'late' WHERE id = '{ONE}'")
         seen = shop.rows("SELECT status FROM orders.orders")
-        (snapshot,) = shop.rows("SELECT pg_current_snapshot()::text AS text")
+        (snapshot,) = shop.rows("SELECT txid_current_snapshot()::text AS text")
         mark = al.mark(published)
         late.commit()
     orders = al.read_postgres(published, progress=False).of("orders.orders").on(engine)

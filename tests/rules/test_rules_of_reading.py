@@ -52,27 +52,17 @@ def test_rule_22_partitions_that_are_read_in_parallel_are_one_snapshot(captured:
         thread.join()
 
 
-def test_rule_23_rows_that_row_security_hides_are_an_error(published: str):
+def test_rule_23_rows_that_row_security_hides_are_an_error(published: str, make_role: Callable[..., tuple[str, str]]):
+    reader, own = make_role(published, "narrow")
     with connect(published, autocommit=True) as db:
         db.execute("INSERT INTO orders.orders DEFAULT VALUES")
         db.execute("ALTER TABLE audit.entity_change_log ENABLE ROW LEVEL SECURITY")
-        db.execute("CREATE ROLE narrow_reader LOGIN PASSWORD 'narrow'")
-        try:
-            db.execute("GRANT USAGE ON SCHEMA audit TO narrow_reader")
-            with pytest.raises(AccessDenied, match="narrow_reader"):
-                al.read_postgres(as_role(published), progress=False)
-            db.execute("GRANT SELECT ON audit.entity_change_log TO narrow_reader")
-            with pytest.raises(IncompleteRead, match="row security would filter audit.entity_change_log"):
-                al.read_postgres(as_role(published), progress=False)
-        finally:
-            db.execute("DROP OWNED BY narrow_reader")
-            db.execute("DROP ROLE narrow_reader")
-
-
-def as_role(dsn: str) -> str:
-    """The same database for the role of this test."""
-    scheme, rest = dsn.split("://", 1)
-    return f"{scheme}://narrow_reader:narrow@{rest.split('@', 1)[-1]}"
+        db.execute(f"GRANT USAGE ON SCHEMA audit TO {reader}")
+        with pytest.raises(AccessDenied, match=reader):
+            al.read_postgres(own, progress=False)
+        db.execute(f"GRANT SELECT ON audit.entity_change_log TO {reader}")
+        with pytest.raises(IncompleteRead, match="row security would filter audit.entity_change_log"):
+            al.read_postgres(own, progress=False)
 
 
 def test_rule_25_changes_and_transactions_are_counted_apart_and_cascades_log_the_parent_first(
