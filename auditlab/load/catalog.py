@@ -158,7 +158,7 @@ class LogTable:
         names = [column.outer for column in self.columns if column.theirs is not None]
         if self.stamped:
             number = self.column("transaction_id").outer.removesuffix(" AS transaction_id")
-            names.append(COMMITTED_AT.format(transaction_id=number))
+            names.append(COMMITTED_AT.format(transaction_id=number, short_id=f"({number} & 4294967295)::text::xid"))
         return ", ".join(names)
 
     @property

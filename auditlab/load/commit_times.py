@@ -21,11 +21,11 @@ CLOCKS = ("changed_at", "committed_at")
 
 COMMITTED_AT = """CASE
     WHEN {transaction_id}
-        BETWEEN (SELECT greatest(3, pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 2147483647))
-        AND (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint)
+        BETWEEN (SELECT greatest(3, txid_snapshot_xmax(txid_current_snapshot()) - 2147483647))
+        AND (SELECT txid_snapshot_xmax(txid_current_snapshot()))
     THEN CASE
-        WHEN l.writer = l.transaction_id::text::xid8::xid
-            OR pg_xact_commit_timestamp(l.writer) = pg_xact_commit_timestamp(l.transaction_id::text::xid8::xid)
+        WHEN l.writer = {short_id}
+            OR pg_xact_commit_timestamp(l.writer) = pg_xact_commit_timestamp({short_id})
         THEN CASE WHEN pg_xact_commit_timestamp(l.writer) >= l.changed_at THEN pg_xact_commit_timestamp(l.writer) END
     END
 END AS committed_at"""

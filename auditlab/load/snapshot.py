@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
 from auditlab.connection import Connection, connect
-from auditlab.errors import DatabaseError
+from auditlab.errors import AccessDenied, DatabaseError
 from auditlab.queries import quote_identifier, quote_literal, text
 
 if TYPE_CHECKING:
@@ -75,7 +75,12 @@ def _keep(connection: Connection, table: str) -> None:
     connection.rollback()
     if found and found[0]["kind"] == "p" and found[0]["readable"]:
         log = f"{quote_identifier(found[0]['schema'])}.{quote_identifier(found[0]['name'])}"
-        connection.execute(text("load", "keep_partitions").replace("audit.entity_change_log", log))
+        keep = text("load", "keep_partitions").replace("audit.entity_change_log", log)
+        try:
+            connection.execute(keep)
+        except AccessDenied:  # PostgreSQL 12 wants rights on each partition, too: the log's own lock keeps them as well
+            connection.rollback()
+            connection.execute(keep.replace("LOCK TABLE", "LOCK TABLE ONLY"))
 
 
 def pin(connection: Connection) -> None:

@@ -6,14 +6,15 @@ SELECT
         AS message,
     'auditlab snapshot DSN' AS remedy
 FROM (
-    SELECT s.snapshot_at, s.entities, m.snapshot, pg_snapshot_xmin(m.snapshot)::text::bigint AS since
-    FROM audit.snapshot AS s JOIN audit.mark AS m ON m.id = s.mark
+    SELECT s.snapshot_at, s.entities, m.snapshot, txid_snapshot_xmin(m.snapshot) AS since
+    FROM audit.snapshot AS s
+    JOIN (SELECT k.id, k.system, k.snapshot::text::txid_snapshot AS snapshot FROM audit.mark AS k) AS m ON m.id = s.mark
     WHERE m.system = (SELECT c.system_identifier::text FROM pg_control_system() AS c)
     ORDER BY s.mark DESC LIMIT 1
 ) AS last
 CROSS JOIN LATERAL (
     SELECT count(*) AS changes FROM audit.entity_change_log AS l
     WHERE l.transaction_id >= last.since AND CASE WHEN l.transaction_id >= last.since THEN
-        NOT pg_visible_in_snapshot(l.transaction_id::text::xid8, last.snapshot) END
+        NOT txid_visible_in_snapshot(l.transaction_id, last.snapshot) END
 ) AS came
 WHERE came.changes > last.entities

@@ -1,6 +1,10 @@
 -- The triggers of every tracked table are there, enabled, and the right ones for what the table is today
 WITH ours AS (
-    SELECT t.tgrelid, t.tgname, t.tgenabled, t.tgparentid, t.tgargs, t.tgnargs, f.proname
+    SELECT t.tgrelid, t.tgname, t.tgenabled, t.tgargs, t.tgnargs, f.proname,
+        EXISTS (
+            SELECT FROM pg_depend AS d
+            WHERE d.classid = 'pg_trigger'::regclass AND d.objid = t.oid AND d.refclassid = d.classid AND d.deptype = 'P'
+        ) AS passed_on
     FROM pg_trigger AS t JOIN pg_proc AS f ON f.oid = t.tgfoid
     WHERE f.pronamespace = 'audit'::regnamespace AND (f.proname LIKE 'capture\_%' OR f.proname = 'log_entity_change')
 ),
@@ -57,7 +61,7 @@ findings AS (
     SELECT 'error', t.name, 'its primary key is not the one that was there when tracking began',
         format('auditlab track DSN %s', t.name)
     FROM tables AS t JOIN ours AS o ON o.tgrelid = t.oid
-    WHERE o.proname IN ('capture_insert', 'capture_row') AND o.tgparentid = 0 AND o.tgnargs > 0
+    WHERE o.proname IN ('capture_insert', 'capture_row') AND NOT o.passed_on AND o.tgnargs > 0
         AND string_to_array(rtrim(encode(o.tgargs, 'escape'), '\000'), '\000')
             IS DISTINCT FROM (
                 SELECT string_to_array(i.indkey::text, ' ') FROM pg_index AS i WHERE i.indrelid = t.oid AND i.indisprimary

@@ -102,14 +102,14 @@ $$;
 -- decode, wherever it stands: so escapes sleep under another name while the row is taken apart. chr(92) is a backslash.
 CREATE OR REPLACE FUNCTION audit.fields_of(document json) RETURNS TABLE (name text, value json)
 LANGUAGE sql STABLE
-BEGIN ATOMIC
+AS $$
     SELECT field.key, replace(field.value::text, 'auditlab-escape-9b1c47e2', chr(92) || 'u')::json
     FROM json_each(replace(
         replace(
             replace(fields_of.document::text, chr(92) || chr(92), chr(1)), chr(92) || 'u', 'auditlab-escape-9b1c47e2'
         ), chr(1), chr(92) || chr(92)
-    )::json) AS field;
-END;
+    )::json) AS field
+$$;
 
 CREATE OR REPLACE FUNCTION audit.is_storable(value json) RETURNS boolean
 LANGUAGE plpgsql STABLE
@@ -125,32 +125,32 @@ $$;
 -- stand in it as strings of their text.
 CREATE OR REPLACE FUNCTION audit.safe_image(document json) RETURNS jsonb
 LANGUAGE sql STABLE
-BEGIN ATOMIC
+AS $$
     SELECT jsonb_object_agg(
         field.name,
         CASE WHEN audit.is_storable(field.value) THEN field.value::jsonb ELSE to_jsonb(field.value::text) END
     )
-    FROM audit.fields_of(safe_image.document) AS field;
-END;
+    FROM audit.fields_of(safe_image.document) AS field
+$$;
 
 -- The fields of a row whose values stand in its image as text, for its metadata; null where there are none.
 CREATE OR REPLACE FUNCTION audit.text_fields(document json) RETURNS jsonb
 LANGUAGE sql STABLE
-BEGIN ATOMIC
+AS $$
     SELECT jsonb_build_object('as_text', jsonb_agg(field.name))
     FROM audit.fields_of(text_fields.document) AS field
     WHERE NOT audit.is_storable(field.value)
-    HAVING count(*) > 0;
-END;
+    HAVING count(*) > 0
+$$;
 
 -- The fields whose values differ between two images, with their new values; an empty object where none does.
 CREATE OR REPLACE FUNCTION audit.changed_fields(before jsonb, after jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-BEGIN ATOMIC
+AS $$
     SELECT coalesce(jsonb_object_agg(field.key, field.value), '{}')
     FROM jsonb_each(changed_fields.after) AS field
-    WHERE field.value IS DISTINCT FROM changed_fields.before -> field.key;
-END;
+    WHERE field.value IS DISTINCT FROM changed_fields.before -> field.key
+$$;
 
 DO $$
 DECLARE

@@ -3,72 +3,88 @@
 -- Python's auditlab.entity_uuid gives the same value.
 CREATE OR REPLACE FUNCTION audit.key_text(value jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN CASE jsonb_typeof(value) WHEN 'number' THEN trim_scale(value::numeric)::text ELSE value #>> '{}' END;
+AS $$
+    SELECT CASE jsonb_typeof(value)
+        WHEN 'number' THEN regexp_replace(value #>> '{}', '\.0+$|(\.[0-9]*[1-9])0+$', '\1') ELSE value #>> '{}'
+    END
+$$;
 
 CREATE OR REPLACE FUNCTION audit.prefixed(part text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN octet_length(convert_to(part, 'UTF8'))::text || ':' || part;
+AS $$
+    SELECT octet_length(convert_to(part, 'UTF8'))::text || ':' || part
+$$;
 
 CREATE OR REPLACE FUNCTION audit.uuid_of(canonical text) RETURNS uuid
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN overlay(
-    overlay(left(encode(sha256(convert_to(canonical, 'UTF8')), 'hex'), 32) PLACING '8' FROM 13 FOR 1)
-    PLACING '8' FROM 17 FOR 1
-)::uuid;
+AS $$
+    SELECT overlay(
+        overlay(left(encode(sha256(convert_to(canonical, 'UTF8')), 'hex'), 32) PLACING '8' FROM 13 FOR 1)
+        PLACING '8' FROM 17 FOR 1
+    )::uuid
+$$;
 
 CREATE OR REPLACE FUNCTION audit.entity_uuid(entity_type text, key jsonb) RETURNS uuid
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-BEGIN ATOMIC
+AS $$
     SELECT audit.uuid_of(audit.prefixed(entity_uuid.entity_type) || CASE count(*)
         WHEN 1 THEN string_agg(audit.prefixed(audit.key_text(part.value)), '')
         ELSE string_agg(
             audit.prefixed(part.key) || audit.prefixed(audit.key_text(part.value)), '' ORDER BY part.key COLLATE "C"
         )
     END)
-    FROM jsonb_each(entity_uuid.key) AS part;
-END;
+    FROM jsonb_each(entity_uuid.key) AS part
+$$;
 
 CREATE OR REPLACE FUNCTION audit.key_of(image jsonb, keys text[]) RETURNS jsonb
 LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT jsonb_object_agg(name, key_of.image -> name) FROM unnest(key_of.keys) AS name;
-END;
+AS $$
+    SELECT jsonb_object_agg(name, key_of.image -> name) FROM unnest(key_of.keys) AS name
+$$;
 
 -- The id of the entity that an image shows; its arguments are plain columns, so that the planner inlines it.
 -- `value` is the text of a key of one column.
 CREATE OR REPLACE FUNCTION audit.id_of(entity_type text, image jsonb, value text, keys text[], is_uuid boolean)
 RETURNS uuid
 LANGUAGE sql STABLE PARALLEL SAFE
-RETURN CASE
-    WHEN is_uuid THEN value::uuid
-    WHEN keys[2] IS NULL THEN audit.uuid_of(audit.prefixed(entity_type) || audit.prefixed(value))
-    ELSE audit.entity_uuid(entity_type, audit.key_of(image, keys))
-END;
+AS $$
+    SELECT CASE
+        WHEN is_uuid THEN value::uuid
+        WHEN keys[2] IS NULL THEN audit.uuid_of(audit.prefixed(entity_type) || audit.prefixed(value))
+        ELSE audit.entity_uuid(entity_type, audit.key_of(image, keys))
+    END
+$$;
 
 -- What goes into metadata: the context of the statement, and the key where the id does not hold it.
 CREATE OR REPLACE FUNCTION audit.metadata_of(context jsonb, image jsonb, keys text[], is_uuid boolean) RETURNS jsonb
 LANGUAGE sql STABLE PARALLEL SAFE
-RETURN CASE
-    WHEN is_uuid THEN context
-    WHEN keys[2] IS NULL THEN context || jsonb_build_object('key', jsonb_build_object(keys[1], image -> keys[1]))
-    ELSE context || jsonb_build_object('key', audit.key_of(image, keys))
-END;
+AS $$
+    SELECT CASE
+        WHEN is_uuid THEN context
+        WHEN keys[2] IS NULL THEN context || jsonb_build_object('key', jsonb_build_object(keys[1], image -> keys[1]))
+        ELSE context || jsonb_build_object('key', audit.key_of(image, keys))
+    END
+$$;
 
 -- Whether an UPDATE left the key as it was.
 CREATE OR REPLACE FUNCTION audit.same_key(before jsonb, after jsonb, keys text[]) RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE
-RETURN (before -> keys[1]) IS NOT DISTINCT FROM (after -> keys[1])
-    AND (keys[2] IS NULL OR audit.key_of(before, keys) = audit.key_of(after, keys));
+AS $$
+    SELECT (before -> keys[1]) IS NOT DISTINCT FROM (after -> keys[1])
+        AND (keys[2] IS NULL OR audit.key_of(before, keys) = audit.key_of(after, keys))
+$$;
 
 -- The numbers of a table's primary key columns, in the key's order; where there is none, of a column named id.
 CREATE OR REPLACE FUNCTION audit.key_numbers(relation oid) RETURNS smallint[]
 LANGUAGE sql STABLE
-RETURN coalesce(
-    (SELECT string_to_array(i.indkey::text, ' ')::smallint[]
-     FROM pg_index AS i WHERE i.indrelid = relation AND i.indisprimary),
-    (SELECT ARRAY[a.attnum] FROM pg_attribute AS a
-     WHERE a.attrelid = relation AND a.attname = 'id' AND NOT a.attisdropped)
-);
+AS $$
+    SELECT coalesce(
+        (SELECT string_to_array(i.indkey::text, ' ')::smallint[]
+         FROM pg_index AS i WHERE i.indrelid = relation AND i.indisprimary),
+        (SELECT ARRAY[a.attnum] FROM pg_attribute AS a
+         WHERE a.attrelid = relation AND a.attname = 'id' AND NOT a.attisdropped)
+    )
+$$;
 
 DO $$
 DECLARE

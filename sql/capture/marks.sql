@@ -1,9 +1,21 @@
 -- Marks: saved moments, each with the transaction snapshot that says what was committed then. As of a mark, states are exact.
+-- PostgreSQL 13 renamed the type of snapshots; the functions of the name before are in all versions.
+DO $$
+BEGIN
+    IF to_regtype('audit.transaction_snapshot') IS NULL THEN
+        EXECUTE format(
+            'CREATE DOMAIN audit.transaction_snapshot AS %s', coalesce(to_regtype('pg_snapshot'), 'txid_snapshot'::regtype)
+        );
+        ALTER DOMAIN audit.transaction_snapshot OWNER TO auditlab_owner;
+    END IF;
+END
+$$;
+
 CREATE TABLE IF NOT EXISTS audit.mark (
     id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     began    timestamptz NOT NULL,
     at       timestamptz NOT NULL,
-    snapshot pg_snapshot NOT NULL,
+    snapshot audit.transaction_snapshot NOT NULL,
     lsn      pg_lsn NOT NULL,
     system   text NOT NULL,
     timeline integer NOT NULL,
@@ -24,14 +36,14 @@ AS $$
 DECLARE
     taken audit.mark;
 BEGIN
-    IF pg_current_xact_id_if_assigned() IS NOT NULL THEN
+    IF txid_current_if_assigned() IS NOT NULL THEN
         RAISE EXCEPTION 'a mark is taken in a transaction of its own' USING ERRCODE = 'invalid_transaction_state';
     END IF;
     INSERT INTO audit.mark (began, at, snapshot, lsn, system, timeline, database, name)
     SELECT
         transaction_timestamp(),
         clock_timestamp(),
-        pg_current_snapshot(),
+        txid_current_snapshot()::text::audit.transaction_snapshot,
         pg_current_wal_lsn(),
         (SELECT system_identifier::text FROM pg_control_system()),
         ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer,

@@ -184,7 +184,7 @@ DECLARE
     gone_at timestamptz[] := '{}';
     done record;
 BEGIN
-    IF current_setting('transaction_isolation') <> 'read committed' OR pg_current_xact_id_if_assigned() IS NOT NULL THEN
+    IF current_setting('transaction_isolation') <> 'read committed' OR txid_current_if_assigned() IS NOT NULL THEN
         RAISE EXCEPTION 'a snapshot of the entities is taken in a READ COMMITTED transaction of its own'
             USING ERRCODE = 'invalid_transaction_state';
     END IF;
@@ -196,10 +196,10 @@ BEGIN
     END IF;
     LOCK TABLE audit.entity_change_log IN ACCESS SHARE MODE;  -- no partition is dropped while it is read
 
-    SELECT s.snapshot_at, s.entities, s.last_id, s.dropped, s.partial, m.snapshot INTO previous
+    SELECT s.snapshot_at, s.entities, s.last_id, s.dropped, s.partial, m.snapshot::text::txid_snapshot AS snapshot INTO previous
     FROM audit.snapshot AS s JOIN audit.mark AS m ON m.id = s.mark
     WHERE m.system = own_system ORDER BY s.mark DESC LIMIT 1;
-    since := pg_snapshot_xmin(previous.snapshot)::text::bigint;
+    since := txid_snapshot_xmin(previous.snapshot);
     IF to_regclass('audit.entity_change_log_pruned') IS NOT NULL THEN
         EXECUTE 'SELECT coalesce(array_agg(DISTINCT k.dropped_at), ''{}''), count(*) FILTER ('
             'WHERE k.rows > 0 AND k.dropped_at <> ALL (coalesce($1, ''{}'')) AND coalesce(k.last_transaction >= $2, true)'
@@ -222,11 +222,11 @@ BEGIN
 
     SELECT count(*) INTO changes FROM audit.entity_change_log AS l
     WHERE since IS NULL OR (l.transaction_id >= since AND CASE WHEN l.transaction_id >= since THEN
-        NOT pg_visible_in_snapshot(l.transaction_id::text::xid8, previous.snapshot) END);
+        NOT txid_visible_in_snapshot(l.transaction_id, previous.snapshot) END);
     entities := coalesce(previous.entities, 0);
     IF always OR changes > entities THEN
         WITH moment AS MATERIALIZED (
-            SELECT clock_timestamp() AS at, pg_current_snapshot() AS snapshot
+            SELECT clock_timestamp() AS at, txid_current_snapshot() AS snapshot
         ), folds AS MATERIALIZED (
             SELECT n.nspname || '.' || c.relname AS leaf, m.nspname || '.' || r.relname AS entity_type
             FROM pg_class AS c
@@ -237,10 +237,10 @@ BEGIN
         ), tail AS MATERIALIZED (
             SELECT l.id, coalesce(f.entity_type, l.entity_type) AS entity_type, l.entity_id, l.operation, l.transaction_id,
                 CASE WHEN l.transaction_id < 3 THEN false ELSE
-                    coalesce(pg_visible_in_snapshot(l.transaction_id::text::xid8, moment.snapshot), true) END AS seen
+                    coalesce(txid_visible_in_snapshot(l.transaction_id, moment.snapshot), true) END AS seen
             FROM moment CROSS JOIN audit.entity_change_log AS l LEFT JOIN folds AS f ON f.leaf = l.entity_type
             WHERE since IS NULL OR (l.transaction_id >= since AND CASE WHEN l.transaction_id >= since THEN
-                NOT pg_visible_in_snapshot(l.transaction_id::text::xid8, previous.snapshot) END)
+                NOT txid_visible_in_snapshot(l.transaction_id, previous.snapshot) END)
         ), truncated AS MATERIALIZED (
             SELECT t.entity_type, max(t.id) AS id, min(t.id) AS first_id
             FROM tail AS t WHERE t.operation = 'TRUNCATE' GROUP BY t.entity_type
@@ -323,7 +323,7 @@ BEGIN
             RETURNING entity_id
         ), marked AS (
             INSERT INTO audit.mark (began, at, snapshot, lsn, system, timeline, database, name)
-            SELECT transaction_timestamp(), moment.at, moment.snapshot, pg_current_wal_lsn(), own_system,
+            SELECT transaction_timestamp(), moment.at, moment.snapshot::text::audit.transaction_snapshot, pg_current_wal_lsn(), own_system,
                 ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer, current_database(), called
             FROM moment
             RETURNING mark.id, mark.began, mark.at, mark.snapshot, mark.lsn, mark.system, mark.timeline, mark.database, mark.name, mark.taken_by

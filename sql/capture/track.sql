@@ -13,7 +13,10 @@ BEGIN
         JOIN pg_proc AS p ON p.oid = t.tgfoid
         WHERE p.pronamespace = 'audit'::regnamespace
             AND (p.proname LIKE 'capture\_%' OR p.proname = 'log_entity_change')
-            AND t.tgparentid = 0
+            AND NOT EXISTS (  -- what a partition was given goes with its parent's
+                SELECT FROM pg_depend AS d
+                WHERE d.classid = 'pg_trigger'::regclass AND d.objid = t.oid AND d.refclassid = d.classid AND d.deptype = 'P'
+            )
             AND (t.tgrelid = target OR t.tgrelid IN (SELECT tree.relid FROM pg_partition_tree(target) AS tree))
     LOOP
         EXECUTE format('DROP TRIGGER %I ON %s', found.tgname, found.relation);

@@ -6,7 +6,7 @@ SELECT EXISTS (
     JOIN audit.installation AS k ON k.xmin = i.xmin
     WHERE i.inhrelid = $1::bigint::oid
       AND i.inhparent = $2::bigint::oid
-      AND NOT i.inhdetachpending
+      AND NOT coalesce((to_jsonb(i) ->> 'inhdetachpending')::boolean, false)
       AND pg_get_expr(c.relpartbound, c.oid) LIKE 'FOR VALUES FROM (MINVALUE) TO %'
       AND k.action = 'adopted'
 ) AS found

@@ -7,7 +7,7 @@ SELECT c.oid::bigint AS oid,
        has_table_privilege(c.oid, 'SELECT') AND NOT row_security_active(c.oid) AS readable,
        pg_total_relation_size(c.oid) AS bytes,
        pg_get_expr(c.relpartbound, c.oid) = 'DEFAULT' AS is_default,
-       i.inhdetachpending AS detaching,
+       coalesce((to_jsonb(i) ->> 'inhdetachpending')::boolean, false) AS detaching,
        p.partstrat = 'r' AND coalesce(a.attname::text = $2::text, false) AS by_time,
        substring(pg_get_expr(c.relpartbound, c.oid) FROM $re$ FROM \('(\d[^']*)'$re$) AS first,
        substring(pg_get_expr(c.relpartbound, c.oid) FROM $re$ TO \('(\d[^']*)'$re$) AS last

@@ -9,8 +9,8 @@ WHERE true
   AND (l.entity_id IN (SELECT jsonb_array_elements_text(current_setting('auditlab.entities')::jsonb)::uuid) OR l.entity_id IS NULL) -- if entities
   AND l.transaction_id >= current_setting('auditlab.from_transaction')::bigint -- if from_transaction
   AND l.transaction_id < current_setting('auditlab.to_transaction')::bigint -- if to_transaction
-  AND l.transaction_id >= (SELECT pg_snapshot_xmin(current_setting('auditlab.unseen')::pg_snapshot)::text::bigint) -- if unseen
-  AND CASE WHEN l.transaction_id > 2 THEN NOT pg_visible_in_snapshot(l.transaction_id::text::xid8, (SELECT current_setting('auditlab.unseen')::pg_snapshot)) END -- if unseen
+  AND l.transaction_id >= (SELECT txid_snapshot_xmin(current_setting('auditlab.unseen')::txid_snapshot)) -- if unseen
+  AND CASE WHEN l.transaction_id > 2 THEN NOT txid_visible_in_snapshot(l.transaction_id::text::bigint, (SELECT current_setting('auditlab.unseen')::txid_snapshot)) END -- if unseen
   AND (l.changed_at >= current_setting('auditlab.since')::timestamptz OR l.id > current_setting('auditlab.since_id')::bigint) -- if since
   AND l.leaf IN (SELECT jsonb_array_elements_text(current_setting('auditlab.partitions')::jsonb)::oid) -- if partitions
   AND l.place >= '(0,0)'::tid -- if from_block

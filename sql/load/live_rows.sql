@@ -14,9 +14,9 @@ FROM (
            r.xmin::text::bigint AS written
     FROM ONLY audit.entity_change_log AS r
 ) AS live
-CROSS JOIN LATERAL (SELECT CASE jsonb_typeof(live.key -> 0) WHEN 'number' THEN trim_scale((live.key ->> 0)::numeric)::text ELSE live.key ->> 0 END AS value) AS one -- if key
+CROSS JOIN LATERAL (SELECT CASE jsonb_typeof(live.key -> 0) WHEN 'number' THEN regexp_replace(live.key ->> 0, '\.0+$|(\.[0-9]*[1-9])0+$', '\1') ELSE live.key ->> 0 END AS value) AS one -- if key
 CROSS JOIN LATERAL ( -- if keys
     SELECT string_agg(octet_length(convert_to(name.value, 'UTF8')) || ':' || name.value || octet_length(convert_to(part.text, 'UTF8')) || ':' || part.text, '' ORDER BY name.place) AS canonical -- if keys
     FROM jsonb_array_elements_text(current_setting('auditlab.live_names')::jsonb) WITH ORDINALITY AS name (value, place) -- if keys
-    CROSS JOIN LATERAL (SELECT CASE jsonb_typeof(live.key -> (name.place - 1)::int) WHEN 'number' THEN trim_scale((live.key ->> (name.place - 1)::int)::numeric)::text ELSE live.key ->> (name.place - 1)::int END AS text) AS part -- if keys
+    CROSS JOIN LATERAL (SELECT CASE jsonb_typeof(live.key -> (name.place - 1)::int) WHEN 'number' THEN regexp_replace(live.key ->> (name.place - 1)::int, '\.0+$|(\.[0-9]*[1-9])0+$', '\1') ELSE live.key ->> (name.place - 1)::int END AS text) AS part -- if keys
 ) AS every -- if keys

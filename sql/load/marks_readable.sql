@@ -5,12 +5,12 @@ SELECT EXISTS (
     WHERE n.nspname = 'audit'
       AND c.relname = 'mark'
       AND 8 = (
-          SELECT count(*) FROM pg_attribute AS a
+          SELECT count(*) FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid
           WHERE a.attrelid = c.oid AND NOT a.attisdropped
-            AND (a.attname, a.atttypid) IN (
-                ('id', 'bigint'::regtype), ('began', 'timestamptz'::regtype), ('at', 'timestamptz'::regtype),
-                ('snapshot', 'pg_snapshot'::regtype), ('lsn', 'pg_lsn'::regtype), ('system', 'text'::regtype),
-                ('timeline', 'integer'::regtype), ('name', 'text'::regtype)
+            AND (a.attname, coalesce(nullif(t.typbasetype, 0), t.oid)::regtype::text) IN (
+                ('id', 'bigint'), ('began', 'timestamp with time zone'), ('at', 'timestamp with time zone'),
+                ('snapshot', 'pg_snapshot'), ('snapshot', 'txid_snapshot'), ('lsn', 'pg_lsn'), ('system', 'text'),
+                ('timeline', 'integer'), ('name', 'text')
             )
       )
       AND has_schema_privilege(n.oid, 'USAGE')

@@ -1,6 +1,6 @@
 -- The transaction id below which this snapshot shows all that will ever be there; what else says where a reader stands.
-SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS transaction,
-       pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS next,
+SELECT txid_snapshot_xmin(txid_current_snapshot()) AS transaction,
+       txid_snapshot_xmax(txid_current_snapshot()) AS next,
        CASE
            WHEN pg_is_in_recovery() THEN (SELECT timeline_id FROM pg_control_checkpoint())
            ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int

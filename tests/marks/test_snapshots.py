@@ -33,7 +33,7 @@ SELECT count(*) AS unseen,
        count(*) FILTER (WHERE l.changed_at <= s.snapshot_at) AS lost_by_time
 FROM audit.snapshot AS s
 JOIN audit.mark AS m ON m.id = s.mark
-JOIN audit.entity_change_log AS l ON NOT pg_visible_in_snapshot(l.transaction_id::text::xid8, m.snapshot)
+JOIN audit.entity_change_log AS l ON NOT txid_visible_in_snapshot(l.transaction_id, m.snapshot::text::txid_snapshot)
 """
 SHAPES = {
     "s.plain": "CREATE TABLE s.plain (id uuid PRIMARY KEY, v text)",
