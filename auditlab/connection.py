@@ -26,6 +26,7 @@ from auditlab.errors import (
     DatabaseError,
     IncompleteLog,
     NoSuchTable,
+    ServerTooOld,
     UntrackableChanges,
 )
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["Connection", "connect", "redact", "translated"]
 
 ISOLATION = ("read committed", "repeatable read", "serializable")
+OLDEST = 12
+"""The oldest PostgreSQL that auditlab works with: ``pg_partition_tree`` and pinned plans came with it."""
 CONNECT_TIMEOUT = 15
 """Seconds to wait for a server that does not answer, where neither the DSN nor PGCONNECT_TIMEOUT says."""
 SHORTEST_PART = 3
@@ -287,6 +290,10 @@ class Connection:
             return  # the error that led here is the one to show
 
 
+_SERVER = """SELECT set_config('client_min_messages', 'warning', false) AS told,
+    current_setting('server_version_num')::integer AS number, current_setting('server_version') AS version"""
+
+
 def connect(
     dsn: str,
     *,
@@ -310,6 +317,7 @@ def connect(
 
     Raises:
         ConnectionFailed: in the server's words, never with a password.
+        ServerTooOld: the server is a PostgreSQL before 12.
         BadOption: no such isolation level.
     """
     if isolation is not None and isolation not in ISOLATION:
@@ -318,10 +326,11 @@ def connect(
     with translated(f"cannot connect to {label}", secrets=_secrets(dsn)):
         inner = adbc.connect(_with_defaults(dsn, application_name), autocommit=autocommit)
     connection = Connection(inner, label, autocommit=autocommit)
-    settings = {"client_min_messages": "warning", "statement_timeout": _ms(statement_timeout)}
-    settings |= {"lock_timeout": _ms(lock_timeout), "default_transaction_isolation": isolation}
+    settings = {"statement_timeout": _ms(statement_timeout), "lock_timeout": _ms(lock_timeout)}
+    settings |= {"default_transaction_isolation": isolation}
     settings |= {"default_transaction_read_only": "on" if read_only else None}
     try:
+        _check_age(connection)
         for name, value in settings.items():
             if value is not None:
                 connection.rows("SELECT set_config($1, $2, false)", (name, value))
@@ -331,6 +340,16 @@ def connect(
         connection.close()
         raise
     return connection
+
+
+def _check_age(connection: Connection) -> None:
+    server = connection.rows(_SERVER)[0]
+    if server["number"] < OLDEST * 10_000:
+        raise ServerTooOld(
+            f"{connection.label} is PostgreSQL {server['version']}; auditlab needs {OLDEST} or newer. A log that is "
+            "there can be read from a file: psql -c '\\copy (SELECT * FROM audit.entity_change_log) TO log.csv"
+            " CSV HEADER', then al.read_csv('log.csv')."
+        )
 
 
 def _ms(seconds: float | None) -> str | None:

@@ -24,6 +24,7 @@ Each is also the built-in that fits it, so ``except LookupError`` works too::
     ├── UnknownMark (LookupError)           no mark of that name beside the log
     ├── DatabaseError (RuntimeError)        what PostgreSQL answered, in its words
     │   ├── ConnectionFailed (ConnectionError)   could not connect, or the server went away
+    │   ├── ServerTooOld (ValueError)       a PostgreSQL before the oldest that auditlab works with
     │   ├── AccessDenied (PermissionError)
     │   ├── NoSuchTable (LookupError)
     │   ├── CannotAudit (ValueError)        a table that cannot be captured, and why
@@ -98,6 +99,7 @@ __all__ = [
     "PerhapsCutShort",
     "ReadingError",
     "SchemaMismatch",
+    "ServerTooOld",
     "SnapshotTooDeep",
     "SnapshotTooLarge",
     "SpillFailed",
@@ -213,6 +215,10 @@ class DatabaseError(AuditlabError, RuntimeError):
 
 class ConnectionFailed(DatabaseError, ConnectionError):
     """No connection could be made, or the server went away."""
+
+
+class ServerTooOld(DatabaseError, ValueError):
+    """The server is a PostgreSQL before the oldest that auditlab works with; the message names both."""
 
 
 class AccessDenied(DatabaseError, PermissionError):

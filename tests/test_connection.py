@@ -14,9 +14,12 @@ from auditlab.errors import (
     ConnectionFailed,
     DatabaseError,
     NoSuchTable,
+    ServerTooOld,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from auditlab.demo.server import Server
 
 SECRETS = [
@@ -91,12 +94,13 @@ def test_a_wrong_database_and_user_are_named(server: Server):
         ("SELECT 1/0", DatabaseError, "division by zero.*22012"),
         ("SELEC 1", DatabaseError, "syntax error.*42601"),
         ("SELECT pg_sleep(5)", DatabaseError, "statement timeout.*57014"),
-        ("SET ROLE auditlab_plain; SELECT * FROM pg_authid", AccessDenied, "permission denied.*42501"),
+        ("SET ROLE plain; SELECT * FROM pg_authid", AccessDenied, "permission denied.*42501"),
     ],
 )
-def test_each_error_keeps_its_words_and_state(database: str, sql: str, error: type[Exception], words: str):
-    with connect(database, autocommit=True) as admin:
-        admin.execute("DO $$ BEGIN CREATE ROLE auditlab_plain; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
+def test_each_error_keeps_its_words_and_state(
+    database: str, sql: str, error: type[Exception], words: str, make_role: Callable[..., tuple[str, str]]
+):
+    sql = sql.replace("plain", make_role(database, "plain")[0])
     with connect(database, statement_timeout=0.2) as connection:
         *before, last = sql.split("; ")
         for statement in before:
@@ -200,3 +204,14 @@ def test_errors_that_are_none_of_the_drivers_pass_through():
         raise ZeroDivisionError
     with pytest.raises(DatabaseError, match="somewhere: odd"), translated("somewhere"):
         raise OSError("odd")
+
+
+def test_a_server_before_the_oldest_is_refused_with_both_versions_and_a_way_out(
+    database: str, version: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("auditlab.connection.OLDEST", version)
+    connect(database).close()
+    monkeypatch.setattr("auditlab.connection.OLDEST", version + 1)
+    told = rf"is PostgreSQL {version}[.\w].*; auditlab needs {version + 1} or newer\. .* log\.csv CSV HEADER"
+    with pytest.raises(ServerTooOld, match=told):
+        connect(database)
