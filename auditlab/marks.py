@@ -88,7 +88,10 @@ class TransactionSnapshot:
 def _parsed(text: str) -> TransactionSnapshot:
     found = _TEXT.fullmatch(text) if isinstance(text, str) else None
     if found is None:
-        raise BadMark(f"{text!r} is no transaction snapshot. Write what pg_current_snapshot() gave: xmin:xmax:xip,...")
+        raise BadMark(
+            f"{text!r} is no transaction snapshot. Write what pg_current_snapshot() gave (on PostgreSQL 12: "
+            "txid_current_snapshot()): xmin:xmax:xip,..."
+        )
     xmin, xmax = int(found[1]), int(found[2])
     running = tuple(int(one) for one in found[3].split(",")) if found[3] else ()
     between = all(xmin <= one < xmax for one in running) and list(running) == sorted(set(running))
