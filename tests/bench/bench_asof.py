@@ -62,8 +62,11 @@ def test_as_of_against_pandas_and_the_published_sql(server: Server, database: st
     fill(server, database, rows=ROWS, width=WIDTH)
     log = al.read_postgres(database, visible_within=0)  # its times are made up
     frame = log.changes().to_pandas()
+    # The log that gave the frame was put in order for it; a first question is one to a log that was not.
+    fresh, anew = (al.from_arrow(log.changes()).with_marks([], visible_within=0).of(TYPE) for _ in range(2))
     orders = log.of(TYPE)
-    first, cold = timed(lambda: orders.as_of(WHEN))
+    first, cold = timed(lambda: fresh.as_of(WHEN))
+    orders.as_of(WHEN)
     again, warm = best_of(lambda: orders.as_of(WHEN - timedelta(hours=1)))
     assert len(again) > 0
     pandas, hand = best_of(lambda: by_hand(frame))
@@ -71,7 +74,6 @@ def test_as_of_against_pandas_and_the_published_sql(server: Server, database: st
         query = PUBLISHED.format(when=WHEN.isoformat())
         _, published = best_of(lambda: sum(batch.num_rows for batch in connection.stream(query)))
     assert sorted(first["entity_id"]) == sorted(pandas.index)
-    anew = al.from_arrow(log.changes()).of(TYPE)
     record(
         f"as of one instant, {len(first):,} live rows with all their columns",
         ours={"first question": cold, "further questions": warm},
