@@ -160,7 +160,7 @@ def _fields(text: str | None) -> str | dict[str, str] | None:
 def mapping(columns: Sequence[str] | None) -> dict[str, Any] | None:
     """What ``--column OURS=THEIRS`` says, by our names; ``OURS=`` says that the log has none.
 
-    ``entity_type=A+B`` is of two columns.
+    ``entity_type=A+B`` is of two columns; so may ``metadata`` be.
 
     Raises:
         BadOption: one that is no such pair.
@@ -168,8 +168,9 @@ def mapping(columns: Sequence[str] | None) -> dict[str, Any] | None:
     none, named = _without(columns)
     takes = "OURS=THEIRS, e.g. --column changed_by=actor, or OURS= for an image that the log never recorded"
     pairs: dict[str, Any] = name_pairs("--column", named, takes) or {}
-    if "+" in pairs.get("entity_type", ""):
-        pairs["entity_type"] = pairs["entity_type"].split("+")
+    for several in ("entity_type", "metadata"):
+        if "+" in pairs.get(several, ""):
+            pairs[several] = pairs[several].split("+")
     return {**pairs, **none} or None
 
 

@@ -65,11 +65,13 @@ def from_arrow(
         data: Anything with an Arrow stream (``__arrow_c_stream__``). Other columns than a log's are left
             out: with a warning (``UnreadColumns``), where no column tells who made the changes or in which transaction.
         columns: Canonical name to the name there, for columns that are called otherwise. The entity type may be of
-            several, joined by ``.``: ``{"entity_type": ["table_schema", "table_name"]}``. None for an image that the
+            several, joined by ``.``: ``{"entity_type": ["table_schema", "table_name"]}``; so may ``metadata``, as an
+            object of them, which are then no ``fields``. None for an image that the
             log never recorded, ``{"before_snapshot": None}``, and for another column that it does not have: a log
             without ids (``{"id": None}``) must have its rows in the order of what happened, and they are numbered; it
             is refused where the rows of one entity run backwards in time. Of a log without a column for the row before,
-            the image of a DELETE is the row as it was.
+            the image of a DELETE is the row as it was. An image may be a list of named values, as wal2json writes it:
+            ``[{"name": "id", "value": 7}]``.
 
             Beside canonical names it takes some of which those are made. Rows that say what a change did have a column
             ``diff``, with ``{"field": [old, new]}``; or ``old`` and ``new``, each with the values of what changed; or
@@ -228,7 +230,7 @@ def _told(changes: pl.DataFrame, mapping: ColumnMapping, source: str) -> pl.Data
         return as_changes(changes.rename({mark("valid_to"): "valid_to"}), source)
     changes = resolved(changes)
     if len(changes.columns) > len(CHANGES):
-        changes, mapping.partly = with_differences(changes, source)
+        changes, mapping.partly = with_differences(changes, source, mapping.key)
     return changes
 
 

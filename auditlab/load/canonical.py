@@ -13,7 +13,7 @@ from auditlab.load import versions
 from auditlab.load.arrays import as_text, filtered, is_text, plain, stored
 from auditlab.load.columns import BESIDE, ColumnMapping, mark
 from auditlab.load.fields import images, several
-from auditlab.load.json_text import is_json, json_text, no_json
+from auditlab.load.json_text import is_json, json_text, named_values, no_json
 from auditlab.load.operations import ENDING, NONE, canonical_operations
 from auditlab.load.source import ARROW_CHANGES
 from auditlab.load.times import from_numbers, from_text, utc
@@ -21,7 +21,7 @@ from auditlab.load.uuids import is_uuid
 from auditlab.schema import REQUIRED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from auditlab.load.columns import Columns
 
@@ -72,7 +72,8 @@ class Canonical:
         faults = self.mapping.faults(schema.names)
         self._places: dict[str, list[int]] = {}
         for name, theirs in (self.mapping.names | {name: (one,) for name, one in self.mapping.beside.items()}).items():
-            places, fault = _found(schema, name, theirs, counted=self.mapping.ticks is not None)
+            packed = name == "metadata" and self.mapping.packed
+            places, fault = _found(schema, name, theirs, counted=self.mapping.ticks is not None, packed=packed)
             if fault and places and theirs == (name,) == ("partition",):  # some number of a queue's, say
                 continue
             if places:
@@ -135,6 +136,8 @@ class Canonical:
             made["entity_type"] = pa.repeat(pa.scalar(mapping.entity_type), rows)
         elif len(places := self._places["entity_type"]) > 1:
             made["entity_type"] = pc.binary_join_element_wise(*(as_text(batch.column(one)) for one in places), ".")
+        if mapping.packed:
+            made["metadata"] = self._metadata(batch)
         if "valid_from" in mapping.beside:
             made |= versions.bounds(
                 plain(batch.column(self._places["valid_from"][0])),
@@ -146,14 +149,35 @@ class Canonical:
         if mapping.fields is not None:
             states, told = mapping.fields.states(batch, ids, self.what) if self._states is None else self._states(batch)
             made["before_snapshot"], made["after_snapshot"] = images(states, told, operations)
-        elif mapping.key is not None or "before_snapshot" not in self._places:
+        else:
             made |= self._sides(batch, operations)
         if mapping.key is not None:
             types = made.get("entity_type", None if mapping.entity_type else self._text(batch, "entity_type"))
-            shown = pc.coalesce(made["after_snapshot"], made["before_snapshot"]) if states is None else states
+            shown = self._shown(batch, made) if states is None else states
             shown = pc.if_else(pc.equal(operations, "TRUNCATE"), pa.scalar(None, pa.string()), shown)
             made["entity_id"] = mapping.key.ids(shown, types, ids, self.what)
         return made
+
+    def _shown(self, batch: pa.RecordBatch, made: Mapping[str, pa.Array]) -> pa.Array:
+        """What a row shows of its entity: as it left it, else as it was."""
+        parts = [self._beside(batch, name) for name in ("new", "old") if name in self.mapping.beside]
+        return pc.coalesce(made["after_snapshot"], *parts[:1], made["before_snapshot"], *parts[1:])
+
+    def _metadata(self, batch: pa.RecordBatch) -> pa.Array:
+        """An object of the columns that together are a row's metadata."""
+        parts: list[pa.Array | str] = []
+        for name, place in zip(self.mapping.names["metadata"], self._places["metadata"], strict=True):
+            parts += [
+                f"{', ' if parts else ''}{json.dumps(name, ensure_ascii=False)}: ",
+                self._value(batch.column(place)),
+            ]
+        return pc.binary_join_element_wise("{", *parts, "}", "")
+
+    def _value(self, column: pa.Array) -> pa.Array:
+        """The values of a column as JSON, which they are already where a reader or the column's type says so."""
+        if self.mapping.verbatim or is_json(column.type):
+            return pc.fill_null(as_text(column), "null")
+        return json_text(column)
 
     def _operations(self, batch: pa.RecordBatch, ids: pa.Array) -> pa.Array:
         """The operations, also those that the rows around tell; of versions and fields, which tell none, UPDATE."""
@@ -164,7 +188,7 @@ class Canonical:
     def _sides(self, batch: pa.RecordBatch, operations: pa.Array) -> dict[str, pa.Array]:
         """The images; of a log that has one column for both, the row of a DELETE, which leaves none, as it was."""
         none = pa.nulls(batch.num_rows, pa.string())
-        sides = [self._text(batch, side) if side in self._places else none for side in _SIDES]
+        sides = [named_values(self._text(batch, side)) if side in self._places else none for side in _SIDES]
         if _SIDES[0] not in self._places:
             gone = pc.fill_null(pc.is_in(operations, pa.array([*ENDING])), fill_value=False)
             sides = [pc.if_else(gone, sides[1], none), pc.if_else(gone, none, sides[1])]
@@ -177,10 +201,8 @@ class Canonical:
         """A column that says what changes did: documents as they are, the values of one field a row as JSON."""
         column = batch.column(self._places[name][0])
         if name in ("old", "new") and "field" in self.mapping.beside:
-            if self.mapping.verbatim:
-                return as_text(column)
-            return pc.fill_null(as_text(column), "null") if is_json(column.type) else json_text(column)
-        return as_text(column)
+            return as_text(column) if self.mapping.verbatim else self._value(column)
+        return named_values(as_text(column)) if name in ("old", "new") else as_text(column)
 
     def _time(self, column: pa.Array, name: str, ids: pa.Array) -> pa.Array:
         if self.mapping.ticks is not None and not pa.types.is_timestamp(column.type):
@@ -221,7 +243,9 @@ class Canonical:
             raise SchemaMismatch(f"{self.what}: {name} is no whole number of 64 bits: {exc}") from exc
 
 
-def _found(schema: pa.Schema, name: str, theirs: tuple[str, ...], *, counted: bool = False) -> tuple[list[int], str]:
+def _found(
+    schema: pa.Schema, name: str, theirs: tuple[str, ...], *, counted: bool, packed: bool
+) -> tuple[list[int], str]:
     """Where the columns of the source are that tell a canonical one, and what is wrong with them, or nothing."""
     places = []
     for one in theirs:
@@ -232,6 +256,9 @@ def _found(schema: pa.Schema, name: str, theirs: tuple[str, ...], *, counted: bo
             needed = name in REQUIRED or theirs != (name,)
             return [], f"{_label(name, theirs if len(theirs) == 1 else (one,))}: missing" if needed else ""
         places += there
+    if packed:
+        fault = next(filter(None, (_fault_beside("old", schema.field(place), counted=False) for place in places)), "")
+        return places, f"{_label(name, theirs)}: {fault}" if fault else ""
     judge = _fault_beside if name in BESIDE else _fault
     faults = (judge(name, schema.field(place), counted=counted) for place in places)
     fault = next(filter(None, faults), "")

@@ -53,7 +53,8 @@ class ColumnMapping:
         unit: None where numbers are no times.
 
     ``there`` has the names of the source's columns, once they are known; ``names`` which of them tells a canonical
-    column, ``beside`` which one of ``BESIDE``. A reader that gives the values of fields as JSON sets ``verbatim``.
+    column, ``beside`` which one of ``BESIDE``; ``packed`` whether metadata are an object of columns. A reader that
+    gives the values of fields as JSON sets ``verbatim``, the loader ``partly``: how many states lack fields.
 
     Raises:
         BadOption: a name that is no column of a change log, one column of the source given twice, a column that a
@@ -78,6 +79,7 @@ class ColumnMapping:
         if "valid_from" in self.beside:
             given["changed_at"] = _unless_given("changed_at", given, self.beside["valid_from"])
         self.partly: dict[str, int] = {}
+        self.packed = "metadata" in given and not isinstance(given["metadata"], str | None)
         self.numbered = "id" in given and given["id"] is None
         self.entity_type = entity_type
         self.never = {name for name, theirs in given.items() if theirs is None}
@@ -104,10 +106,9 @@ class ColumnMapping:
 
     @property
     def values(self) -> set[str]:
-        """Those of them that have a field's values."""
-        return (
-            {self.beside[name] for name in ("old", "new") if name in self.beside} if "field" in self.beside else set()
-        )
+        """Those of them that have values and not texts: of a field, or of what else a row tells."""
+        named = {self.beside[name] for name in ("old", "new") if name in self.beside and "field" in self.beside}
+        return named | (set(self.names["metadata"]) if self.packed else set())
 
     def _made(self, given: Columns, *, fields: bool) -> dict[str, str]:
         """The canonical columns that are no columns of the source, and of what they are made, in words."""
@@ -228,10 +229,10 @@ def _several(name: str, theirs: str | Sequence[str] | None) -> tuple[str, ...]:
     if theirs is None or isinstance(theirs, str):
         return () if theirs is None else (theirs,)
     several = isinstance(theirs, Sequence) and bool(theirs) and all(isinstance(one, str) for one in theirs)
-    if name != "entity_type" or not several:
+    if name not in ("entity_type", "metadata") or not several:
         raise BadOption(
             f"columns= gives {theirs!r} for {name!r}. Only an entity type is put together from columns, such as "
-            "['table_schema', 'table_name']; make one column of others first."
+            "['table_schema', 'table_name'], and metadata, as an object of them; make one column of others first."
         )
     return tuple(theirs)
 

@@ -8,7 +8,7 @@ log, and where a change found another value than the one before it left.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,6 +23,8 @@ from auditlab.values import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+    from auditlab.load.entity_key import EntityKey
 
 __all__ = ["with_differences"]
 
@@ -53,7 +55,9 @@ class _Change(NamedTuple):
     new: Fields
 
 
-def with_differences(changes: pl.DataFrame, source: str) -> tuple[pl.DataFrame, dict[str, int]]:
+def with_differences(
+    changes: pl.DataFrame, source: str, key: EntityKey | None = None
+) -> tuple[pl.DataFrame, dict[str, int]]:
     """The changes with what their differences say as images and ``changed_fields``, values to the letter.
 
     - Rows of one field that one user did to one entity at one time, and in one transaction, are one change: the first.
@@ -61,10 +65,12 @@ def with_differences(changes: pl.DataFrame, source: str) -> tuple[pl.DataFrame, 
     - An UPDATE of which the after image is there has as before image that with the old values in it.
     - Another UPDATE has its new values in ``changed_fields``; and a before image where its entity's state is not known
       before it, of what the old values up to its next image say, or where its old values are not what was left.
+    - One that changed its row's key has both images, the one before it of what was left under the other key.
 
     Args:
         changes: The columns of a log by ``id``, and those of ``columns.BESIDE`` that it has.
         source: Where they are from, for messages.
+        key: The key's fields, where they are known: a DELETE whose old values are those alone has no image.
 
     Returns:
         The changes, and by type how many entities there are of whose first state not all fields are told.
@@ -73,23 +79,19 @@ def with_differences(changes: pl.DataFrame, source: str) -> tuple[pl.DataFrame, 
         SchemaMismatch: a row says something that is no difference.
     """
     told = list(_told(changes, source))
+    if key is not None:
+        told = [_without_key(*one, key) for one in zip(told, changes["entity_type"], changes["operation"], strict=True)]
     if mark("field") in changes.columns:
         changes, told = _together(changes, told)
-    made = {name: changes[name].to_list() for name in ("before_snapshot", "after_snapshot")}
-    made["changed_fields"] = [None] * len(changes)
-    partly: dict[str, int] = defaultdict(int)
-    names: dict[str, set[str]] = defaultdict(set)
-    entities = _by_entity(changes, told)
-    for (entity_type, _, _), steps in entities.items():
-        names[entity_type].update(*(change.old.keys() | change.new.keys() for change in steps))
-    for (entity_type, _, _), steps in entities.items():
-        image = made["after_snapshot"][steps[0].row]
-        if steps[0].operation == "UPDATE" and image is None:
-            partly[entity_type] += not names[entity_type] <= _first(steps).keys()
-        _walk(steps, **made)
-    partly = {name: count for name, count in partly.items() if count}
+    fold = _Fold(changes, told, key)
+    made = {"before_snapshot": fold.before, "after_snapshot": fold.after, "changed_fields": fold.lists}
     changes = changes.with_columns(pl.Series(name, texts, dtype=pl.String) for name, texts in made.items())
-    return changes.select(*CHANGES), partly
+    return changes.select(*CHANGES), fold.partly
+
+
+def _without_key(told: _Told, entity_type: str, operation: str, key: EntityKey) -> _Told:
+    """The same, but for a DELETE that names nothing but the key of what it deleted."""
+    return ({}, {}) if operation == "DELETE" and key.alone(entity_type, told[0]) else told
 
 
 def _together(changes: pl.DataFrame, told: list[_Told]) -> tuple[pl.DataFrame, list[_Told]]:
@@ -110,55 +112,109 @@ def _together(changes: pl.DataFrame, told: list[_Told]) -> tuple[pl.DataFrame, l
     return changes[kept], found
 
 
-def _by_entity(changes: pl.DataFrame, told: Iterable[_Told]) -> dict[tuple[str, str | None, int], list[_Change]]:
-    """The changes of each entity between two TRUNCATEs of its type: by type, id and how many there were."""
-    found: dict[tuple[str, str | None, int], list[_Change]] = defaultdict(list)
-    cuts: dict[str, int] = defaultdict(int)
-    names = changes.select("entity_type", "entity_id", "operation").iter_rows()
-    for row, ((entity_type, entity_id, operation), (old, new)) in enumerate(zip(names, told, strict=True)):
-        cuts[entity_type] += operation == "TRUNCATE"
-        if operation != "TRUNCATE":
-            found[entity_type, entity_id, cuts[entity_type]].append(_Change(row, operation, old, new))
-    return found
+Entity = tuple[str, str | None, int]
+"""A type, an id, and how many TRUNCATEs of the type came before."""
 
 
-def _walk(
-    steps: Sequence[_Change],
-    before_snapshot: list[str | None],
-    after_snapshot: list[str | None],
-    changed_fields: list[str | None],
-) -> None:
-    """Write down the images and the new values of one entity's changes, in their order."""
-    state: Fields | None = None
-    for place, (row, operation, old, new) in enumerate(steps):
-        image = after_snapshot[row]
+class _Fold:
+    """What changes make of each other, one after the other.
+
+    Args:
+        changes: The columns of a log by ``id``.
+        told: The old and the new values that each names.
+        key: The key's fields, where they are known.
+
+    ``before``, ``after`` and ``lists`` (of changed fields) are the documents by row; ``partly`` has by type how many
+    entities there are of whose first state not all fields are told.
+    """
+
+    def __init__(self, changes: pl.DataFrame, told: Sequence[_Told], key: EntityKey | None) -> None:
+        self.before, self.after = (changes[side].to_list() for side in ("before_snapshot", "after_snapshot"))
+        self.lists: list[str | None] = [None] * len(changes)
+        self._key = key
+        self._states: dict[Entity, Fields] = {}
+        steps, to_come = self._steps(changes, told)
+        names: dict[str, set[str]] = defaultdict(set)
+        for entity, change in steps:
+            names[entity[0]].update(change.old, change.new)
+        partly: dict[str, int] = defaultdict(int)
+        for entity, change in steps:
+            found, moved = self._left(entity, change), True
+            if found is None:
+                opens = change.operation == "UPDATE" and entity not in self._states and self.after[change.row] is None
+                found, moved = _first(to_come[entity]) if opens else None, False
+            if found is not None:
+                partly[entity[0]] += not names[entity[0]] <= found.keys()
+            self._take(entity, change, found or None, moved=moved)
+            to_come[entity].popleft()
+        self.partly = {name: count for name, count in partly.items() if count}
+
+    @staticmethod
+    def _steps(
+        changes: pl.DataFrame, told: Sequence[_Told]
+    ) -> tuple[list[tuple[Entity, _Change]], dict[Entity, deque[_Change]]]:
+        """The changes but for TRUNCATEs, and those of each entity."""
+        steps: list[tuple[Entity, _Change]] = []
+        own: dict[Entity, deque[_Change]] = defaultdict(deque)
+        cuts: dict[str, int] = defaultdict(int)
+        names = changes.select("entity_type", "entity_id", "operation").iter_rows()
+        for row, ((entity_type, entity_id, operation), (old, new)) in enumerate(zip(names, told, strict=True)):
+            cuts[entity_type] += operation == "TRUNCATE"
+            if operation != "TRUNCATE":
+                entity = (entity_type, entity_id, cuts[entity_type])
+                steps.append((entity, _Change(row, operation, old, new)))
+                own[entity].append(steps[-1][1])
+        return steps, own
+
+    def _left(self, entity: Entity, change: _Change) -> Fields | None:
+        """The state in which an UPDATE of a key found its row, under the key that it had; None of all others."""
+        if self._key is None or change.operation != "UPDATE" or self.after[change.row] is not None:
+            return None
+        was = self._key.of(entity[0], change.new | change.old)
+        if was is None or was == entity[1]:
+            return None
+        return self._states.pop((entity[0], was, entity[2]), {}) | change.old
+
+    def _take(self, entity: Entity, change: _Change, found: Fields | None, *, moved: bool) -> None:
+        """Write down the images and the new values of a change.
+
+        Args:
+            entity: Whose it is.
+            change: The change.
+            found: The state that it found, where no change of its entity left it.
+            moved: Whether that was left under another key.
+        """
+        row, operation, old, new = change
+        image = self.after[row]
+        if operation == "DELETE":
+            self.before[row] = self.before[row] or (_written(old) if old else None)
+            self._states.pop(entity, None)
+            return
         if operation in _BEGINS:
-            after_snapshot[row] = image or (_written(new) if new else None)
-            state = dict(new) if image is None else _read(image)
-        elif operation == "DELETE":
-            before_snapshot[row] = before_snapshot[row] or (_written(old) if old else None)
-            state = None
+            self.after[row] = image or (_written(new) if new else None)
+            self._states[entity] = dict(new) if image is None else _read(image)
         elif image is not None:
-            after = _read(image)
-            before_snapshot[row] = before_snapshot[row] or _written(after | old)
-            state = after
+            self._states[entity] = _read(image)
+            self.before[row] = self.before[row] or _written(self._states[entity] | old)
         else:
-            recorded = before_snapshot[row]
-            found = _found(state, steps[place:]) if recorded is None else _read(recorded)
-            before_snapshot[row] = recorded if found is None else recorded or _written(found)
-            state = None if found is None and state is None else (found or state or {}) | new
-            changed_fields[row] = _written(new) if new else None
-            if state is not None and new and all(value[0] in "[{" for value in new.values()):
-                after_snapshot[row] = _written(state)  # the list alone would look like old and new values
+            self._update(entity, change, found, moved=moved)
 
-
-def _found(state: Fields | None, steps: Sequence[_Change]) -> Fields | None:
-    """The state that an UPDATE without images found, where it was not known, or was another; else None."""
-    if state is None:
-        return _first(steps) or None
-    old = steps[0].old
-    other = {name for name, value in old.items() if not _like(state.get(name), value)}
-    return state | old if other else None
+    def _update(self, entity: Entity, change: _Change, found: Fields | None, *, moved: bool) -> None:
+        """Write down an UPDATE without an after image."""
+        row, _, old, new = change
+        left = self._states.get(entity)
+        if self.before[row] is not None:
+            left = _read(self.before[row])
+        elif found is not None or (left is not None and any(not _like(left.get(name), old[name]) for name in old)):
+            left = (left or {}) | old if found is None else found
+            self.before[row] = _written(left)
+        self.lists[row] = _written(new) if new else None
+        if left is None:
+            return
+        self._states[entity] = left | new
+        if moved or (new and all(value[0] in "[{" for value in new.values())):
+            self.after[row] = _written(left | new)  # a list alone tells no key, and may look like old and new values
+            self.lists[row] = None
 
 
 def _like(left: str | None, found: str) -> bool:
@@ -167,7 +223,7 @@ def _like(left: str | None, found: str) -> bool:
     return left == found or canonical(left) == canonical(found)
 
 
-def _first(steps: Sequence[_Change]) -> Fields:
+def _first(steps: Iterable[_Change]) -> Fields:
     """What an entity was before the first of its changes: of each field the first old value that is told."""
     found: Fields = {}
     added: set[str] = set()

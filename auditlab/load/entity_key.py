@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 
 import msgspec
 import pyarrow as pa
@@ -56,8 +57,12 @@ def entity_id(entity_type: str, key: Mapping[str, bytes]) -> str | None:
         return recorded_text(raw.decode())
     if not key:
         return None
-    values = {name: json.loads(raw, parse_float=Decimal) for name, raw in key.items()}
-    return str(entity_uuid(entity_type, values))
+    return _uuid(entity_type, tuple(key.items()))
+
+
+@lru_cache(maxsize=1 << 16)
+def _uuid(entity_type: str, key: tuple[tuple[str, bytes], ...]) -> str:
+    return str(entity_uuid(entity_type, {name: json.loads(raw, parse_float=Decimal) for name, raw in key}))
 
 
 class EntityKey:
@@ -116,6 +121,20 @@ class EntityKey:
             )
         self.keys[entity_type] = names
         return names
+
+    def of(self, entity_type: str, fields: Mapping[str, str]) -> str | None:
+        """The id of the entity that fields of a row, raw, are of; None where they do not have all of its key."""
+        columns = self.keys.get(entity_type, ())
+        if not columns or not fields.keys() >= {*columns}:
+            return None
+        try:
+            return entity_id(entity_type, {name: fields[name].encode() for name in columns})
+        except BadOption:
+            return None
+
+    def alone(self, entity_type: str, fields: Iterable[str]) -> bool:
+        """Whether fields of a row of that type are of its key alone."""
+        return {*fields} <= {*self.keys.get(entity_type, ())}
 
     def check(self, what: str) -> None:
         """Refuse a key of which no image of its type has all columns.

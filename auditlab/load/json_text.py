@@ -17,7 +17,7 @@ from auditlab.load.uuids import is_uuid, uuid_text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["KINDS", "is_json", "json_text", "no_json", "read_as"]
+__all__ = ["KINDS", "is_json", "json_text", "named_values", "no_json", "read_as"]
 
 _ESCAPED = r'["\\\x00-\x1f]'
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
@@ -26,6 +26,7 @@ _NOT_FINITE = {"nan": '"NaN"', "inf": '"Infinity"', "-inf": '"-Infinity"'}
 
 _encoded = msgspec.json.Encoder().encode
 _raw = msgspec.json.Decoder(msgspec.Raw).decode
+_members = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
 
 
 def _number(text: str) -> str | None:
@@ -120,6 +121,32 @@ def json_text(column: pa.Array) -> pa.Array:
         column = plain(column)
         told = _nested(column) if _is_list(column.type) or pa.types.is_struct(column.type) else _scalar(column)
     return pc.fill_null(told, "null")
+
+
+def named_values(texts: pa.Array) -> pa.Array:
+    """Documents, those that are lists of named values as the objects that these are, values to the letter.
+
+    Decoders of a database's log write a row so: ``[{"name": "id", "type": "integer", "value": 7}]``.
+    """
+    lists = pc.fill_null(pc.match_substring_regex(texts, r"^\s*\["), fill_value=False)
+    if not pc.any(lists).as_py():
+        return texts
+    return pc.replace_with_mask(texts, lists, pa.array(map(_object, texts.filter(lists).to_pylist()), pa.string()))
+
+
+def _object(text: str) -> str:
+    """The object that a list of named values is; the text itself where it is none."""
+    try:
+        members = _members(text)
+    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
+        return text
+    if not members or not all(one.keys() >= {"name", "value"} for one in members):
+        return text
+    names = [bytes(one["name"]).decode() for one in members]
+    if len({*names}) < len(names) or not all(name.startswith('"') for name in names):
+        return text
+    values = (bytes(one["value"]).decode() for one in members)
+    return f"{{{', '.join(f'{name}: {value}' for name, value in zip(names, values, strict=True))}}}"
 
 
 def _scalar(column: pa.Array) -> pa.Array:

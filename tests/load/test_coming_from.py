@@ -331,6 +331,42 @@ def test_supa_audit(ask: Callable[[str, str], Any]):
     assert kinds(log) == ["key change"]
 
 
+WAL = """
+{"action": "B", "xid": 7, "timestamp": "2024-03-10 12:00:00.123456+00"}
+{"action": "I", "xid": 7, "timestamp": "2024-03-10 12:00:00.123456+00", "schema": "public", "table": "t", "columns": [{"name": "id", "type": "integer", "value": 7}, {"name": "b", "type": "numeric(5,2)", "value": 2.34}, {"name": "long", "type": "text", "value": "toasted"}]}
+{"action": "C", "xid": 7, "timestamp": "2024-03-10 12:00:00.123456+00"}
+{"action": "U", "xid": 8, "timestamp": "2024-03-10 12:01:00+00", "schema": "public", "table": "t", "columns": [{"name": "id", "type": "integer", "value": 7}, {"name": "b", "type": "numeric(5,2)", "value": 2.50}], "identity": [{"name": "id", "type": "integer", "value": 7}]}
+{"action": "U", "xid": 9, "timestamp": "2024-03-10 12:02:00+00", "schema": "public", "table": "t", "columns": [{"name": "id", "type": "integer", "value": 8}, {"name": "b", "type": "numeric(5,2)", "value": 2.50}], "identity": [{"name": "id", "type": "integer", "value": 7}]}
+{"action": "D", "xid": 10, "timestamp": "2024-03-10 12:03:00+00", "schema": "public", "table": "t", "identity": [{"name": "id", "type": "integer", "value": 8}]}
+"""  # noqa: E501 - a line is a change
+
+
+def test_wal2json(load: Callable[[str, str, str], Any]):
+    log = load("wal2json", "changes.jsonl", WAL)
+    assert states(log, "b", "long") == [
+        ("7", "INSERT", None, Decimal("2.34"), "toasted"), ("7", "UPDATE", None, Decimal("2.50"), "toasted"),
+        ("8", "UPDATE", None, Decimal("2.50"), "toasted"),
+    ]  # fmt: skip
+    assert log.diffs().filter(transaction_id=8).select("field", "old", "new").rows() == [("b", "2.34", "2.50")]
+    assert log.as_of().is_empty()
+    assert kinds(log) == ["id gaps", "key change"]
+
+
+def test_debezium_s_events_unwrapped(load: Callable[[str, str, str], Any]):
+    end = ' "__table": "orders", "__source_ts_ms": 17100720'
+    log = load(
+        "Debezium's events as ExtractNewRecordState leaves them",
+        "rows.jsonl",
+        '{"id": 7, "total": 1.10, "__deleted": "false", "__op": "c",' + end + "00123}\n"
+        '{"id": 7, "total": 2.20, "__deleted": "false", "__op": "u",' + end + "60123}\n"
+        '{"id": 7, "total": null, "__deleted": "true", "__op": "d",' + end + "99123}\n",
+    )
+    assert states(log, "total") == [("7", "INSERT", None, Decimal("1.10")), ("7", "UPDATE", None, Decimal("2.20"))]
+    assert log.changes()["metadata"].to_list()[1:] == ['{"__deleted": "false"}', '{"__deleted": "true"}']
+    assert log.as_of().is_empty()
+    assert kinds(log) == []
+
+
 MAXWELL = """
 {"database": "shop", "table": "orders", "type": "bootstrap-start", "ts": 1710072000, "data": {}}
 {"database": "shop", "table": "orders", "type": "bootstrap-insert", "ts": 1710072000, "data": {"id": 7, "total": 1.10}}

@@ -80,6 +80,23 @@ def test_a_delete_that_tells_its_key_alone_has_no_image_where_the_key_is_of_the_
     assert images(data.drop_columns(["total"]), key="no")[2] == ('{"no": 7}', None)
 
 
+def test_what_else_a_row_tells_may_be_metadata_of_several_columns(tmp_path: Path):
+    data = flat(["+"], total=["1.10"], lsn=[7], gone=[False], note=[None])
+    loaded = from_arrow(data, fields="rest", columns=KEPT | {"metadata": ["lsn", "gone", "note"]})
+    assert loaded.changes.select("after_snapshot", "metadata").rows() == [
+        ('{"total": "1.10"}', '{"lsn": 7, "gone": false, "note": null}')
+    ]
+    line = (
+        '{"id": 1, "entity_type": "a", "entity_id": 1, "operation": "c", "changed_at": "2024-06-01", "v": 1, "x": "y"'
+    )
+    (tmp_path / "log.jsonl").write_text(line + ', "n": 1.10}\n')
+    options = {"fields": "rest", "columns": KEPT | {"metadata": ["x", "n"]}}
+    loaded = read_jsonl(tmp_path / "log.jsonl", **options)  # type: ignore[arg-type]  # as the others
+    assert loaded.changes.select("after_snapshot", "metadata").rows() == [('{"v": 1}', '{"x": "y", "n": 1.10}')]
+    with pytest.raises(SchemaMismatch, match=r"metadata \(from 'lsn', 'b'\): is binary, which JSON has no value for"):
+        from_arrow(data.append_column("b", pa.array([b"x"])), columns=KEPT | {"metadata": ["lsn", "b"]}, fields="rest")
+
+
 def test_a_partition_is_a_field_like_others_unless_it_is_said_to_be_ours():
     assert images(flat(["+"], partition=[3], v=[1])) == [(None, '{"partition": 3, "v": 1}')]
     log = flat(["+"], partition=["shop.orders_2024"], v=[1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -217,6 +218,30 @@ def ranges(done: Sequence[Done], folder: Path) -> Log:
     )  # fmt: skip
 
 
+def wal2json(done: Sequence[Done], folder: Path, *, full: bool = False) -> Log:
+    """As format-version 2; without REPLICA IDENTITY FULL only the key is told of the row before."""
+    rows: list[dict[str, Any]] = []
+    for one in done:
+        told = {"action": one.operation[0], "xid": one.transaction, "timestamp": str(one.at)}
+        if not rows or rows[-1]["xid"] != one.transaction:
+            rows.append(told | {"action": "B"})
+        told |= {"schema": "shop", "table": one.table}
+        names = one.before if full else KEYS[one.table]
+        identity = None if one.before is None else {name: one.before[name] for name in names or ()}
+        for side, row in (("columns", one.after), ("identity", identity)):
+            if row is not None:
+                told[side] = [{"name": name, "type": "?", "value": value} for name, value in row.items()]
+        rows.append(told)
+    return al.read_jsonl(
+        written(folder / "wal.jsonl", rows),
+        columns={
+            "id": None, "entity_type": ["schema", "table"], "operation": "action", "changed_by": None,
+            "changed_at": "timestamp", "old": "identity", "new": "columns", "transaction_id": "xid",
+        },
+        operations={"B": None, "C": None}, key=KEY,
+    )  # fmt: skip
+
+
 class Layout(NamedTuple):
     """How a tool writes, which tables, and what it does not tell."""
 
@@ -233,6 +258,8 @@ ALL, SIMPLE = tuple(KEYS), ("orders", "people")
 LAYOUTS = {
     "supa_audit": Layout(supa_audit, ALL, ("changed_by", "transaction_id"), rekey=0.2, truncate=0.01),
     "maxwell": Layout(maxwell, ALL, ("changed_by",), idle=False),
+    "wal2json": Layout(wal2json, ALL, ("changed_by",), rekey=0.2),
+    "wal2json in full": Layout(partial(wal2json, full=True), ALL, ("changed_by",), rekey=0.2),
     "pairs": Layout(pairs, SIMPLE),
     "audited": Layout(audited, SIMPLE),
     "two columns": Layout(two_columns, SIMPLE),
