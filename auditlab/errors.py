@@ -53,6 +53,7 @@ and warnings, for answers that are not the whole truth::
     IncompleteStates (UserWarning)          states lack fields that the log never named
     WithheldFields (UserWarning)            fields were masked or left out when the log was written
     PerhapsCutShort (UserWarning)           a file that was read may lack its end
+    PerhapsInclusive (UserWarning)          versions end one unit before the next begins: perhaps their last moment
     UnreadColumns (UserWarning)             columns of a source are not read, and one that most logs have is missing
     UnknownValue (UserWarning)              a selector is for a value that no change has
     UnlinkedKeys (UserWarning)              keys were changed, and how the log does not tell
@@ -97,6 +98,7 @@ __all__ = [
     "NotInstalled",
     "OnStandby",
     "PerhapsCutShort",
+    "PerhapsInclusive",
     "ReadingError",
     "SchemaMismatch",
     "ServerTooOld",
@@ -319,6 +321,10 @@ class WithheldFields(UserWarning):
 
 class PerhapsCutShort(UserWarning):
     """A file may lack its end: its last line is not ended, as whoever writes a whole file ends it."""
+
+
+class PerhapsInclusive(UserWarning):
+    """Each version of a row ends one unit of time before the next begins, as if its end were its last moment."""
 
 
 class UnreadColumns(UserWarning):

@@ -9,7 +9,7 @@ import polars as pl
 
 from auditlab.printable import printable
 
-__all__ = ["remedies"]
+__all__ = ["recognised", "remedies"]
 
 _LONGEST = 60
 """Characters of a value that a message shows."""
@@ -84,7 +84,7 @@ def remedies(kind: str, rows: pl.DataFrame) -> str:
     """
     if kind.endswith(_NO_OBJECT):
         value = rows[kind.removesuffix(_NO_OBJECT)][0]
-        return f", the first is {_quoted(value)}{_recognised(value)}"
+        return f", the first is {_quoted(value)}{recognised(value)}"
     said = [words for which, words in _REMEDIES.get(kind, ()) if rows.select(which.any()).item()]
     return f": {'; '.join(said)}" if said else ""
 
@@ -94,7 +94,7 @@ def _quoted(text: str) -> str:
     return f"'{printable(cut)}'"
 
 
-def _recognised(text: str) -> str:
+def recognised(text: str) -> str:
     """What a text is, if that can be told, and what to do about it."""
     try:
         inner = json.loads(text, strict=False, parse_int=str, parse_float=str)

@@ -79,7 +79,8 @@ def from_arrow(
             An INSERT's new values and a DELETE's old ones are all that the row had, and may stand in ``diff`` alone.
             Where ``after_snapshot`` is given, too, ``old`` completes it to what was before. Rows that are versions have
             ``valid_from`` and ``valid_to``, or in ``valid_from`` alone a range, as PostgreSQL's ``[from,to)``.
-            They come in any order, and are numbered by time. An end that is none is null, infinity or of the year 9999.
+            They come in any order, and are numbered by time. An end is no part of its version; one that is none is
+            null, infinity or of the year 9999.
         operations: What the log's words for operations mean, where others than the usual ones are found, as texts or
             whole numbers: ``{"0": "INSERT", "1": "UPDATE", "2": "DELETE"}``. Case does not matter. ``UPSERT`` says that
             a row is an INSERT where its entity is not there, else an UPDATE; ``BEFORE`` that it shows what the UPDATE
@@ -227,7 +228,8 @@ def _told(changes: pl.DataFrame, mapping: ColumnMapping, source: str) -> pl.Data
     if mapping.key is not None:
         mapping.key.check(source)
     if mark("valid_to") in changes.columns:
-        return as_changes(changes.rename({mark("valid_to"): "valid_to"}), source)
+        changes, mapping.doubt = as_changes(changes.rename({mark("valid_to"): "valid_to"}), source)
+        return changes
     changes = resolved(changes)
     if len(changes.columns) > len(CHANGES):
         changes, mapping.partly = with_differences(changes, source, mapping.key)

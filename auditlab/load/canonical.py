@@ -205,8 +205,10 @@ class Canonical:
         return named_values(as_text(column)) if name in ("old", "new") else as_text(column)
 
     def _time(self, column: pa.Array, name: str, ids: pa.Array) -> pa.Array:
-        if self.mapping.ticks is not None and not pa.types.is_timestamp(column.type):
+        if self.mapping.ticks is not None and not pa.types.is_temporal(column.type):
             column = from_numbers(column, self.mapping.ticks, name=name, ids=ids)
+        if pa.types.is_date(column.type):
+            column = column.cast(pa.timestamp("us"))  # its midnight
         if is_text(column.type):
             column = from_text(column.cast(pa.string()), name=name, ids=ids)
         return utc(column, zone=self.zone, name=name, ids=ids)
@@ -300,7 +302,7 @@ def _fault(name: str, column: pa.Field, *, counted: bool = False) -> str:
         return "" if fits else f"is {dtype}, want a whole number"
     if pa.types.is_timestamp(wanted):
         number = any(a(held) for a in (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal))
-        if pa.types.is_timestamp(held) or is_text(held) or (number and counted):
+        if pa.types.is_timestamp(held) or pa.types.is_date(held) or is_text(held) or (number and counted):
             return ""
         return f"is {dtype}, want a timestamp" + (", or unit='s', 'ms' or 'us' for what it counts" if number else "")
     coded = name in (*_IDENTITIES, "operation") and pa.types.is_integer(held)

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from auditlab.errors import BadOption, IncompleteStates, UnreadColumns
+from auditlab.errors import BadOption, IncompleteStates, PerhapsInclusive, UnreadColumns
 from auditlab.load.entity_key import EntityKey
 from auditlab.load.fields import Fields
 from auditlab.load.operations import declared_operations
@@ -15,6 +15,8 @@ from auditlab.load.times import ticks
 from auditlab.schema import REQUIRED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from auditlab.load.entity_key import Key
 
 __all__ = ["BESIDE", "ColumnMapping", "Columns", "mark", "source_names", "taken"]
@@ -79,6 +81,7 @@ class ColumnMapping:
         if "valid_from" in self.beside:
             given["changed_at"] = _unless_given("changed_at", given, self.beside["valid_from"])
         self.partly: dict[str, int] = {}
+        self.doubt = ""
         self.packed = "metadata" in given and not isinstance(given["metadata"], str | None)
         self.numbered = "id" in given and given["id"] is None
         self.entity_type = entity_type
@@ -139,20 +142,29 @@ class ColumnMapping:
     def warn_of_unread(self, what: str) -> None:
         """Warn where columns that most logs have are not there, and the source has some that are not read.
 
-        And where states lack fields, as ``partly`` has it: entities by type.
+        And of what states do not tell, or what may be meant otherwise.
 
         It is for the loader itself to call: the warning points at who called that through ``auditlab``.
         """
         if told := self._unread(self.there):
             warnings.warn(f"{what}: {told}", UnreadColumns, stacklevel=4)
+        for told, category in self._doubts():
+            warnings.warn(f"{what}: {told}", category, stacklevel=4)
+
+    def _doubts(self) -> Iterator[tuple[str, type[UserWarning]]]:
+        """What of the states is not told, or may be meant otherwise."""
+        if "field" in self.beside and "operation" not in self.names:
+            told = "no column tells when entities began: each is taken to have been there before its first change."
+            yield told, IncompleteStates
         if self.partly:
             counts = ", ".join(f"{count:,} of {name}" for name, count in self.partly.items())
-            warnings.warn(
-                f"{what}: entities ({counts}) were there before their first change, and of fields that no change of "
-                "theirs names the log has no value: their states lack those, and show nothing there.",
+            told = f"entities ({counts}) were there before their first change, and of fields that no change of theirs "
+            yield (
+                told + "names the log has no value: their states lack those, and show nothing there.",
                 IncompleteStates,
-                stacklevel=4,
             )
+        if self.doubt:
+            yield self.doubt, PerhapsInclusive
 
     def _unread(self, there: tuple[str, ...]) -> str:
         used = self.read

@@ -18,6 +18,7 @@ import polars as pl
 from auditlab.documents import raw_fields
 from auditlab.errors import SchemaMismatch
 from auditlab.load.columns import mark
+from auditlab.remedies import recognised
 from auditlab.schema import CHANGES
 from auditlab.values import canonical
 
@@ -269,7 +270,7 @@ def _object(text: str | None, row: int, refusal: Refusal) -> Fields:
     try:
         return raw_fields(text)
     except ValueError as exc:
-        raise refusal(row, text, f"no JSON object of values by field: {exc}") from exc
+        raise refusal(row, text, f"no JSON object of values by field ({exc}){recognised(text)}") from exc
 
 
 def _of_pairs(texts: Sequence[str | None], operations: Sequence[str], refusal: Refusal) -> Iterator[_Told]:

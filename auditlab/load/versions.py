@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -24,6 +25,13 @@ _LAST = pa.scalar(253_399_622_400_000_000, pa.int64())
 _MARIADB = pa.array([2_147_483_647, 4_294_967_295], pa.int64())
 _RANGE = r'^\s*\[\s*"?(?P<start>[^",\]\)]+)"?\s*,\s*"?(?P<end>[^",\]\)]*)"?\s*\)\s*$'
 """A range of PostgreSQL's with its start and without its end."""
+_UNITS = {
+    timedelta(days=1): "a day",
+    timedelta(minutes=1): "a minute",
+    timedelta(seconds=1): "a second",
+    timedelta(milliseconds=1): "a millisecond",
+    timedelta(microseconds=1): "a microsecond",
+}
 _ENTITY = ("entity_type", "entity_id")
 
 
@@ -75,7 +83,7 @@ def _parted(ranges: pa.Array, ids: pa.Array) -> tuple[pa.Array, pa.Array]:
     return start, end
 
 
-def as_changes(versions: pl.DataFrame, source: str) -> pl.DataFrame:
+def as_changes(versions: pl.DataFrame, source: str) -> tuple[pl.DataFrame, str]:
     """The changes that begin and end versions, by time, those of one entity as they follow, numbered from 1 on.
 
     A version that begins where another of its entity ends is an UPDATE, any other an INSERT; one that ends where none
@@ -85,6 +93,9 @@ def as_changes(versions: pl.DataFrame, source: str) -> pl.DataFrame:
     Args:
         versions: The columns of a log, in which ``changed_at`` is when each began, with ``valid_to``.
         source: Where they are from, for messages.
+
+    Returns:
+        The changes, and what may be meant otherwise, in words.
 
     Raises:
         BadOption: two versions of an entity overlap, or one ends before it begins.
@@ -112,7 +123,19 @@ def as_changes(versions: pl.DataFrame, source: str) -> pl.DataFrame:
         turn=pl.col("turn") * 2 + 1,
     )
     changes = pl.concat([begun.select(*CHANGES, "turn"), ended], how="diagonal").sort("changed_at", "turn")
-    return changes.with_columns(id=pl.int_range(1, pl.len() + 1, dtype=pl.Int64)).select(*CHANGES)
+    return changes.with_columns(id=pl.int_range(1, pl.len() + 1, dtype=pl.Int64)).select(*CHANGES), _inclusive(rows)
+
+
+def _inclusive(rows: pl.DataFrame) -> str:
+    """What to say of versions whose ends seem to be the last moment of each: all stand one unit before the next."""
+    gaps = rows.filter(pl.col("then").is_not_null())
+    found = gaps.select(gap=pl.col("then") - pl.col("valid_to"))["gap"].unique().to_list()
+    if len(found) != 1 or found[0] not in _UNITS:
+        return ""
+    return (
+        f"each version of the {len(gaps):,} that another follows ends {_UNITS[found[0]]} before that begins: its row "
+        "is taken to be away in between. Where an end is the last moment that counts, add that unit to it first."
+    )
 
 
 def _check(rows: pl.DataFrame, source: str) -> None:

@@ -458,6 +458,7 @@ def test_temporal_tables_of_postgresql(ask: Callable[[str, str], Any]):
 
 
 @pytest.mark.filterwarnings("ignore::auditlab.errors.IncompletePopulation")
+@pytest.mark.filterwarnings("ignore::auditlab.errors.IncompleteStates")
 def test_a_history_of_fields(load: Callable[[str, str, str], Any]):
     log = load(
         "Salesforce's field history",

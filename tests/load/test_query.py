@@ -168,7 +168,7 @@ def test_no_server_is_told_without_the_password():
     assert "s3cret" not in str(told.value)
 
 
-@pytest.mark.filterwarnings("ignore::auditlab.errors.IncompletePopulation")
+@pytest.mark.filterwarnings("ignore::auditlab.errors.IncompleteStates")
 def test_what_changes_did_and_when_versions_held_is_read_as_the_server_writes_it(make_database: Callable[..., str]):
     dsn = make_database(prefix="made")
     with connect(dsn) as connection:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import polars as pl
 import pytest
 
 import auditlab as al
-from auditlab.errors import BadOption, BadTime, SchemaMismatch
+from auditlab.errors import BadOption, BadTime, PerhapsInclusive, SchemaMismatch
 
 COLUMNS = {"valid_from": "since", "valid_to": "until", "changed_by": None, "transaction_id": None}
 
@@ -99,6 +99,23 @@ def test_versions_that_overlap_or_end_early_are_refused_by_their_rows():
         versions(("a", "2024-01-01", "2024-03-01", 2), ("a", "2024-01-01", "2024-02-01", 1))
     with pytest.raises(BadOption, match=r"the version in row 1, of shop.prices 'a', ends \(2024-01-01"):
         versions(("a", "2024-02-01", "2024-01-01", 2))
+
+
+def test_ends_that_seem_to_be_the_last_moment_of_a_version_are_told_of():
+    with pytest.warns(
+        PerhapsInclusive, match="each version of the 2 that another follows ends a day before that begins"
+    ):
+        versions(("a", "2024-01-01", "2024-01-31", 1), ("a", "2024-02-01", None, 2), ("b", "2024-02-01", None, 2),
+                 ("b", "2024-01-01", "2024-01-31", 2))  # fmt: skip
+    versions(("a", "2024-01-01", "2024-01-31", 1), ("a", "2024-02-01", "2024-03-01", 2), ("a", "2024-03-01", None, 3))
+
+
+def test_a_date_is_its_beginning():
+    frame = pl.DataFrame({"sku": ["a"], "since": [date(2024, 1, 1)], "until": [date(2024, 2, 1)]})
+    log = al.from_arrow(frame, columns=COLUMNS, fields=["sku"], entity_type="a.b", key="sku", zone="Europe/Berlin")
+    assert [at.isoformat() for at in log.changes()["changed_at"]] == [
+        "2023-12-31T23:00:00+00:00", "2024-01-31T23:00:00+00:00",
+    ]  # fmt: skip
 
 
 def test_times_may_be_numbers_and_who_and_in_which_transaction_is_of_the_beginning():
