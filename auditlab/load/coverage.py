@@ -4,30 +4,51 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from auditlab.clock import instant
 from auditlab.errors import IncompleteInterval, NoData
 from auditlab.load import snapshots
+from auditlab.load.commit_times import CLOCKS
+from auditlab.load.filters import compose
 from auditlab.schema import Coverage
 from auditlab.visibility import LONGEST_TRANSACTION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
 
+    from auditlab.connection import Connection
+    from auditlab.load.catalog import LogTable
     from auditlab.load.commit_times import Clock
     from auditlab.load.filters import Filters
     from auditlab.load.retention import Dropped
     from auditlab.schema import Beginning
 
-__all__ = ["check_asked", "covered"]
+__all__ = ["begun", "check_asked", "covered"]
+
+
+def begun(connection: Connection, log: LogTable, filters: Filters, zone: str) -> dict[str, datetime]:
+    """When a log begins, by each of its clocks, of which types or an entity are picked: what they have begins later.
+
+    Empty where all is read, where changes are picked that tell no states, and where no transaction ids tell it without
+    all of the log being read.
+    """
+    if filters.types is None or filters.partial or log.column("transaction_id").theirs is None:
+        return {}
+    try:
+        rows = connection.rows(compose("first", log))
+    except (OverflowError, ValueError):  # a time beyond the years 1 to 9999, of a row that is not asked for
+        return {}
+    times = {name: rows[0].get(name) for name in CLOCKS} if rows else {}
+    return {name: instant(time, zone) for name, time in times.items() if isinstance(time, datetime)}
 
 
 def covered(
     clock: Clock,
     *,
     start: datetime | None,
+    begun: datetime | None,
     known: datetime | None,
     filters: Filters,
     dropped: Dropped | None,
@@ -39,6 +60,7 @@ def covered(
     Args:
         clock: Which saw the rows that were read.
         start: The first instant that was asked for; None where there is none.
+        begun: When the whole log begins, by its clock, of which a part was read; None where that is not known.
         known: Up to when all is known that was committed.
         filters: What part of the log was asked for.
         dropped: What was dropped from the beginning of the log; None for nothing.
@@ -46,6 +68,8 @@ def covered(
         since: The snapshot of the entities with which the load begins; None where it begins by itself.
     """
     first, last = clock.span
+    if first is not None and begun is not None:
+        first = min(first, begun)
     end = max((time for time in (known, last) if time is not None), default=None)
     if since is not None:
         return snapshots.covered(since, end, dropped=dropped is not None)

@@ -17,7 +17,7 @@ from auditlab.errors import AccessDenied, BadOption, BadTime, CursorMismatch, In
 from auditlab.load import catalog, estimate, retention, snapshots
 from auditlab.load.canonical import Canonical
 from auditlab.load.commit_times import Clock
-from auditlab.load.coverage import check_asked, covered
+from auditlab.load.coverage import begun, check_asked, covered
 from auditlab.load.cursor import Cursor
 from auditlab.load.filters import Entity, check_types, compose, narrowed, select
 from auditlab.load.parallel import batches
@@ -156,6 +156,8 @@ class ChangeStream:
                     self.filters, holder, self.log, entity, folds=self._folds, dropped=self._dropped
                 )
                 self.filters.tell(holder)
+            own = cursor is None and self._start is None and self._since is None
+            self._begun = begun(holder, self.log, self.filters, self._zone) if own else {}
             self.watermark = None if cursor is None and not by_transaction else self._limit(cursor)
             self.queries = self._split()
             with self._whole():
@@ -201,6 +203,7 @@ class ChangeStream:
         coverage = covered(
             self._clock,
             start=self._start,
+            begun=self._begun.get(self._clock.name),
             known=self.known(),
             filters=self.filters,
             dropped=self._dropped,

@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 import auditlab as al
 from auditlab.capture.track import track
 from auditlab.connection import connect
-from auditlab.errors import BadOption, SchemaMismatch, UndeterminedState, UnknownEntity
+from auditlab.errors import BadOption, NoData, SchemaMismatch, UndeterminedState, UnknownEntity
 from auditlab.load.postgres import ChangeStream, read_postgres
 from auditlab.schema import CHANGES
 
@@ -162,6 +162,33 @@ def test_entity_types_are_filtered_on_the_server_and_partitions_fold(shop: str):
     assert by_type(several) == {"shop.orders": 22, "shop.users": 2}
     assert several.facts.coverage.complete
     assert several.facts.filters == ("entity types shop.users, shop.orders",)
+
+
+def test_picked_types_and_entities_are_known_from_where_the_log_begins(
+    captured: str, execute: Callable[[str, str], None]
+):
+    execute(
+        captured,
+        "CREATE SCHEMA s;\nCREATE TABLE s.a (id int PRIMARY KEY);\nCREATE TABLE s.b (id int PRIMARY KEY)",
+    )
+    track(captured, ["s.a", "s.b"])
+    execute(captured, "INSERT INTO s.a VALUES (1)")
+    before = al.mark(captured, "before")
+    execute(captured, "INSERT INTO s.b VALUES (1)")
+    execute(captured, "INSERT INTO s.b VALUES (2)")
+    whole = al.read_postgres(captured)
+    for clock in ("committed_at", "changed_at"):
+        begins = al.read_postgres(captured, clock=clock).facts.coverage.start
+        for picked in (
+            al.read_postgres(captured, entity_types="s.b", clock=clock),
+            al.read_postgres(captured, entity=2, entity_types=["s.b"], clock=clock),
+        ):
+            assert picked.facts.coverage.start == begins
+            assert_frame_equal(picked.as_of(mark="before"), whole.of("s.b").as_of(mark="before"))
+            assert_frame_equal(picked.as_of(before.at), whole.of("s.b").as_of(before.at))
+            assert "2" in picked.entity(2).why_not(2, before.at)
+            with pytest.raises(NoData):
+                picked.as_of(begins - timedelta(microseconds=1))
 
 
 def test_a_user_filter_makes_a_log_of_changes_only(shop: str):
