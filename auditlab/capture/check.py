@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from auditlab.capture.install import VERSION, installed_version, require_installation
 from auditlab.connection import connect
+from auditlab.errors import AccessDenied
 from auditlab.queries import describe, names, text
 
 __all__ = ["Finding", "check"]
@@ -42,11 +43,17 @@ def check(dsn: str) -> list[Finding]:
 
     Raises:
         NotInstalled: there is no capture in this database.
+        AccessDenied: the role may not look at it.
     """
     findings: list[Finding] = []
     with connect(dsn, read_only=True, isolation="repeatable read") as connection:
         require_installation(connection)
-        version = installed_version(connection) or 0
+        try:
+            version = installed_version(connection) or 0
+        except AccessDenied as exc:
+            raise AccessDenied(
+                f"{exc}. Who looks a capture over is a member of auditlab_auditor: GRANT auditlab_auditor TO the role."
+            ) from exc
         if version < VERSION:
             told = f"is installed; this auditlab has version {VERSION}"
             findings.append(Finding("installation", "warning", f"version {version}", told, "auditlab init DSN"))

@@ -281,11 +281,23 @@ def marks(connection: Connection) -> tuple[Mark, ...]:
 
 
 def tracked(connection: Connection, log: LogTable) -> dict[str, bool]:
-    """Entity types that our capture tracks, and whether their rows of before were written; none without it."""
+    """Entity types that our capture tracks, and whether their rows of before were written; none without it.
+
+    Raises:
+        AccessDenied, IncompleteRead: there is a record of it, and this role may not read all of it.
+    """
     beside = f"{quote_identifier(log.schema)}.tracked_table"
     found = connection.rows(text("load", "relation"), (beside,))
-    if not found or not found[0]["readable"] or found[0]["row_security"]:
+    if not found:
         return {}
+    role, told = found[0]["role"], f"which says of which tables {log.label} lacks the rows that were there before it"
+    if not found[0]["readable"]:
+        raise AccessDenied(
+            f"{connection.label}: role {role} may not read {beside}, {told}. A log that auditlab installed gives it to "
+            f"the members of auditlab_auditor: GRANT auditlab_auditor TO {role}"
+        )
+    if found[0]["row_security"]:
+        raise IncompleteRead(f"row security would filter {beside} for role {role}, {told}.")
     rows = connection.rows(text("load", "tracked").replace("audit.tracked_table", beside))
     return {row["name"]: row["baseline"] for row in rows}
 

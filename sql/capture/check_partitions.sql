@@ -13,5 +13,10 @@ WHERE to_regclass('audit.entity_change_log_' || m.month) IS NULL
 UNION ALL
 SELECT 'warning', 'audit.entity_change_log_default', 'holds rows, which stand in the way of their months'' partitions',
     'auditlab partitions DSN'
-WHERE EXISTS (SELECT FROM audit.entity_change_log_default AS d WHERE isfinite(d.changed_at))
+WHERE CASE  -- by way of the log, which is all that an auditor may read; where nothing ever was in it, that is not looked through
+    WHEN pg_relation_size('audit.entity_change_log_default') > 0 THEN EXISTS (
+        SELECT FROM audit.entity_change_log AS l
+        WHERE l.tableoid = 'audit.entity_change_log_default'::regclass AND isfinite(l.changed_at)
+    )
+END
 ORDER BY 2

@@ -298,7 +298,8 @@ def test_who_may_not_read_whether_it_was_adopted_is_told(
 ):
     install(published)
     keeper, own = make_role(published, "keeper")
-    db.execute(f"GRANT USAGE ON SCHEMA audit TO {keeper}; GRANT SELECT ON audit.entity_change_log TO {keeper}")
+    db.execute(f"GRANT USAGE ON SCHEMA audit TO {keeper}")
+    db.execute(f"GRANT SELECT ON audit.entity_change_log, audit.tracked_table TO {keeper}")
     with pytest.raises(AccessDenied, match=f"GRANT SELECT ON audit.installation TO {keeper}"):
         archive_postgres(own, begun)
     db.execute(f"GRANT auditlab_archiver TO {keeper}")

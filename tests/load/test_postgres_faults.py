@@ -10,6 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from auditlab.archive.export import archive_postgres
+from auditlab.capture import check, track
 from auditlab.connection import connect
 from auditlab.errors import (
     AccessDenied,
@@ -74,6 +75,26 @@ def test_a_role_without_rights_is_told_what_it_lacks(reader: str, plain_log: str
         read_postgres(reader)
     execute(plain_log, f"GRANT SELECT ON audit.entity_change_log TO {ROLE}")
     assert read_postgres(reader).changes.height == 6000
+
+
+def test_a_role_that_cannot_see_whose_rows_of_before_are_missing_is_told(captured: str, execute: Execute):
+    execute(
+        captured,
+        f"CREATE SCHEMA s;\nCREATE TABLE s.a (id int PRIMARY KEY);\nINSERT INTO s.a VALUES (1);\nCREATE ROLE {ROLE};\n"
+        f"GRANT USAGE ON SCHEMA audit TO {ROLE};\nGRANT SELECT ON audit.entity_change_log TO {ROLE}",
+    )
+    try:
+        track(captured, "s.a", baseline=False)
+        execute(captured, "INSERT INTO s.a VALUES (2)")
+        with pytest.raises(AccessDenied, match=rf"may not read .*tracked_table.*GRANT auditlab_auditor TO {ROLE}"):
+            read_postgres(as_role(captured, ROLE))
+        with pytest.raises(AccessDenied, match=r"table installation .*GRANT auditlab_auditor TO the role"):
+            check(as_role(captured, ROLE))
+        execute(captured, f"GRANT auditlab_auditor TO {ROLE}")
+        assert read_postgres(as_role(captured, ROLE)).facts.partial == ("s.a",)
+        assert "ok" in {finding.severity for finding in check(as_role(captured, ROLE))}
+    finally:
+        execute(captured, f"DROP OWNED BY {ROLE};\nDROP ROLE {ROLE}")
 
 
 def test_row_security_that_would_shorten_the_log_is_an_error(reader: str, plain_log: str, execute: Execute):
