@@ -151,9 +151,10 @@ def prune(
     log itself is locked for the moment of that alone; where its lock is not to be had within ``lock_timeout``, it
     steps aside, lets the writers go on, and tries again.
 
-    Never dropped are the default partition, one that does not end before the current month (UTC) begins, and what is
-    under a legal hold (:func:`auditlab.hold`). The table of a log that ``auditlab init`` adopted stays until an archive
-    of before was fed once more: by that table alone it can tell that the log is the same.
+    Never dropped are the default partition, one that does not end before the current month (UTC) begins, one that
+    belongs to a role other than the log's owner, and what is under a legal hold (:func:`auditlab.hold`). The table of a
+    log that ``auditlab init`` adopted stays until an archive of before was fed once more: by that table alone it can
+    tell that the log is the same.
 
     Args:
         dsn: Where; to drop, the role must be a member of the one that owns the log (``auditlab_owner``).
@@ -277,11 +278,14 @@ def _judged(
         why = "by it alone the archive knows the log, which was adopted: first feed it (auditlab archive DSN FOLDER)"
         return replace(fate, why=why), part, None
     proof = against.proof(part, against.rows(holder, _rows_of(holder, part, against)))
-    told = "; ".join(f"{count:,} changes are under the hold {name!r}" for name, count in proof.under.items())
-    if told:
-        return replace(fate, rows=proof.rows, why=told), part, None
-    if proof.missing:
+    told = "; ".join(
+        f"{count:,} {'change is' if count == 1 else 'changes are'} under the hold {name!r}"
+        for name, count in proof.under.items()
+    )
+    if not told and proof.missing:
         return replace(fate, rows=proof.rows, why=missing(proof, part), proven=False), part, None
+    if told or part.foreign:
+        return replace(fate, rows=proof.rows, why=told or part.foreign), part, None
     return replace(fate, rows=proof.rows, fate=WOULD_GO, proven=True), part, proof
 
 

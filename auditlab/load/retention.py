@@ -62,6 +62,7 @@ class Bound:
         end: The first time after it, UTC; None where it has no end.
         bytes: Its size, with its indexes.
         why: Why it is no partition that a time can close; empty where it is one.
+        foreign: Why the owner of the log may not drop it; empty where it may.
     """
 
     leaf: Leaf
@@ -69,6 +70,7 @@ class Bound:
     end: datetime | None
     bytes: int
     why: str
+    foreign: str
 
     @property
     def name(self) -> str:
@@ -146,7 +148,8 @@ def bounds(connection: Connection, log: LogTable) -> list[Bound]:
     for row in connection.rows(text("load", "bounds"), (log.oid, theirs)):
         leaf = Leaf(**{name: row[name] for name in ("oid", "schema", "name", "kind", "blocks", "readable")})
         start, end = (None if row[side] is None else _instant(row[side]) for side in ("first", "last"))
-        found.append(Bound(leaf, start, end, row["bytes"], _why(row, theirs)))
+        told = f"it belongs to {row['owner']}, and not to {row['log_owner']} as the log: {row['mend']}"
+        found.append(Bound(leaf, start, end, row["bytes"], _why(row, theirs), told if row["mend"] else ""))
     return sorted(found, key=lambda one: (bool(one.why), one.end is None, one.end or one.start or _NEVER, one.name))
 
 

@@ -95,6 +95,19 @@ def test_without_execute_it_tells_what_would_go_and_changes_nothing(log: str, ke
     assert ids_of(log) == list(range(1, 31))
 
 
+def test_a_partition_of_another_role_than_the_logs_owner_stays_and_is_told_before(log: str, db: Connection, kept: Path):
+    mend = "ALTER TABLE audit.entity_change_log_2024_01 OWNER TO auditlab_owner"
+    db.execute("ALTER TABLE audit.entity_change_log_2024_01 OWNER TO CURRENT_USER")
+    for execute in (False, True):
+        found = prune(log, kept, before="2024-03-01", execute=execute)
+        told = {one.name.removeprefix("audit.entity_change_log_"): one for one in found.partitions}
+        assert (told["2024_01"].fate, told["2024_01"].rows) == (STAYS, 10)
+        assert told["2024_01"].why.endswith(f", and not to auditlab_owner as the log: {mend}")
+    assert months_of(log) == ["2024_01", "2024_03"]
+    db.execute(mend)
+    assert fates(prune(log, kept, before="2024-03-01", execute=True))["2024_01"] == DROPPED
+
+
 def test_what_is_proven_goes_and_is_recorded_and_the_rest_stays(log: str, db: Connection, kept: Path):
     before = leaves_of(log)
     found = prune(log, kept, before="2024-03-01", execute=True)
