@@ -46,7 +46,7 @@ class Verification:
         head: The head of its chain; None where that is broken.
         files: How many data files were read.
         of_files: How many the archive has.
-        rows: How many changes were read.
+        rows: How many changes were read; what stands in checkpoints is no part of the log and not counted.
         bytes: The size of the files that were read.
         signed_by: The keys that its manifests name.
         keys: How many keys the signatures were held against; 0 where none were given.

@@ -19,7 +19,7 @@ from auditlab.archive.files import TEMPORARY
 from auditlab.archive.form import form_of, schema_of
 from auditlab.archive.head import Head
 from auditlab.archive.held import placed_segments
-from auditlab.archive.manifest import CHECKPOINTS, DATA, MANIFESTS, Part, manifest_path, read_chain
+from auditlab.archive.manifest import CHECKPOINT, CHECKPOINTS, DATA, MANIFESTS, Part, manifest_path, read_chain
 from auditlab.archive.proof import proven
 from auditlab.archive.read import check_part, scan_archive
 from auditlab.archive.remote import remote
@@ -134,7 +134,7 @@ def _proven(
         head=Head(len(chain), chain[-1][1]),
         files=len(drawn),
         of_files=len(parts),
-        rows=sum(part.rows for part in drawn),
+        rows=sum(_lost(part) for part in drawn),
         bytes=sum(part.bytes for part in drawn),
         signed_by=tuple(sorted({manifest.signature.key for manifest, _ in chain if manifest.signature})),
     )
@@ -157,7 +157,7 @@ def _faults_afar(afar: Remote, part: Part, written: dict[str, Part]) -> list[Fau
         afar.bring([part])
         return _part_faults(afar.folder, part, written)
     except ArchiveCorrupt as exc:
-        return [Fault(path=afar.folder / part.path, problem=str(exc), rows=part.rows)]
+        return [Fault(path=afar.folder / part.path, problem=str(exc), rows=_lost(part))]
     finally:
         afar.forget(part)
 
@@ -215,7 +215,12 @@ def _part_faults(folder: Path, part: Part, written: dict[str, Part]) -> list[Fau
         problem = str(exc)
     except (pa.ArrowException, OSError, ValueError) as exc:
         problem = f"{path}: is no Parquet file: {exc}"
-    return [Fault(path=path, problem=problem, rows=part.rows)] if problem else []
+    return [Fault(path=path, problem=problem, rows=_lost(part))] if problem else []
+
+
+def _lost(part: Part) -> int:
+    """How many changes are lost with a file: none with one of a checkpoint, which is no part of the log."""
+    return 0 if part.role == CHECKPOINT else part.rows
 
 
 def _row_problem(path: Path, part: Part, written: dict[str, Part]) -> str:

@@ -132,6 +132,14 @@ def test_a_damaged_checkpoint_is_found_before_it_is_used(kept: Path):
     assert "SHA-256 differs" in str(al.verify(kept)[0])
 
 
+def test_verify_counts_the_rows_of_the_log_and_not_those_of_checkpoints(kept: Path):
+    found = al.prove(kept)
+    assert (found.files, found.rows, found.whole) == (3, 88, True)
+    (path,) = (kept / "checkpoints").iterdir()
+    path.write_bytes(path.read_bytes()[:-1])
+    assert [(one.path, one.rows) for one in al.prove(kept).faults] == [(path, 0)]
+
+
 def test_a_writer_of_checkpoints_killed_at_any_step_leaves_the_archive_as_it_was_or_with_one(
     tmp_path: Path, kept: Path
 ):
