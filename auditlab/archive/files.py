@@ -79,10 +79,14 @@ def named(place: str | Path) -> str | Path:
     """A place that has a name; an empty one, which a variable that is not set leaves, is not the current folder.
 
     Raises:
-        BadOption: it has none.
+        BadOption: it has none, or one that Parquet's libraries cannot open: its bytes are no UTF-8.
     """
     if isinstance(place, str) and not place.strip():
         raise BadOption(f"{place!r} is empty and names no folder. The current one is '.'.")
+    try:
+        str(place).encode()
+    except UnicodeEncodeError as exc:
+        raise BadOption(f"{str(place)!r} is no UTF-8: rename the folder, or set a UTF-8 locale.") from exc
     return place
 
 

@@ -17,6 +17,7 @@ from pyarrow import fs
 
 from auditlab.archive.files import HashingFile, is_safe_name, is_url, make_folder, named, reported, settle
 from auditlab.archive.manifest import DATA, MANIFESTS
+from auditlab.connection import redact
 from auditlab.errors import ArchiveCorrupt, ArchiveError, BadOption, NotAnArchive, StorageFailed
 from auditlab.temporary import PrivateFolder
 
@@ -89,10 +90,10 @@ class Remote:
         self, url: str, *, storage_options: Mapping[str, Any] | None = None, cache: str | Path | None = None
     ) -> None:
         parts = urlsplit(url)
+        if parts.scheme != "s3" or not parts.netloc:
+            raise BadOption(f"archives are read from folders and from s3://bucket/path, not from {redact(url)}.")
         if "@" in parts.netloc or parts.query or parts.fragment:
             raise BadOption("a URL of storage is s3://bucket/path and holds no credentials: give storage_options.")
-        if parts.scheme != "s3" or not parts.netloc:
-            raise BadOption(f"archives are read from folders and from s3://bucket/path, not from {url}.")
         self.url = url.rstrip("/")
         self._root = f"{parts.netloc}{parts.path}".rstrip("/")
         self._options = _options(storage_options or {})

@@ -330,3 +330,12 @@ def test_a_folder_without_a_name_is_not_the_current_one(archive: Path, monkeypat
         with pytest.raises(BadOption, match="names no folder"):
             ask(name)
     assert al.verify(".") == []
+
+
+def test_a_folder_whose_name_is_no_utf_8_is_refused_before_any_file_of_it_is_blamed(archive: Path):
+    odd = archive.rename(archive.with_name("kept\udce9"))
+    kept = al.from_arrow(make_log([("INSERT", "a", {})]))
+    for ask in (al.checkpoint, al.scan_archive, al.verify, al.head, compact, kept.to_archive):
+        for place in (odd, str(odd)):
+            with pytest.raises(BadOption, match=r"kept\\udce9' is no UTF-8: rename the folder"):
+                ask(place)

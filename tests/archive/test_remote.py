@@ -236,6 +236,9 @@ def test_no_secret_is_shown(options: dict[str, str], url: str, monkeypatch: pyte
 def test_other_storage_and_unknown_options_are_told(archive: Path):
     with pytest.raises(BadOption, match="not from gs://bucket/audit"):
         scan_archive("gs://bucket/audit")
+    for what in (scan_archive, prove, al.head):
+        with pytest.raises(BadOption, match=r"not from postgresql://ann:\*\*\*@db/shop\."):
+            what(f"postgresql://ann:{SECRET}@db/shop")
     with pytest.raises(BadOption, match=rf"no 'aws_key'. It has {OPTIONS[0]}"):
         scan_archive("s3://bucket/audit", storage_options={"aws_key": SECRET})
     with pytest.raises(BadOption, match="for archives in object storage"):
