@@ -29,6 +29,7 @@ _BROKEN = f"{{{MASK}}}"
 """What stands for an image that begins as an object and is none."""
 
 _NO_JSON = object()
+_NEITHER: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
 
 
 @dataclass(slots=True)
@@ -80,6 +81,10 @@ class Masks:
             changes = changes.with_columns(pl.DataFrame(rows, dict.fromkeys(_DOCUMENTS, pl.String), orient="row"))
             self.met.update(f"{entity_type}.{name}" for name in met)
         return changes
+
+    def masked_of(self, entity_type: str) -> frozenset[str]:
+        """The fields of a type whose values are masked."""
+        return self._by_type().get(entity_type, _NEITHER)[0]
 
     def check_known(self, known: Iterable[str]) -> None:
         """Check that no field was misspelt: it was met in a document, or is known to be one.

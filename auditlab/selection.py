@@ -143,16 +143,19 @@ class Selected:
                 f"{without}changes(), diffs(), timeline() and summary() answer here."
             )
 
-    def warn_withheld(self, *entity_types: str) -> None:
-        """Warn where fields were masked or left out when the log was written."""
+    def withheld(self, *entity_types: str) -> list[str]:
+        """The fields of these types that were masked or left out when the log was written, and which of both."""
         facts = self.recorded.facts
         told = [
             f"{name} ({how})"
             for names, how in ((facts.masked, "masked"), (facts.omitted, "left out"))
             for name in names
         ]
-        own = [name for name in told if name.startswith(tuple(f"{entity_type}." for entity_type in entity_types))]
-        if own:
+        return [name for name in told if name.startswith(tuple(f"{entity_type}." for entity_type in entity_types))]
+
+    def warn_withheld(self, *entity_types: str) -> None:
+        """Warn where fields were masked or left out when the log was written."""
+        if own := self.withheld(*entity_types):
             warnings.warn(
                 f"fields were withheld when this log was written: {', '.join(own)}. Their values, and changes of them "
                 "alone, are in no answer.",

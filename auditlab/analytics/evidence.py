@@ -96,6 +96,9 @@ def evidence(selected: Selected, *, documents: bool = True) -> Evidence:
         IncompleteLog: single changes are picked, here or as the log was loaded (``user=``, ``partitions=``), or some
             were dropped from between the others; what came before them is then not seen.
 
+    Warns:
+        WithheldFields: fields were masked or left out when the log was written; nothing is found of them.
+
     >>> from auditlab import from_arrow
     >>> from auditlab.testing import make_log
     >>> steps = [("INSERT", "a", {"x": 1}), ("UPDATE", "a", {"x": 3}, {"before_snapshot": {"x": 2}})]
@@ -107,6 +110,7 @@ def evidence(selected: Selected, *, documents: bool = True) -> Evidence:
     (2, 1, 'x', '1', '2')
     """
     selected.require_chains("evidence")
+    selected.warn_withheld(*selected.entity_types)
     selected = selected.as_recorded()
     if isinstance(selected.recorded, Bucketed):
         counts, changes, found = gathered(selected.recorded, selected, documents=documents)

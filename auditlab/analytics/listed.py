@@ -14,6 +14,7 @@ import polars as pl
 
 from auditlab import documents
 from auditlab.errors import MalformedChange, SnapshotTooDeep, SnapshotTooLarge
+from auditlab.masking import Masks
 from auditlab.values import plain_texts
 
 if TYPE_CHECKING:
@@ -37,12 +38,13 @@ def disagreeing(selected: Selected, positions: pl.Series | None = None) -> pl.Da
     """UPDATEs whose stored ``changed_fields`` are not what their images say: position, field, old, new, note.
 
     ``old`` is what the list says (null where it says nothing of the field) and ``new`` what the after image has.
+    Of a field that was masked when the log was written, which of its changes were some, is not known.
 
     Args:
         selected: The log.
         positions: Only these changes, whose documents are then read apart; else all, by the log's derived tables.
     """
-    recorded = selected.recorded
+    recorded, masks = selected.recorded, Masks.of(selected.recorded.facts)
     rows = recorded.changes if positions is None else recorded.changes[positions.to_list()]
     stored = pl.col("changed_fields").is_not_null() & (pl.col("operation") == "UPDATE")
     rows = rows.filter(
@@ -60,7 +62,9 @@ def disagreeing(selected: Selected, positions: pl.Series | None = None) -> pl.Da
             kinds = recorded.facts.kinds.get(name, {})
             read = documents.read(own["before_snapshot"], own["after_snapshot"], kinds, own["id"])
             columns, before, after = read.columns, read.before, read.after
-        found += _of_type(own, columns, before, after, recorded.facts.kinds.get(name, {}))
+        fields = _of_type(own, columns, before, after, recorded.facts.kinds.get(name, {}))
+        hidden = masks.masked_of(name)
+        found += [rows.filter(~pl.col("field").is_in(hidden)) for rows in fields] if hidden else fields
     return pl.concat(found)
 
 

@@ -23,7 +23,7 @@ from auditlab.buckets.bucketed import Bucketed
 from auditlab.buckets.compartments import Compartments
 from auditlab.buckets.part import ARRIVAL
 from auditlab.buckets.spill import compact
-from auditlab.errors import SystemMismatch
+from auditlab.errors import IncompleteLog, SystemMismatch
 from auditlab.load.catalog import DEFAULT_TABLE
 from auditlab.load.live import LiveTable, live_rows, live_tables, rewritten
 from auditlab.load.live_log import LiveLog, chunks
@@ -79,7 +79,8 @@ def reconcile(
         allow_unsafe_order: Whether to take a log whose ids were handed out in batches.
 
     Raises:
-        IncompleteLog: single changes are picked, or the log was loaded without what came before.
+        IncompleteLog: single changes are picked, the log was loaded without what came before, or fields were withheld
+            from it when it was written.
         SystemMismatch: the log is another database's.
         UnknownEntityType: neither the log nor the capture knows a type.
         AccessDenied, IncompleteRead: the role may not read a table, or would not see all of it.
@@ -90,6 +91,7 @@ def reconcile(
     if selected is not None:
         selected = selected.as_recorded()
         selected.require_states("reconcile")
+        _check_whole(selected)
         _ = selected.recorded.malformed  # it is read, or dealt out, before the snapshot is held
     found = Disagreements(None if selected is None else selected.recorded.room)
     with Snapshot(dsn, table) as snapshot:
@@ -259,6 +261,15 @@ class _First(NamedTuple):
 
 
 _NOTES = {"entity_type": pl.String(), "note": pl.String()}
+
+
+def _check_whole(selected: Selected) -> None:
+    if own := selected.withheld(*selected.entity_types):
+        raise IncompleteLog(
+            f"fields were withheld when this log was written: {', '.join(own)}. It does not have the rows as they were "
+            "recorded, and every row would differ. Hold a log of all fields against the tables, or the database's own; "
+            "types without such fields can be held by themselves."
+        )
 
 
 def _check_system(selected: Selected | None, system: str, label: str) -> None:

@@ -9,14 +9,16 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
 from auditlab.archive.export import archive_postgres
 from auditlab.archive.prune import prune
 from auditlab.archive.read import scan_archive
 from auditlab.archive.verify import verify
 from auditlab.capture.track import track
+from auditlab.changelog import reconcile
 from auditlab.connection import connect
-from auditlab.errors import BadOption, DropRefused, WithheldFields
+from auditlab.errors import BadOption, DropRefused, IncompleteLog, WithheldFields
 from auditlab.masking import MASK, Masks, withhold
 from auditlab.sources import from_arrow, read_postgres, scan
 from auditlab.sources import scan_archive as opened
@@ -201,6 +203,26 @@ def test_an_archive_withholds_the_same_every_time_and_proves_no_row_for_prune(lo
         archive_postgres(log, tmp_path / "a")
     with pytest.raises(DropRefused, match=r"withholds fields \(s\.t\.email\)"):
         prune(log, tmp_path / "a", keep="1 month")
+
+
+@pytest.mark.parametrize("memory", [None, "40 kB"])
+def test_what_is_withheld_is_no_finding_and_such_a_log_is_not_held_against_the_tables(
+    log: str, tmp_path: Path, memory: str | None
+):
+    with connect(log, autocommit=True) as db:
+        db.execute("CREATE TABLE s.u (id int PRIMARY KEY)")
+        track(log, "s.u")
+        db.execute("INSERT INTO s.u VALUES (1)")
+    whole = read_postgres(log).evidence().findings
+    assert "error" not in whole["severity"].to_list()
+    archive_postgres(log, tmp_path / "a", mask_fields=["s.t.email", "s.t.total"], omit_fields=["s.t.note"])
+    kept = opened(tmp_path / "a", memory=memory)
+    with pytest.warns(WithheldFields, match=r"s\.t\.email \(masked\), s\.t\.total \(masked\), s\.t\.note"):
+        found = kept.evidence()
+    assert_frame_equal(found.findings.filter(pl.col("kind") != "no-op updates"), whole)
+    with pytest.raises(IncompleteLog, match=r"withheld .*s\.t\.email \(masked\).*every row would differ"):
+        reconcile(kept, log)
+    assert reconcile(kept.of("s.u"), log).findings.is_empty()
 
 
 def test_types_and_fields_whose_names_have_dots_are_withheld(tmp_path: Path):
