@@ -61,7 +61,7 @@ ABOUT = """Exact answers from the change log of a database: states at any time, 
   0    done
   1    done, and a check, a verification or the demo's proof found a fault
   2    could not do it; one message on stderr says why
-  130  interrupted by Ctrl-C (archive --follow also by SIGTERM); 141: the reader of the output went away
+  130  interrupted by Ctrl-C (archive --follow and demo also by SIGTERM); 141: the reader of the output went away
 """
 
 _EXAMPLES = "[bold]Examples[/bold]"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from auditlab.cli.interruption import interrupted_by
 from auditlab.cli.options import place
 from auditlab.cli.output import say, width
 from auditlab.cli.table import shown
@@ -52,7 +54,8 @@ def demo(
 
       auditlab demo --folder /tmp/shop
     """
-    done = run_demo(folder, _Terminal(), server=not sample)
+    with interrupted_by(signal.SIGTERM, signal.SIGHUP):  # the server would go on without it
+        done = run_demo(folder, _Terminal(), server=not sample)
     if not done.holds:
         raise typer.Exit(WRONG)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,14 +12,13 @@ import typer
 import auditlab as al
 from auditlab.archive.checkpoint import AFTER
 from auditlab.cli import options as opt
+from auditlab.cli.interruption import interrupted_by
 from auditlab.cli.layout import EntityType, FieldColumns, KeyFields, Operations, Query, Unit, layout, mapping
 from auditlab.cli.output import say
 from auditlab.cli.source import is_dsn, open_log
 from auditlab.errors import BadOption
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from auditlab.archive.write import ArchiveSummary
 
 __all__ = ["add_to"]
@@ -158,20 +156,6 @@ def archive(
             if written.rows:
                 _tell(written, as_json=as_json)
             time.sleep(every)
-
-
-@contextmanager
-def interrupted_by(number: signal.Signals) -> Iterator[None]:
-    """Let a signal end the work as Ctrl-C does: what is unfinished is removed."""
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        signal.signal(number, before)
 
 
 def _tell(written: ArchiveSummary, *, as_json: bool) -> None:

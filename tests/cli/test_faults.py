@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -174,14 +175,26 @@ def test_a_closed_pipe_is_quiet(log_file: Path):
     assert running.returncode == 141
 
 
-def test_ctrl_c_exits_with_130(tmp_path: Path):
-    with subprocess.Popen(
-        [*AUDITLAB, "demo", "--folder", str(tmp_path / "d")], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as running:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_what_ends_the_demo_ends_its_server_and_exits_with_130(tmp_path: Path, number: signal.Signals):
+    with (
+        tempfile.TemporaryDirectory(prefix="a-") as short,  # of a socket's path there is only so much
+        subprocess.Popen(
+            [*AUDITLAB, "demo", "--folder", str(tmp_path / "d")],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "TMPDIR": short},
+        ) as running,
+    ):
+        Path(short).chmod(0o755)
         assert running.stdout is not None
-        running.stdout.readline()
-        running.send_signal(signal.SIGINT)
+        for line in running.stdout:
+            if b"started for this run" in line:
+                break
+        assert list(Path(short).glob("auditlab-*/server.log"))
+        running.send_signal(number)
         _, told = running.communicate(timeout=60)
+        assert list(Path(short).iterdir()) == []
     assert running.returncode == 130
     assert b"Traceback" not in told
 
