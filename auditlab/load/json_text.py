@@ -128,7 +128,7 @@ def named_values(texts: pa.Array) -> pa.Array:
 
     Decoders of a database's log write a row so: ``[{"name": "id", "type": "integer", "value": 7}]``.
     """
-    lists = pc.fill_null(pc.match_substring_regex(texts, r"^\s*\["), fill_value=False)
+    lists = pc.fill_null(pc.starts_with(texts, "["), fill_value=False)
     if not pc.any(lists).as_py():
         return texts
     return pc.replace_with_mask(texts, lists, pa.array(map(_object, texts.filter(lists).to_pylist()), pa.string()))
