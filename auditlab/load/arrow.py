@@ -216,6 +216,8 @@ def loaded(
     facts = spanning(changes, LogFacts(source=source, zone=zone))
     if mapping is not None and mapping.numbered:
         check_row_order(changes, facts)
+        if aside.is_empty():  # no row is lost where one that is no change was left out; rows set aside keep their place
+            changes = changes.with_columns(id=pl.int_range(1, pl.len() + 1, dtype=pl.Int64))
     if mapping is not None and mapping.key is not None:
         facts = replace(facts, keys=dict(mapping.key.keys))
     if coverage is not None:
