@@ -95,7 +95,7 @@ def test_a_time_that_cannot_be_read_or_is_ambiguous_is_an_error(moment):
 
 
 def test_an_answer_about_a_type_that_had_rows_before_its_log_says_so():
-    rows = make_log([("INSERT", "a", {"x": 1}), ("UPDATE", "e", {"x": 2}, {"before_snapshot": {"x": 1}})])
+    rows = make_log([("INSERT", "a", {"x": 1}), ("UPDATE", "e", {"x": 2}, {"before_snapshot": {"x": 3}})])
     log = al.from_arrow(rows)
     for ask in (log.as_of, log.replay, lambda: log.aggregate("t", items=("t", "x"))):
         with pytest.warns(IncompletePopulation, match=r"rows of t \(1 of them were changed later\) were there before"):
