@@ -6,13 +6,19 @@ extra, show larger logs, and lead from each mark to its rows.
 
 Times stand as the clocks of the log's time zone show them, whatever the browser's zone is: they are given to Vega as
 UTC, with a UTC scale. Where clocks go back, the hour that comes twice is drawn over itself.
+
+Altair writes a chart's rows into the ``<script>`` of a page as they are, where ``</script>`` in a value would end it. So
+the rows are given as JSON text in which ``<`` is escaped. Altair cannot look into it: an encoding of your own names the
+type of its field, as in ``color="operation:N"``.
 """
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
+import polars.selectors as cs
 
 from auditlab.errors import BadOption, MissingExtra
 from auditlab.widgets.palette import OPERATIONS
@@ -59,7 +65,7 @@ def activity(
     rows = _few(rows.with_columns(_wall("period", log), pl.col(name).fill_null("no user")))
     colour = _colours(altair) if by == "operation" else altair.Color(f"{name}:N", title="user")
     chart: alt.Chart = (
-        altair.Chart(rows, title=f"Changes by {found.period} and {by}")
+        altair.Chart(_inert(altair, rows), title=f"Changes by {found.period} and {by}")
         .mark_bar()
         .encode(
             x=_time(altair, "period", log),
@@ -92,7 +98,7 @@ def hours(log: ChangeLog[Any]) -> alt.Chart:
     names = pl.col("weekday").replace_strict(dict(enumerate(_WEEKDAYS, 1)), return_dtype=pl.String)
     rows = log.activity().by_hour.with_columns(names)
     chart: alt.Chart = (
-        altair.Chart(rows, title=f"Changes by weekday and hour ({log.facts.zone})")
+        altair.Chart(_inert(altair, rows), title=f"Changes by weekday and hour ({log.facts.zone})")
         .mark_rect()
         .encode(
             x=altair.X("hour:O", title="hour", scale=altair.Scale(domain=list(range(24)))),
@@ -132,7 +138,7 @@ def timeline(log: ChangeLog[Any], *, lanes: Literal["field", "user", "operation"
         for name, mark in OPERATIONS.items()
     }
     chart: alt.Chart = (
-        altair.Chart(rows, title="Who did what when")
+        altair.Chart(_inert(altair, rows), title="Who did what when")
         .mark_point(filled=True, size=60)
         .encode(
             x=_time(altair, "changed_at", log),
@@ -172,6 +178,13 @@ def _colours(altair: Any) -> Any:  # noqa: ANN401 - Altair's
     return altair.Color(
         "operation:N", scale=altair.Scale(domain=list(OPERATIONS), range=[mark.colour for mark in OPERATIONS.values()])
     )
+
+
+def _inert(altair: Any, rows: pl.DataFrame) -> Any:  # noqa: ANN401 - Altair's
+    """The rows as JSON text that ends no script of a page, whatever stands in their values."""
+    told = rows.with_columns(cs.datetime().dt.strftime("%Y-%m-%dT%H:%M:%S%.3fZ")).to_dicts()
+    text = json.dumps(told, ensure_ascii=False).replace("<", "\\u003c")
+    return altair.InlineData(values=text, format=altair.JsonDataFormat(type="json"))
 
 
 def _few(rows: pl.DataFrame) -> pl.DataFrame:

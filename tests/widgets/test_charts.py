@@ -35,7 +35,7 @@ def log(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 def rows_of(chart: alt.Chart) -> list[dict[str, Any]]:
     """The rows that a chart carries into a page."""
     (rows,) = chart.to_dict()["datasets"].values()
-    return rows
+    return json.loads(rows)
 
 
 def test_activity_has_the_counts_at_the_wall_time_of_the_logs_zone(log):
@@ -98,14 +98,18 @@ def test_without_altair_the_error_is_the_command_that_brings_it(log, monkeypatch
             chart(log)
 
 
-def test_hostile_values_are_data():
-    text = "</script><script>alert(1)</script>"
+def test_hostile_values_are_data_and_end_no_script_of_a_page():
+    text = "</script><script>alert(1)</script><!--"
     log = al.from_arrow(make_log([("INSERT", text, {text: text}, {"changed_by": text})]))
     for chart in (charts.activity(log, by="user"), charts.timeline(log)):
-        assert text in json.dumps(rows_of(chart))
+        assert text in [value for row in rows_of(chart) for value in row.values()]
         spec = chart.to_dict()
         spec.pop("datasets")
         assert "script" not in json.dumps(spec)
+        for made in (chart, chart + chart, chart | chart):
+            page = made.to_html()
+            assert "alert(1)" in page
+            assert [mark for mark in ("<script>alert", "</script><", "<!--") if mark in page] == []
 
 
 def test_a_chart_of_nothing_is_a_chart():
