@@ -7,9 +7,9 @@ extra, show larger logs, and lead from each mark to its rows.
 Times stand as the clocks of the log's time zone show them, whatever the browser's zone is: they are given to Vega as
 UTC, with a UTC scale. Where clocks go back, the hour that comes twice is drawn over itself.
 
-Altair writes a chart's rows into the ``<script>`` of a page as they are, where ``</script>`` in a value would end it. So
-the rows are given as JSON text in which ``<`` is escaped. Altair cannot look into it: an encoding of your own names the
-type of its field, as in ``color="operation:N"``.
+Altair writes a chart's rows into the ``<script>`` of a page as they are, where ``</script>`` in a value would end it.
+So the rows are given as JSON text in which ``<`` is escaped. Altair cannot look into it: an encoding of your own names
+the type of its field, as in ``color="operation:N"``.
 """
 
 from __future__ import annotations

@@ -108,11 +108,13 @@ class Dashboard(WidgetView):
         selected = log_code(log.selected)
         self._own_code = selected + call("dashboard", **given)
         self._codes = {name: mark.pick.code(selected) for name, mark in shown.marks.items()}
-        totals = log.summary(users=0, recent=0).totals.row(0, named=True)
+        summary = log.summary(users=0, recent=0)
+        totals = summary.totals.row(0, named=True)
         facts = log.facts
         self._totals = {name: f"{totals[name]:,}" for name in ("changes", "transactions", "entities", "users")}
         self._notes = [
             f"{facts.source}; {facts.coverage}; by {facts.clock}, times are {facts.zone}",
+            *([summary.not_counted] if summary.not_counted else []),
             *(["Findings are not shown here: " + shown.why] if shown.why else []),
             *hiding.words,
         ]

@@ -312,7 +312,8 @@ class Explore(WidgetView):
         return table(rows, words, limit=LISTED, zone=self._points.zone, note=note)
 
     def __repr__(self) -> str:
-        return printable(f"Explore: {self._title}, {self._kept().height:,} changes")
+        count = self._kept().height
+        return printable(f"Explore: {self._title}, {count:,} {'change' if count == 1 else 'changes'}")
 
 
 def _first_lanes(selected: Selected) -> str:

@@ -41,6 +41,7 @@ def test_its_items_come_and_go_at_the_cursor_and_people_can_read_it(watch: Watch
     line.press("End", "ArrowLeft")
     line.settled()
     assert "parent: 1 there, 1 changed; order_items: 4 there." in line.status
+    assert "order_items: 4 there, all as they were since the instant before" in line.view.inner_text()
     told = page.get_by_test_id("al-kind-parent").inner_text()
     assert "true" in told
     assert "cancelled" in told

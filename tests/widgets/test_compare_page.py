@@ -10,6 +10,7 @@ from payloads import PAYLOADS, log_of
 from watched import keep_picture, violations
 
 import auditlab as al
+from auditlab.testing import make_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +53,15 @@ def test_a_bar_leads_to_its_entities_and_an_entity_to_both_sides(watch: Watch, f
     page.keyboard.press("Escape")
     assert rows.count() == every
     assert page.locator(f"{SIDES} table").count() == 0
+
+
+def test_one_entity_that_is_the_same_is_not_said_to_differ(watch: Watch, tmp_path: Path):
+    log = al.from_arrow(make_log([("INSERT", "a", {"x": 1})]))
+    log.compare_view("2024-01-01", "2024-01-01").to_html(tmp_path / "same.html")
+    page = watch().open(tmp_path / "same.html").page
+    page.wait_for_selector(ALIVE)
+    assert page.locator(f"{ENTITIES} caption").inner_text() == "Nothing differs: the entity is the same at both times"
+    assert page.locator(f"{ENTITIES} tbody tr").count() == 1
 
 
 def test_the_keyboard_alone_does_it(watch: Watch, file: Path):

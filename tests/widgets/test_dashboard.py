@@ -139,6 +139,13 @@ def test_a_log_of_nothing_has_a_dashboard():
     assert view.rows().is_empty()
 
 
+def test_a_log_of_states_alone_says_why_nothing_is_counted():
+    view: Any = al.from_arrow(make_log([("SNAPSHOT", "a", {"x": 1}), ("SNAPSHOT", "b", {"x": 2})])).dashboard()
+    told = "not counted: 2 SNAPSHOT rows, states that were read, not changes"
+    assert told in view.embedded()["data"]["notes"]
+    assert told in view.to_svg()
+
+
 def test_what_cannot_be_is_refused(log):
     with pytest.raises(BadOption, match="top and rows count from 1"):
         log.dashboard(top=0)

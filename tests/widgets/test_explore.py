@@ -268,6 +268,11 @@ def test_where_widgets_do_not_run_there_are_a_picture_and_a_table(
     assert set(view._repr_mimebundle_()) == {"text/plain", "text/html"}
 
 
+def test_one_change_is_one_change():
+    view = al.from_arrow(make_log([("INSERT", "a", {"x": 1})])).explore()
+    assert repr(view) == "Explore: Timeline of t, 1 change"
+
+
 def test_an_empty_log_opens():
     view = al.from_arrow(make_log([])).explore()
     assert view.frame.is_empty()

@@ -193,3 +193,27 @@ def test_where_scripts_do_not_run_the_picture_and_its_table_are_there(watch: Wat
     assert page.locator(".al-static tbody tr").count() > 10
     assert violations(page) == []
     keep_picture(page, "explore-static")
+
+
+def test_a_log_of_nothing_shows_no_time_and_offers_no_step(watch: Watch, tmp_path: Path):
+    al.from_arrow(make_log([])).explore().to_html(tmp_path / "empty.html")
+    page = watch().open(tmp_path / "empty.html").page
+    page.wait_for_selector(".al-place[data-alive]")
+    line = Timeline(page.get_by_test_id("auditlab-view"))
+    assert "1970" not in line.view.inner_text()
+    assert line.view.get_by_test_id("al-detail").inner_text() == "There is no change."
+    buttons = line.view.locator("[role=group][aria-label='Step and zoom'] button")
+    assert buttons.count() == 9
+    assert all(button.is_disabled() for button in buttons.all())
+
+
+def test_a_long_name_in_a_filter_does_not_make_a_narrow_view_wider(watch: Watch, tmp_path: Path):
+    steps = [("INSERT", "a", {"x" * 200: 1}, {"changed_by": "u" * 200})]
+    al.from_arrow(make_log(steps)).explore().to_html(tmp_path / "long.html")
+    page = watch(width=400).open(tmp_path / "long.html").page
+    page.wait_for_selector(".al-place[data-alive]")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    parts = page.locator(".auditlab select, .al-lanes, .al-slider").all()
+    assert max(box["x"] + box["width"] for box in (part.bounding_box() for part in parts)) <= 400
+    lanes, slider = (page.locator(f".al-{name}").bounding_box()["width"] for name in ("lanes", "slider"))
+    assert lanes < slider

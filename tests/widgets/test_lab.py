@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
-from lab import Lab, Notebook
+from lab import IDLE, SESSION, Lab, Notebook
 from payloads import log_of
 from shop_in_postgres import LOG, ORDER, put
 from timeline_driven import Timeline, told_diff
@@ -176,6 +176,30 @@ def test_play_goes_through_all_changes_and_stops_at_the_last(notebook: Notebook,
     notebook.expect("view.selection['cursor']", recorded["id"][-1])
 
 
+def test_keys_in_a_view_are_no_commands_of_the_notebook(notebook: Notebook):
+    """In its command mode JupyterLab inserts a cell at "a" and cuts one at "x", and moves its own cursor by arrows."""
+    line, page = timeline(notebook), notebook.page
+    cells = page.locator(".jp-Cell").count()
+    user = line.view.get_by_test_id("al-user")
+    for focused in (line.slider, line.view.get_by_test_id("al-play"), user, line.view.locator("summary").last):
+        focused.focus()
+        for key in ("a", "b", "x", "m", "Shift+M"):
+            page.keyboard.press(key)
+    assert page.locator(".jp-Cell").count() == cells
+    line.click("al-clear")
+    user.focus()
+    page.keyboard.press("ArrowDown")
+    notebook.expect("view.selection['user']", notebook.ask("view._points.users[0]"))
+    line.click("al-clear")
+    transaction = line.view.get_by_test_id("al-transaction-filter")
+    transaction.click()
+    page.keyboard.type("757")
+    page.keyboard.press("Enter")
+    notebook.expect("view.selection['transaction']", 757)
+    line.click("al-clear")
+    notebook.expect("view.selection['transaction']", None)
+
+
 def test_what_python_selects_is_shown(notebook: Notebook, recorded: pl.DataFrame):
     line = timeline(notebook)
     line.press("Home")
@@ -270,3 +294,14 @@ def test_people_can_read_each_view_in_both_themes(notebook: Notebook, name: str,
     assert violations(notebook.page, within="[data-looked-at]") == []
     view.evaluate("(view) => view.removeAttribute('data-looked-at')")
     keep_picture(view, f"lab-{name}-{theme.rsplit(maxsplit=1)[-1].lower()}")
+
+
+def test_a_view_whose_kernel_was_restarted_says_so(notebook: Notebook):
+    """The last: no view of the notebook has a kernel afterwards."""
+    notebook.page.evaluate(f"() => {SESSION}.session.kernel.restart()")
+    notebook.page.wait_for_function(IDLE)
+    line = timeline(notebook)
+    line.press("Home", "ArrowRight")
+    alarm = line.view.get_by_test_id("al-error")
+    alarm.wait_for()
+    assert alarm.inner_text() == "no answer from Python: its kernel was restarted, or was ended. Run the cell again."

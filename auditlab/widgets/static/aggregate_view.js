@@ -76,7 +76,8 @@ function memberPanels(found, row, go) {
 
 function memberTable(kind) {
   const rows = kind.rows.map((member) => ({ ...member, attributes: { class: `al-${member.status || "same"}` } }));
-  return table(`${printable(kind.kind)}: ${told(kind.rows)} since the instant before`, [
+  const moved = rows.some(({ status }) => status) ? told(kind.rows) : `${told(kind.rows)}, all as they were`;
+  return table(`${printable(kind.kind)}: ${moved} since the instant before`, [
     { head: "Since before", cell: ({ status }) => h("span", { class: "al-kind" }, status ? sign(status) : "", status ? h("span", {}, WORDS[status]) : h("span", { class: "al-null" }, "same")) },
     { head: "Entity", header: true, cell: ({ entity }) => value(entity) },
     ...kind.fields.map((name, place) => ({ head: printable(name), long: "long", cell: ({ cells }) => memberCell(cells[place]) })),

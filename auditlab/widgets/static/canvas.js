@@ -31,7 +31,7 @@ function cleared(canvas, width, height) {
 function drawPoints(canvas, { points, lanes, kept, span, width, height, zone }) {
   const context = cleared(canvas, width, height);
   const ink = inks(canvas);
-  drawGround(context, { lanes, span, width, height, zone }, ink);
+  drawGround(context, { points, lanes, span, width, height, zone }, ink);
   const cells = cellsOf({ points, lanes, kept, span, width });
   const many = cells.filled > MOST_MARKS;
   return { inside: cells.inside, many, most: many ? drawDensity(context, cells, lanes) : drawMarks(context, cells, lanes, ink) };
@@ -65,7 +65,7 @@ function cellsOf({ points, lanes, kept, span, width }) {
   return { counts, doubts, columns, inside, filled, most };
 }
 
-function drawGround(context, { lanes, span, width, height, zone }, ink) {
+function drawGround(context, { points, lanes, span, width, height, zone }, ink) {
   context.font = "12px system-ui, sans-serif";
   context.textBaseline = "alphabetic";
   for (let lane = 0; lane < lanes.names.length; lane += 1) {
@@ -77,7 +77,8 @@ function drawGround(context, { lanes, span, width, height, zone }, ink) {
   context.strokeStyle = ink.line;
   context.fillStyle = ink.faint;
   let free = -Infinity;
-  for (const { ms, text } of ticks(span[0], span[1], Math.floor(width / 90), zone)) {
+  const shown = points.count ? ticks(span[0], span[1], Math.floor(width / 90), zone) : []; // of no change there is no time
+  for (const { ms, text } of shown) {
     const x = Math.round(((ms - span[0]) / (span[1] - span[0])) * width) + 0.5;
     context.beginPath();
     context.moveTo(x, AXIS - 5);

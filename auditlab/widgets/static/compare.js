@@ -2,6 +2,12 @@
 
 const WORDS = { added: "added", removed: "removed", modified: "modified", same: "the same" };
 
+/** What the list holds: entities that differ, or the only entity, also where it is the same. */
+function headed(listed) {
+  if (listed.every(({ kind }) => kind === "same")) return "Nothing differs: the entity is the same at both times";
+  return counted(listed.length, "entity that differs", "entities that differ");
+}
+
 const view = {
   render(page) {
     const { times, code, notes, pictures, filters, entities, same } = page.data;
@@ -56,7 +62,7 @@ const view = {
         { head: "Entity", header: true, cell: (row) => h("button", { type: "button", "data-name": row.name, click: () => choose(row.name === page.state.entity ? "" : row.name) }, printable(row.entity_id) || "empty text") },
         { head: "Fields that differ", cell: (row) => value(row.fields.filter(([, kind]) => kind !== "same").map(([field]) => field || '""').join(", ") || "none") },
       ];
-      const words = own ? `${counted(kept.length, "entity", "entities")}: ${printable(sayMark(filter))}` : counted(kept.length, "entity that differs", "entities that differ");
+      const words = own ? `${counted(kept.length, "entity", "entities")}: ${printable(sayMark(filter))}` : headed(kept);
       list.replaceChildren(
         table(words, columns, kept, own ? "A second click on the bar, or Esc, shows all again." : ""),
       );

@@ -45,7 +45,8 @@ function exploreView(page) {
     const row = page.state.cursor;
     if (row < 0 || row >= points.count) {
       details.forget();
-      detail.replaceChildren(h("p", { class: "al-note" }, "Choose a change: click on a mark, press Play, or use the arrow keys on the timeline."));
+      detail.replaceChildren(h("p", { class: "al-note" }, points.count
+        ? "Choose a change: click on a mark, press Play, or use the arrow keys on the timeline." : "There is no change."));
       return;
     }
     details.tell("change", row, (found) => detailPanels(found, row, line.select), page.live ? 40 : 0);

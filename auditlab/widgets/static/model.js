@@ -23,6 +23,7 @@ function start(view, model, el, live) {
   const root = h("div", { class: "al-root" });
   const alarm = h("p", { class: "al-error", role: "alert", hidden: true, "data-testid": "al-error" });
   const section = h("section", { class: "auditlab", "aria-label": model.get("title"), "data-testid": "auditlab-view" }, root, alarm);
+  section.addEventListener("keydown", keepKeys);
   el.replaceChildren(section);
   let own = ""; // what went wrong in the page; what went wrong in Python stays until its next success there
   const alert = () => {
@@ -59,6 +60,13 @@ function start(view, model, el, live) {
   return () => { ended.abort(); if (typeof end === "function") end(); };
 }
 
+/** A key that is pressed in a view is for the view: JupyterLab would take it for a command, and cut a cell at "x". */
+function keepKeys(event) {
+  const { key, shiftKey, ctrlKey, metaKey, altKey } = event;
+  const theirs = ctrlKey || metaKey || altKey || key === "Escape" || (key === "Enter" && shiftKey) || /^F\d+$/.test(key);
+  if (!theirs) event.stopPropagation();
+}
+
 function listen(model, event, call, signal) {
   model.on(event, call);
   signal.addEventListener("abort", () => model.off(event, call));
@@ -83,7 +91,13 @@ function asker(model, signal) {
       reject(new Error("no answer from Python: its kernel is busy, or was ended. Run the cell again, or look at the table of to_html()."));
     }, PATIENCE);
     open.set(mine, { resolve, reject, timer });
-    model.send({ ask: mine, question });
+    try {
+      model.send({ ask: mine, question });
+    } catch { // "Cannot send"
+      clearTimeout(timer);
+      open.delete(mine);
+      reject(new Error("no answer from Python: its kernel was restarted, or was ended. Run the cell again."));
+    }
   });
 }
 

@@ -44,7 +44,7 @@ function timeline(page, told) {
   }
   function rest() {
     const [start, end] = span();
-    hoverLine.textContent = `${timeText(exact(start), points.zone)} to ${timeText(exact(end), points.zone)} ${points.zone}: ${spanText(end - start)} in view`;
+    if (points.count) hoverLine.textContent = `${timeText(exact(start), points.zone)} to ${timeText(exact(end), points.zone)} ${points.zone}: ${spanText(end - start)} in view`;
   }
   function drawOver() {
     pending = 0;
@@ -95,6 +95,7 @@ function timeline(page, told) {
   }
   function say() {
     const { cursor } = page.state;
+    unless(points.count, "al-previous", "al-play", "al-next", "al-zoom-in");
     unless(page.state.brush, "al-zoom-brush", "al-clear-brush");
     unless(cursor >= 0, "al-zoom-transaction");
     unless(page.state.zoom, "al-zoom-all", "al-zoom-out");
