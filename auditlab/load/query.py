@@ -18,6 +18,7 @@ from auditlab.load.estimate import available_memory, expected_rows
 from auditlab.load.json_text import is_json
 from auditlab.load.partitions import checked, folding
 from auditlab.load.progress import counted
+from auditlab.load.snapshot import pin
 from auditlab.load.uuids import is_uuid
 from auditlab.printable import megabytes
 from auditlab.queries import quote_identifier, text
@@ -64,7 +65,8 @@ def read_query(
     of the database's marks, partitions and clocks, too.
 
     Columns come as the server writes them: a document that is no ``json``, ``jsonb`` or text (a row, an array,
-    ``hstore``) by its ``to_jsonb``, and so each of ``fields``, exactly as a trigger would have written it.
+    ``hstore``) by its ``to_jsonb``, and so each of ``fields``, exactly as a trigger would have written it. Rows that
+    row security would hide from this role are an error, as in every load.
 
     Args:
         dsn: A libpq URL or ``key=value`` text.
@@ -95,7 +97,7 @@ def read_query(
     )
     asked = _one(query)
     with connect(dsn, read_only=True, isolation="repeatable read") as connection:
-        connection.set_local("TimeZone", "UTC")
+        pin(connection)
         statement = _reading(connection, asked, mapping)
         total = expected_rows(connection, [statement])
         reader = connection.stream(statement)

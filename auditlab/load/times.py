@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from auditlab.clock import zone as time_zone
 from auditlab.errors import BadOption, BadTime, DatabaseError
 from auditlab.load.filters import compose
+from auditlab.load.snapshot import pin
 
 if TYPE_CHECKING:
     from auditlab.connection import Connection
@@ -153,6 +154,7 @@ def in_words(holder: Connection, log: LogTable, exc: UnrepresentableTime) -> str
     """The message about a time of a log in a database that cannot be represented, as PostgreSQL writes it."""
     try:
         holder.rollback()
+        pin(holder)
         query = compose("value", log).replace("l.changed_at", f"l.{exc.column}")
         value = holder.rows(query, (exc.row_id,))[0]["value"]
     except (DatabaseError, IndexError):

@@ -11,7 +11,15 @@ from polars.testing import assert_frame_equal
 
 import auditlab as al
 from auditlab.connection import connect
-from auditlab.errors import BadOption, ConnectionFailed, DatabaseError, LogTooLarge, NoSuchTable, SchemaMismatch
+from auditlab.errors import (
+    AccessDenied,
+    BadOption,
+    ConnectionFailed,
+    DatabaseError,
+    LogTooLarge,
+    NoSuchTable,
+    SchemaMismatch,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -187,3 +195,43 @@ def test_what_changes_did_and_when_versions_held_is_read_as_the_server_writes_it
     columns = {"valid_from": "t0", "valid_to": "t1"} | never
     log = al.read_query(dsn, "SELECT * FROM held", columns=columns, fields="rest", entity_type="a.b", key="key")
     assert log.changes().select("operation", "after_snapshot").rows() == [("INSERT", '{"key": "a", "x": 1.10}')]
+
+
+def test_how_a_server_is_set_to_write_values_changes_none(history: str, make_database: Callable[..., str]):
+    """A float of fewer digits is another number, and a day of another order another day."""
+    with connect(history) as db:
+        template = db.rows("SELECT current_database()::text AS name")[0]["name"]
+    other = make_database(template, prefix="rendered")
+    with connect(other, autocommit=True) as db:
+        name = db.rows("SELECT current_database()::text AS name")[0]["name"]
+        db.execute("UPDATE history SET ratio = 0.1::float8 + 0.2, part = 0.1::real + 0.2::real")
+        for setting in ("DateStyle = 'SQL, DMY'", "IntervalStyle = iso_8601", "bytea_output = escape",
+                        "extra_float_digits = 0", "TimeZone = 'Asia/Kolkata'"):  # fmt: skip
+            db.execute(f"ALTER DATABASE {name} SET {setting}")
+    with connect(history) as db:
+        db.execute("UPDATE history SET ratio = 0.1::float8 + 0.2, part = 0.1::real + 0.2::real")
+    options = {"columns": COLUMNS, "fields": "rest", "entity_type": "s.t", "operations": {"I": "INSERT"}}
+    here, there = (
+        al.read_query(dsn, "SELECT * FROM history ORDER BY n", **options, progress=False).changes()  # type: ignore[arg-type]
+        for dsn in (history, other)
+    )
+    assert '"ratio": 0.30000000000000004' in here["after_snapshot"][1]
+    assert_frame_equal(there, here)
+
+
+def test_rows_that_row_security_would_hide_from_a_query_are_an_error(
+    make_database: Callable[..., str], make_role: Callable[..., tuple[str, str]]
+):
+    dsn = make_database(prefix="hidden")
+    reader, own = make_role(dsn, "querier")
+    with connect(dsn) as db:
+        db.execute(
+            "CREATE TABLE versions (id int, row text, what text, made timestamptz, v int);"
+            "INSERT INTO versions VALUES (1, 'a', 'INSERT', '2024-01-01Z', 1), (2, 'b', 'INSERT', '2024-01-02Z', 2);"
+            "ALTER TABLE versions ENABLE ROW LEVEL SECURITY; CREATE POLICY few ON versions USING (id < 2);"
+            f"GRANT SELECT ON versions TO {reader}"
+        )
+    told = {"id": "id", "entity_id": "row", "operation": "what", "changed_at": "made"}
+    told |= {"changed_by": None, "transaction_id": None}  # type: ignore[dict-item]
+    with pytest.raises(AccessDenied, match='query would be affected by row-level security policy for table "versions"'):
+        al.read_query(own, "SELECT * FROM versions", columns=told, fields=["v"], entity_type="s.t", progress=False)
