@@ -22,8 +22,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 PUBLISHED = Path(__file__).parent / "capture" / "published.sql"
-FAST = ("autovacuum=off", "fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_prepared_transactions=10")
-"""No test waits for a disk; and no ANALYZE of the server's own takes a transaction id while a mark is looked at."""
+NEEDED = ("track_commit_timestamp=on", "max_prepared_transactions=10", "autovacuum=off")
+"""How a server is set up, whoever starts it: no ANALYZE of its own takes a transaction id while a mark is looked at."""
+WRITING = (
+    "TimeZone = 'UTC'",
+    "DateStyle = 'ISO, MDY'",
+    "IntervalStyle = postgres",
+    "bytea_output = hex",
+    "extra_float_digits = 1",
+)
+"""How a session writes values, whatever a server that is given is set to: what an application writes is compared."""
+FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+"""No test waits for a disk."""
 RANDOM_UUIDS = """DO $$ BEGIN
     IF to_regprocedure('gen_random_uuid()') IS NULL THEN CREATE EXTENSION pgcrypto; END IF;
 END $$"""
@@ -43,20 +53,36 @@ def server() -> Iterator[Server]:
     """A PostgreSQL server: the one that is given, a container, the embedded one; where there is none, the reason."""
     given = os.environ.get("AUDITLAB_TEST_DSN")
     if given:
-        yield Server(given, "PostgreSQL of AUDITLAB_TEST_DSN")
+        yield _fit(Server(given, "PostgreSQL of AUDITLAB_TEST_DSN"))
         return
     contained = _container()
     if contained is not None:
         yield from contained
         return
     try:
-        started = start_server(settings=FAST)
+        started = start_server(settings=(*NEEDED, *FAST))
     except MissingExtra as exc:
         if os.environ.get("CI") == "true":
             pytest.fail(f"CI needs a PostgreSQL: {exc}")
         pytest.skip(f"no PostgreSQL for the tests: {exc}")
     with started:
         yield started
+
+
+def _fit(server: Server) -> Server:
+    """A server that others set up, if it has the settings that the tests count on."""
+    with connect(server.dsn) as connection:
+        rows = connection.rows("SELECT name::text AS name, setting::text AS value FROM pg_settings")
+    has = {row["name"]: row["value"] for row in rows}
+    wanted = [setting.split("=") for setting in NEEDED]
+    lacking = [f"{name}={value}" for name, value in wanted if not _reaches(has[name], value)]
+    if lacking:
+        pytest.fail(f"{server.origin} is not set up for the tests, which need {', '.join(lacking)}")
+    return server
+
+
+def _reaches(value: str, wanted: str) -> bool:
+    return int(value) >= int(wanted) if wanted.isdigit() else value == wanted
 
 
 def _container() -> Iterator[Server] | None:
@@ -73,13 +99,14 @@ def _container() -> Iterator[Server] | None:
         warnings.simplefilter("ignore", ResourceWarning)  # where docker does not answer, it leaves its socket open
         try:
             container = PostgresContainer("postgres:18", driver=None)
+            container.with_command(" ".join(["postgres", *(f"-c {setting}" for setting in (*NEEDED, *FAST))]))
         except DockerException:
             gc.collect()
             return None
 
     def run() -> Iterator[Server]:
         with container as running:
-            yield Server(running.get_connection_url(), "PostgreSQL 18 in a container")
+            yield _fit(Server(running.get_connection_url(), "PostgreSQL 18 in a container"))
 
     return run()
 
@@ -118,6 +145,9 @@ def make_database(server: Server) -> Iterator[Callable[..., str]]:
         name = f"auditlab_{prefix}_{os.getpid()}_{next(_numbers)}"
         made.append(name)
         dsn = server.create_database(name, template)
+        if server.bin is None:
+            with connect(server.dsn, autocommit=True) as connection:
+                connection.execute("; ".join(f"ALTER DATABASE {name} SET {setting}" for setting in WRITING))
         if template is None:
             with connect(dsn, autocommit=True) as connection:
                 connection.execute(RANDOM_UUIDS)

@@ -59,17 +59,19 @@ def test_what_cannot_be_done_leaves_no_file(typed: Typed, log_file: Path, tmp_pa
     assert "is the source itself" in same.stderr
 
 
-def test_it_reads_a_database_and_tells_no_password(typed: Typed, database: str, tmp_path: Path):
+def test_it_reads_a_database_and_tells_no_password(
+    typed: Typed, database: str, tmp_path: Path, make_role: Callable[..., tuple[str, str]]
+):
     with connect(database) as connection:
         connection.execute("CREATE SCHEMA shop; CREATE TABLE shop.orders (id integer PRIMARY KEY)")
     assert typed("init", database).exit_code == 0
     assert typed("track", database, "shop.orders").exit_code == 0
     with connect(database) as connection:
         connection.execute("INSERT INTO shop.orders VALUES (7)")
-    dsn = f"{database}{'&' if '?' in database else '?'}password=s3cret" if "://" in database else database
+    _, dsn = make_role(database, "reporter", "SUPERUSER")
     done = typed("report", dsn, "-o", tmp_path / "r.html", "--title", "Shop")
     assert (done.exit_code, done.stderr) == (0, f"report written to {tmp_path / 'r.html'}\n"), done.output
     html = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert "<h1>Shop</h1>" in html
     assert "audit.entity_change_log" in html
-    assert "s3cret" not in html
+    assert dsn.rpartition("password=")[2] not in html
