@@ -55,10 +55,12 @@ class Installation:
 def install(dsn: str) -> Installation:
     """Install the capture, or bring it up to date; all of it or nothing, and a second time nothing happens.
 
-    Needs a role that may create roles and schemas (a superuser, or CREATEROLE with CREATE on the database).
+    Needs PostgreSQL 12 or newer, and a role that may create roles and schemas (a superuser, or CREATEROLE with CREATE
+    on the database).
 
     Raises:
         AccessDenied: the role may not.
+        ServerTooOld: the server is a PostgreSQL before 12.
         DatabaseError: there is a log in ``audit.entity_change_log`` that is neither ours nor the published one.
     """
     with connect(dsn, lock_timeout=LOCK_SECONDS, isolation="read committed") as connection:
