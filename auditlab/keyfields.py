@@ -59,6 +59,7 @@ class KeyFields:
         self._sample = sample
         self._own = own
         self._holds: dict[str, bool] = {}
+        self._apart: dict[str, bool] = {}
 
     def usual(self) -> str | None:
         """The field whose unchanged value alone shows that the key did not change; None where there is no such one."""
@@ -114,9 +115,24 @@ class KeyFields:
                 return OldKey(old, told=True) if old != entity_id else None
         return None
 
-    def nameless(self, entity_id: str, after: str, metadata: str | None) -> bool:
-        """Whether nothing tells by which fields the key of a change is told: its after image has the id in none."""
-        return not holding(_fields(after), entity_id) and not _named_key(metadata) and not self.primary
+    def nameless(self, entity_id: str, before: str, after: str, metadata: str | None) -> bool:
+        """Whether a change may be one of a key of which nothing tells the fields: its after image has the id in none.
+
+        One of the fields that it changed must tell entities apart, as far as the sample goes, as a key does.
+        """
+        was, now = _fields(before), _fields(after)
+        if holding(now, entity_id) or _named_key(metadata) or self.primary:
+            return False
+        return any(self._tells_apart(name) for name, raw in now.items() if was.get(name, raw) != raw)
+
+    def _tells_apart(self, name: str) -> bool:
+        """Whether each entity of the sample has a value of its own in a field, and always the same."""
+        if name not in self._apart:
+            sample = self._sample.select("entity_id", "after_snapshot").drop_nulls().iter_rows()
+            pairs = {(entity_id, _fields(text).get(name)) for entity_id, text in sample}
+            entities, values = ({pair[side] for pair in pairs} for side in (0, 1))
+            self._apart[name] = len(pairs) == len(entities) == len(values) and not values & {None, "null"}
+        return self._apart[name]
 
     def left_elsewhere(self, found: Sequence[tuple[str, str]]) -> list[str | None]:
         """For changes of which nothing names the key, the entity that their rows may have been before.

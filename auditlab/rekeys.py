@@ -164,7 +164,7 @@ def by_images(suspects: pl.DataFrame, fields_of: Callable[[str], KeyFields]) -> 
             old = fields.before(new, *told)
             if old is not None:
                 found.append((slot, slot, entity_type, old.entity_id, new, "images", old.told))
-            elif begins and fields.nameless(new, *told[1:]):
+            elif begins and fields.nameless(new, *told):
                 nameless.append((slot, new, told[0]))
         others = fields.left_elsewhere([(new, before) for _, new, before in nameless])
         pairs = zip(nameless, others, strict=True)

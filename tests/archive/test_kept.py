@@ -10,7 +10,7 @@ import pytest
 from checkpointed import add, assert_same
 
 import auditlab as al
-from auditlab.archive import kept
+from auditlab.archive import shredded
 from auditlab.archive.checkpoint import checkpoint
 from auditlab.testing import make_log
 
@@ -63,14 +63,14 @@ def test_live_rows_have_the_types_and_values_of_their_documents(
     checkpoint(tmp_path / "archive")
     add(tmp_path / "archive", frame[40:], facts)
     answered: list[int] = []
-    own = kept.KeptRows.live
+    own = shredded.Shredded.states
 
     def counted(*args: Any, **options: Any) -> pl.DataFrame:  # noqa: ANN401 - whatever it takes
         found = own(*args, **options)
         answered.append(len(found))
         return found
 
-    monkeypatch.setattr(kept.KeptRows, "live", counted)
+    monkeypatch.setattr(shredded.Shredded, "states", counted)
     verbs = {
         "one type": lambda log: log.of("t").as_of(),
         "several": lambda log: log.as_of(),

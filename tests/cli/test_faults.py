@@ -184,6 +184,7 @@ def test_what_ends_the_demo_ends_its_server_and_exits_with_130(tmp_path: Path, n
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={**os.environ, "TMPDIR": short},
+            preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # noqa: PLW1509 - nohup has it ignored
         ) as running,
     ):
         Path(short).chmod(0o755)

@@ -83,7 +83,7 @@ def test_what_rows_arrays_and_hstore_hold_are_documents(history: str):
     query = (
         "SELECT n AS id, 'shop.history' AS entity_type, key AS entity_id, 'INSERT' AS operation, made AS changed_at, "
         "h AS after_snapshot, kv AS metadata, names AS changed_fields, who AS changed_by, "
-        "n::text::xid8 AS transaction_id FROM history AS h WHERE n = 2"
+        "n::text::xid AS transaction_id FROM history AS h WHERE n = 2"
     )
     log = al.read_query(history, query, columns={"before_snapshot": None})
     (row,) = log.changes().iter_rows(named=True)
