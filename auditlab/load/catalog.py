@@ -34,6 +34,7 @@ __all__ = [
     "LogTable",
     "describe",
     "folds",
+    "is_readable",
     "keys",
     "kinds",
     "marks",
@@ -287,19 +288,35 @@ def tracked(connection: Connection, log: LogTable) -> dict[str, bool]:
         AccessDenied, IncompleteRead: there is a record of it, and this role may not read all of it.
     """
     beside = f"{quote_identifier(log.schema)}.tracked_table"
-    found = connection.rows(text("load", "relation"), (beside,))
-    if not found:
+    told = f"which says of which tables {log.label} lacks the rows that were there before it"
+    remedy = "A log that auditlab installed gives it to the members of auditlab_auditor: GRANT auditlab_auditor"
+    if not is_readable(connection, beside, told, remedy):
         return {}
-    role, told = found[0]["role"], f"which says of which tables {log.label} lacks the rows that were there before it"
-    if not found[0]["readable"]:
-        raise AccessDenied(
-            f"{connection.label}: role {role} may not read {beside}, {told}. A log that auditlab installed gives it to "
-            f"the members of auditlab_auditor: GRANT auditlab_auditor TO {role}"
-        )
-    if found[0]["row_security"]:
-        raise IncompleteRead(f"row security would filter {beside} for role {role}, {told}.")
     rows = connection.rows(text("load", "tracked").replace("audit.tracked_table", beside))
     return {row["name"]: row["baseline"] for row in rows}
+
+
+def is_readable(connection: Connection, table: str, told: str, remedy: str) -> bool:
+    """Whether there is a table that stands beside a log.
+
+    Args:
+        connection: To the log's database.
+        table: Its name as SQL writes it.
+        told: What it says, for the message: ``which says ...``.
+        remedy: What gives the right to read it, up to ``TO`` and the role.
+
+    Raises:
+        AccessDenied, IncompleteRead: there is, and this role may not read all of it.
+    """
+    found = connection.rows(text("load", "relation"), (table,))
+    if not found:
+        return False
+    role = found[0]["role"]
+    if not found[0]["readable"]:
+        raise AccessDenied(f"{connection.label}: role {role} may not read {table}, {told}. {remedy} TO {role}")
+    if found[0]["row_security"]:
+        raise IncompleteRead(f"row security would filter {table} for role {role}, {told}.")
+    return True
 
 
 def _relation(connection: Connection, table: str) -> dict[str, Any]:

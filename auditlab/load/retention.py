@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from auditlab.errors import AccessDenied, CursorMismatch, IncompleteRead
-from auditlab.load.catalog import Leaf
+from auditlab.errors import CursorMismatch
+from auditlab.load.catalog import Leaf, is_readable
 from auditlab.queries import quote_identifier, text
 
 if TYPE_CHECKING:
@@ -90,17 +90,9 @@ def dropped(connection: Connection, log: LogTable, folds: Mapping[str, str]) -> 
         AccessDenied, IncompleteRead: there is a record of it, and this role may not read all of it.
     """
     beside = kept_beside(log)
-    found = connection.rows(text("load", "relation"), (beside,))
-    if not found:
+    told = f"which says what was dropped from {log.label}"
+    if not is_readable(connection, beside, told, f"Grant it: GRANT SELECT ON {beside}"):
         return None
-    role = found[0]["role"]
-    if not found[0]["readable"]:
-        raise AccessDenied(
-            f"{connection.label}: role {role} may not read {beside}, which says what was dropped from {log.label}. "
-            f"Grant it: GRANT SELECT ON {beside} TO {role}"
-        )
-    if found[0]["row_security"]:
-        raise IncompleteRead(f"row security would filter {beside} for role {role}, which says what was dropped.")
     row = connection.rows(text("load", "dropped").replace(_RECORD, beside))[0]
     if not row["partitions"]:
         return None
