@@ -10,6 +10,10 @@ UTC, with a UTC scale. Where clocks go back, the hour that comes twice is drawn 
 Altair writes a chart's rows into the ``<script>`` of a page as they are, where ``</script>`` in a value would end it.
 So the rows are given as JSON text in which ``<`` is escaped. Altair cannot look into it: an encoding of your own names
 the type of its field, as in ``color="operation:N"``.
+
+In a notebook a chart is drawn by scripts that Altair takes from the network. Where there is none,
+``altair.renderers.enable("html", template="inline")`` brings them along in each output, and
+``chart.save("chart.html", inline=True)`` in a page; SVG and PNG need none.
 """
 
 from __future__ import annotations

@@ -195,6 +195,7 @@ MARKS: dict[str, pl.DataType] = {
 }
 """The columns of a frame of marks."""
 
+_NONE = "There are none: none came with it. A load from its database brings those that the role may read (audit.mark)."
 _OTHERS = ("name", "system", "timeline", "database", "lsn")
 
 
@@ -227,9 +228,8 @@ def named(marks: Iterable[Mark], name: str) -> Mark:
         )
     names = list(dict.fromkeys(mark.name for mark in every if mark.name))
     listed = ", ".join(map(repr, names[-_LISTED:])) + (" and more" if len(names) > _LISTED else "")
-    have = (
-        f"There are {listed}." if names else f"{len(every):,} marks, none with a name." if every else "There are none."
-    )
+    unnamed = f"None of its marks ({len(every):,}) has a name." if every else _NONE
+    have = f"There are {listed}." if names else unnamed
     raise UnknownMark(f"no mark {name!r} beside this log. {have}")
 
 

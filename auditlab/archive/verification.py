@@ -52,6 +52,8 @@ class Verification:
         keys: How many keys the signatures were held against; 0 where none were given.
         heads: How many heads the chain was held against.
         share: The share of the files that was asked for; None for all.
+        untried: How many checkpoints were not worked out again from the rows, in storage or of a sample: only their
+            files were held against the manifests.
     """
 
     folder: Path | str
@@ -65,6 +67,7 @@ class Verification:
     keys: int = 0
     heads: int = 0
     share: float | None = None
+    untried: int = 0
 
     @property
     def whole(self) -> bool:
@@ -83,6 +86,11 @@ class Verification:
             lines.append(f"{self.folder}: whole, every file is what the manifest says ({looked})")
         if self.share:
             lines.append(f"A sample of {self.share:.0%}: nothing is said about the files that were not read.")
+        if self.untried:
+            lines.append(
+                f"Not worked out again from the rows: {self.untried} checkpoint{'s' * (self.untried != 1)}. For that "
+                "verify a copy in a folder, all of it."
+            )
         if self.signed_by and not self.keys:
             lines.append(f"Signed by {', '.join(self.signed_by)}, which was held against no key: give one (--key).")
         if self.head is not None:
@@ -107,6 +115,7 @@ class Verification:
             "rows": self.rows,
             "bytes": self.bytes,
             "sample": self.share,
+            "checkpoints_not_worked_out_again": self.untried,
             "signed_by": list(self.signed_by),
             "held_against_keys": self.keys,
             "held_against_heads": self.heads,

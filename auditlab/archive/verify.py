@@ -124,7 +124,8 @@ def _proven(
     written = {part.name: part for part in reversed(every)}  # as it was first written
     for part in drawn:
         faults += _part_faults(place, part, written) if afar is None else _faults_afar(afar, part, written)
-    if not faults and sample is None and afar is None:
+    whole = sample is None and afar is None
+    if not faults and whole:
         faults += _checkpoint_faults(place)
     if faults and afar is None and len(read_chain(place)) > len(chain):
         return _proven(place, heads, keys, sample, afar)  # compacted meanwhile: its files are others now
@@ -136,6 +137,7 @@ def _proven(
         of_files=len(parts),
         rows=sum(_lost(part) for part in drawn),
         bytes=sum(part.bytes for part in drawn),
+        untried=0 if whole else sum(manifest.checkpoint is not None for manifest, _ in chain),
         signed_by=tuple(sorted({manifest.signature.key for manifest, _ in chain if manifest.signature})),
     )
 

@@ -105,7 +105,7 @@ def partitions(
         moved = f", {partition.rows_moved:,} rows moved into it" if partition.rows_moved else ""
         say(f"{partition.name}: {partition.action}{moved}")
     if not made:
-        say(f"nothing to create: the partitions reach {ahead} months ahead")
+        say(f"nothing to create: the partitions reach as far as asked (--ahead {ahead})")
 
 
 def check(

@@ -183,7 +183,8 @@ def test_no_row_is_lost_or_read_twice_while_eight_write_and_reading_by_id_does_l
     with Writers(tracked, rounds=ROUNDS) as writers:
         while writers.busy:
             pull_and_read_by_id()
-    with connect(tracked) as late:  # what decides is planted: how often the writers were read between is up to the machine
+    # What decides is planted: how often the writers were read between is up to the machine.
+    with connect(tracked) as late:
         late.execute("INSERT INTO s.t (v) VALUES (1)")
         db.execute("INSERT INTO s.t (v) VALUES (2)")
         pull_and_read_by_id()

@@ -285,7 +285,11 @@ def test_a_checkpoint_in_storage_is_brought_where_it_is_used(
     assert_frame_equal(log.as_of().collect(), al.from_arrow(frame).as_of())
     assert len(list((tmp_path / "cache" / "checkpoints").iterdir())) == 1
     assert log.selected.recorded.unread is not None
-    assert al.verify(f"s3://{bucket}/audit", storage_options=options) == []
+    found = al.prove(f"s3://{bucket}/audit", storage_options=options)
+    assert (found.whole, found.untried, found.as_dict()["checkpoints_not_worked_out_again"]) == (True, 1, 1)
+    assert "Not worked out again from the rows: 1 checkpoint. For that verify a copy" in str(found)
+    assert al.prove(tmp_path / "own", sample=0.5).untried == 1
+    assert "worked out" not in str(al.prove(tmp_path / "own"))
 
 
 def test_a_report_of_an_archive_in_storage_names_its_head(

@@ -7,6 +7,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
+import altair as alt
 import pytest
 from forty_days import forty_days
 
@@ -18,8 +19,6 @@ from auditlab.widgets.palette import OPERATIONS
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import altair as alt
 
 
 @pytest.fixture(scope="module", params=["polars", "duckdb", "archive"])
@@ -89,6 +88,17 @@ def test_charts_are_drawn_with_no_network(log, tmp_path: Path):
         svg = (tmp_path / f"{number}.svg").read_text(encoding="utf-8")
         assert svg.startswith("<svg")
         assert svg.count("<path") > 10
+
+
+def test_a_notebooks_chart_is_drawn_with_no_network_where_altair_brings_its_scripts_along(watch, tmp_path: Path):
+    chart = charts.activity(al.from_arrow(forty_days()))
+    with alt.renderers.enable("html", template="inline"):
+        output = chart._repr_mimebundle_()
+    page = tmp_path / "output.html"
+    page.write_text(f"<!doctype html><meta charset=utf-8>{output['text/html']}", encoding="utf-8")
+    watched = watch().open(page)
+    watched.page.wait_for_selector("canvas, svg.marks")
+    assert watched.page.get_by_text("Error").count() == 0
 
 
 def test_without_altair_the_error_is_the_command_that_brings_it(log, monkeypatch):
