@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from pyarrow import fs
 
+from auditlab.archive import storage
 from auditlab.archive.files import HashingFile, is_safe_name, is_url, make_folder, named, reported, settle
 from auditlab.archive.manifest import DATA, MANIFESTS
 from auditlab.connection import redact
@@ -26,35 +27,12 @@ if TYPE_CHECKING:
 
     from auditlab.archive.manifest import Part
 
-__all__ = ["OPTIONS", "Remote", "remote"]
+__all__ = ["Remote", "remote"]
 
 _BLOCK = 4 << 20
-_SECONDS = 30.0
-
-OPTIONS = (
-    "aws_access_key_id",
-    "aws_secret_access_key",
-    "aws_session_token",
-    "aws_region",
-    "aws_endpoint_url",
-    "aws_skip_signature",
-)
-"""The options of storage that are known, by the names that Polars has for them; ``aws_`` may be left out."""
-
-_VARIABLES = {
-    "aws_region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
-    "aws_endpoint_url": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
-}
-_SECRET = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
-
-_CAUSES = (
-    (("NO_SUCH_BUCKET",), "there is no such bucket"),
-    (
-        ("ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "INVALID_CLIENT_TOKEN_ID", "HTTP 403"),
-        "access denied. Give credentials that may read it: storage_options, or AWS_ACCESS_KEY_ID and its like",
-    ),
-    (("NETWORK_CONNECTION", "curlCode"), "the storage cannot be reached"),
-    (("HTTP 301", "PERMANENT_REDIRECT"), "the bucket is in another region: give aws_region"),
+_BEHIND = (
+    "Where it was written or removed just now, the storage may be behind: ask again. Where that stays so, copy it "
+    "there once more."
 )
 
 
@@ -96,7 +74,7 @@ class Remote:
             raise BadOption("a URL of storage is s3://bucket/path and holds no credentials: give storage_options.")
         self.url = url.rstrip("/")
         self._root = f"{parts.netloc}{parts.path}".rstrip("/")
-        self._options = _options(storage_options or {})
+        self._options = storage.options(storage_options or {})
         self.folder = _cache(cache)
         self._storage: fs.FileSystem | None = None
 
@@ -110,7 +88,7 @@ class Remote:
             NotAnArchive: there is none.
             StorageFailed: the storage refuses, or cannot be reached.
         """
-        with self._told():
+        with storage.told(self.url, self._options):
             place = f"{self._root}/{MANIFESTS}"
             try:
                 there = self._opened().get_file_info(fs.FileSelector(place))
@@ -127,8 +105,16 @@ class Remote:
                     path.unlink()
             for name, info in found.items():
                 if is_safe_name(name) and not _is_same(here / name, info):
-                    self._bring(f"{MANIFESTS}/{name}", here, name)
+                    self._bring_manifest(here, name)
                     os.utime(here / name, ns=(info.mtime_ns or 0, info.mtime_ns or 0))
+
+    def _bring_manifest(self, here: Path, name: str) -> None:
+        try:
+            self._bring(f"{MANIFESTS}/{name}", here, name)
+        except FileNotFoundError as exc:
+            raise StorageFailed(
+                f"{self.url}/{MANIFESTS}/{name}: the storage lists it and does not have it. {_BEHIND}"
+            ) from exc
 
     def bring(self, parts: Iterable[Part]) -> None:
         """Bring data files here that are not here yet; each is what its manifest says, or nothing of it is kept.
@@ -140,13 +126,13 @@ class Remote:
         for part in parts:
             if (self.folder / part.path).exists():
                 continue  # and its bytes are held against the manifest once more before they are used
-            with self._told():
+            with storage.told(self.url, self._options):
                 try:
                     self._bring(part.path, (self.folder / part.path).parent, part.name, part)
                 except FileNotFoundError as exc:
                     where = f"{self.url}/{part.path}"
                     raise ArchiveCorrupt(
-                        f"{where}: is missing; the manifest lists it with {part.rows:,} rows."
+                        f"{where}: is missing; the manifest lists it with {part.rows:,} rows. {_BEHIND}"
                     ) from exc
 
     @contextmanager
@@ -169,64 +155,27 @@ class Remote:
         with self._opened().open_input_stream(f"{self._root}/{path}") as stream:
             file = HashingFile(folder)
             try:
-                with reported(folder):
-                    while block := stream.read(_BLOCK):
+                while block := stream.read(_BLOCK):
+                    with reported(folder):
                         file.write(block)
-                        if part is not None and file.size > part.bytes:
-                            break
+                    if part is not None and file.size > part.bytes:
+                        break
+                with reported(folder):
                     sha256 = file.finish()
-                    if part is not None and (file.size, sha256) != (part.bytes, part.sha256):
-                        raise ArchiveCorrupt(
-                            f"{self.url}/{path}: SHA-256 differs (want {part.sha256} of {part.bytes} bytes, "
-                            f"got {sha256} of {file.size}). None of its rows were read."
-                        )
+                if part is not None and (file.size, sha256) != (part.bytes, part.sha256):
+                    raise ArchiveCorrupt(
+                        f"{self.url}/{path}: SHA-256 differs (want {part.sha256} of {part.bytes} bytes, "
+                        f"got {sha256} of {file.size}). None of its rows were read."
+                    )
+                with reported(folder):
                     settle(file.path, name)
             finally:
                 file.discard()
 
     def _opened(self) -> fs.FileSystem:
         if self._storage is None:
-            endpoint = urlsplit(self._options.get("aws_endpoint_url") or "")
-            self._storage = fs.S3FileSystem(
-                access_key=self._options.get("aws_access_key_id"),
-                secret_key=self._options.get("aws_secret_access_key"),
-                session_token=self._options.get("aws_session_token"),
-                anonymous=str(self._options.get("aws_skip_signature", False)).lower() == "true",
-                region=self._options.get("aws_region"),
-                scheme=endpoint.scheme or None,
-                endpoint_override=endpoint.netloc or None,
-                connect_timeout=_SECONDS,
-                request_timeout=_SECONDS,
-            )
+            self._storage = storage.opened(self._options)
         return self._storage
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Say in words what the storage refuses, and nothing of a secret."""
-        try:
-            yield
-        except (NotAnArchive, ArchiveCorrupt, StorageFailed, FileNotFoundError):
-            raise
-        except OSError as exc:
-            told = str(exc)
-            for name in _SECRET:
-                if secret := self._options.get(name):
-                    told = told.replace(str(secret), "***")
-            causes = [words for signs, words in _CAUSES if any(sign in told for sign in signs)]
-            raise StorageFailed(f"{self.url}: {causes[0] if causes else 'the storage refuses'}. ({told})") from None
-
-
-def _options(given: Mapping[str, Any]) -> dict[str, Any]:
-    known = {name.removeprefix("aws_"): name for name in OPTIONS}
-    unknown = [name for name in given if name.lower().removeprefix("aws_") not in known]
-    if unknown:
-        raise BadOption(f"storage_options has no {', '.join(map(repr, unknown))}. It has {', '.join(OPTIONS)}.")
-    options = {known[name.lower().removeprefix("aws_")]: value for name, value in given.items()}
-    for name, variables in _VARIABLES.items():
-        found = [os.environ[variable] for variable in variables if os.environ.get(variable)]
-        if name not in options and found:
-            options[name] = found[0]
-    return options
 
 
 def _cache(asked: str | Path | None) -> Path:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from auditlab import malformed
 from auditlab.clock import Moment, instant
 from auditlab.clock import zone as time_zone
+from auditlab.connection import redact
 from auditlab.errors import BadOption, SchemaMismatch
 from auditlab.load.canonical import Canonical
 from auditlab.load.columns import ColumnMapping, mark
@@ -177,7 +178,10 @@ def read_parquet(
 
 def files(path: str | Path | Sequence[str | Path], kind: str) -> tuple[list[Path], str]:
     """The files that a loader is given, one or several, and what to call them."""
-    paths = [Path(path)] if isinstance(path, str | Path) else [Path(one) for one in path]
+    given = [path] if isinstance(path, str | Path) else [*path]
+    if url := next((one for one in given if isinstance(one, str) and "://" in one), None):
+        raise BadOption(f"{kind} is read from files here, and {redact(url)} is none: bring it here first.")
+    paths = [Path(one) for one in given]
     if not paths:
         raise BadOption(f"no {kind} file given.")
     return paths, str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"

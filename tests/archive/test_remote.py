@@ -18,10 +18,11 @@ from pyarrow import fs
 from typer.testing import CliRunner
 
 import auditlab as al
-from auditlab.archive import remote as module
+from auditlab.archive import storage as module
 from auditlab.archive.manifest import DATA, MANIFESTS
 from auditlab.archive.read import scan_archive
-from auditlab.archive.remote import OPTIONS, Remote
+from auditlab.archive.remote import Remote
+from auditlab.archive.storage import OPTIONS
 from auditlab.archive.verify import prove, verify
 from auditlab.archive.write import to_archive
 from auditlab.cli import app
