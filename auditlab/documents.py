@@ -337,6 +337,10 @@ FAULTS = {"kind": pl.String(), "side": pl.Int64(), "id": pl.Int64()}
 """Images that are no documents: why, where they stand (0 after, 1 before, 2 in the changed fields), of which change."""
 
 
+NO_OBJECTS = ("not JSON", "not an object")
+"""Faults of texts that are no objects: a load with ``strict=False`` sets those aside."""
+
+
 def _found(faults: Mapping[str, list[int]], numbers: list[pl.Series], ids: pl.Series) -> pl.DataFrame:
     """``FAULTS``, from the numbers of the faulty documents by kind."""
     found = [pl.DataFrame(schema=FAULTS)]
@@ -358,9 +362,10 @@ def refuse(faults: pl.DataFrame) -> NoReturn:
     errors = {"nested too deep": SnapshotTooDeep, "too large": SnapshotTooLarge}
     error = errors.get(kinds[0], MalformedChange) if len(kinds) == 1 else MalformedChange
     limits = f" A snapshot may be nested {DEEPEST} levels." if "nested too deep" in kinds else ""
+    aside = "load the log with strict=False, which sets them aside, " if set(kinds) <= set(NO_OBJECTS) else ""
     raise error(
         f"the log holds snapshots that are no documents. {'; '.join(words)}.{limits} Mend these changes where they "
-        "come from, or ask about other entity types (log.of(...)); changes() and evidence() answer as they are."
+        f"come from, {aside}or ask about other entity types (log.of(...)); changes() and evidence() answer as they are."
     )
 
 
@@ -370,7 +375,7 @@ def no_objects(texts: pl.Series) -> pl.Series:
     small = (texts.str.len_bytes() <= LARGEST).arg_true()
 
     def note(kind: str, number: int) -> None:
-        odd.extend([number] if kind in ("not JSON", "not an object") else [])
+        odd.extend([number] if kind in NO_OBJECTS else [])
 
     for _ in by_layout(texts, small, note)[0]:
         pass

@@ -11,7 +11,7 @@ import typer
 from auditlab.analytics.findings import SEVERITIES
 from auditlab.cli.ask import PANEL
 from auditlab.cli.output import Format, say
-from auditlab.cli.question import Question, asks_as_recorded
+from auditlab.cli.question import Question, asks_as_recorded, asks_without
 from auditlab.errors import BadOption
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(rich_help_panel=PANEL)(drift)
 
 
-@asks_as_recorded
+@asks_without("renames", "set_aside")
 def evidence(
     question: Question,
     *,

@@ -45,6 +45,7 @@ __all__ = [
     "Raw",
     "Renames",
     "Second",
+    "SetAside",
     "Sign",
     "Since",
     "Source",
@@ -327,6 +328,10 @@ Renames = Annotated[
         rich_help_panel=_READ,
         help="Read a field of the one --type under the name that it was renamed to. Repeatable.",
     ),
+]
+SetAside = Annotated[
+    bool,
+    typer.Option("--set-aside", rich_help_panel=_READ, help="Answer without the rows that are no changes, and say so."),
 ]
 Form = Annotated[
     Format | None,

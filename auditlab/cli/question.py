@@ -51,6 +51,7 @@ class Question:
         archive: The folder that has the older part of a database's log.
         since: Of a database's log, the time from which on it is asked for; a snapshot of its entities stands for the
             rest.
+        set_aside: Whether rows that are no changes are set aside, where they are an error else.
         output: Where the answer goes, and how.
         sql: Show the query instead of the answer.
     """
@@ -69,6 +70,7 @@ class Question:
     clock: str | None
     archive: str | None
     since: str | None
+    set_aside: bool
     output: Output
     sql: bool
 
@@ -76,7 +78,7 @@ class Question:
         """The log, narrowed to the entity types and the entity.
 
         Args:
-            strict: Whether rows that are no changes are an error; else they are set apart.
+            strict: Whether rows that are no changes are an error, unless --set-aside sets them apart.
             whole: Whether the other types' changes are read, too, as where they tell of the moment that is asked for.
         """
         log = open_log(
@@ -89,11 +91,16 @@ class Question:
             columns=self.columns,
             layout=self.layout,
             coverage=self.coverage,
-            strict=strict,
+            strict=strict and not self.set_aside,
             clock=self.clock,
             archive=self.archive,
             since=self.since,
         )
+        if self.set_aside and len(log.malformed):
+            kinds = ", ".join(
+                f"{kind} ({count:,})" for kind, count in log.malformed["kind"].value_counts(sort=True).rows()
+            )
+            warn(f"auditlab: set aside, and not answered from: {kinds}. auditlab evidence lists them.")
         if whole and self.types:
             log = log.of(*self.types)
         if names := name_pairs("--rename", self.renames, "OLD=NEW, e.g. --rename name=title"):
@@ -157,6 +164,7 @@ def _shared(
     clock: opt.ByClock = None,
     archive: opt.KeptIn = None,
     since: opt.Since = None,
+    set_aside: opt.SetAside = False,
     form: opt.Form = None,
     file: opt.File = None,
     raw: opt.Raw = False,
@@ -168,7 +176,7 @@ def _shared(
     if file is not None and file.exists() and Path(source).exists() and file.samefile(source):
         raise BadOption(f"{file} is the source itself; an answer does not overwrite it. Name another file: -o FILE.")
     told = layout(operations, field_columns, entity_type, query, key_fields, unit)
-    read = (table, coverage, tuple(columns or ()), told, tuple(renames or ()), clock, archive, since)
+    read = (table, coverage, tuple(columns or ()), told, tuple(renames or ()), clock, archive, since, set_aside)
     return Question(source, tuple(types or ()), entity, zone, engine, memory, *read, output, sql)
 
 

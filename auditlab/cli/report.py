@@ -39,7 +39,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(rich_help_panel=PANEL)(report)
 
 
-@asks_without("form", "file", "raw", "wide", "limit", "sql")
+@asks_without("set_aside", "form", "file", "raw", "wide", "limit", "sql")
 def report(
     question: Question,
     *,

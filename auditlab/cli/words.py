@@ -48,9 +48,9 @@ SPOKEN: dict[str, str] = {
     r"log\.evidence\(\) has": "auditlab evidence has",
     r"entity types \(log\.of\(\.\.\.\)\); changes\(\) and evidence\(\) answer": "entity types (--type); auditlab "
     "evidence answers",
-    r"strict=False loads the rest and sets these aside\. States that they may have changed are then not certain\.": (
-        "auditlab evidence shows them."
-    ),
+    r"strict=False loads the rest and sets these aside\.": "auditlab evidence shows them; --set-aside answers from the "
+    "rest.",
+    r"load the log with strict=False, which sets them aside,": "answer without them (--set-aside),",
     r"say by entity=, at= \(and known=\)": "say by --entity, --at (and --known)",
     r"pit_join\(\) by two clocks takes both: known=": "pit-join by two clocks takes both, --known and --valid: --known",
     r"know, and valid=, the field": "know, and --valid, the field",

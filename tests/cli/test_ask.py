@@ -61,6 +61,38 @@ def test_a_file_of_debezium_s_events_is_known_by_its_first(typed: Typed, tmp_pat
     assert "it takes the key alone" in typed(*words, "--column", "changed_by=a").stderr
 
 
+def test_rows_that_are_no_changes_are_set_aside_where_that_is_asked_for_and_counted(typed: Typed, tmp_path: Path):
+    rows = [
+        {
+            "id": n,
+            "entity_type": "t",
+            "entity_id": "a",
+            "operation": operation,
+            "changed_at": f"2024-01-0{n}",
+            "after": after,
+        }
+        for n, operation, after in ((1, "INSERT", '{"n": 1}'), (2, "UPDATE", '{"n": 2'), (3, "UPDATE", '{"n": 3}'))
+    ]
+    path = tmp_path / "log.csv"
+    pl.DataFrame(rows).write_csv(path)
+    columns = ("after_snapshot=after", "before_snapshot=", "changed_by=", "transaction_id=")
+    read = (path, *(word for column in columns for word in ("--column", column)))
+    words = (*read, "-t", "t", "-f", "jsonl")
+    refused = typed("as-of", *words)
+    assert refused.exit_code == 2
+    assert "come from, answer without them (--set-aside), or ask about other entity types (--type)" in refused.stderr
+    told = "auditlab: set aside, and not answered from: after_snapshot is no JSON object (1)."
+    for command, expected in (
+        ("as-of", [{"entity_id": "a", "certain": True, "n": "3"}]),
+        ("as-of --at 2024-01-02T12:00", [{"entity_id": "a", "certain": False, "n": "1"}]),
+    ):
+        done = typed(*command.split(), *words, "--set-aside")
+        assert lines(done) == expected
+        assert told in done.stderr
+    assert typed("why-not", *read, "-t", "t", "-e", "a", "--set-aside").stdout.startswith("t a is there now")
+    assert "malformed" in typed("evidence", *read).stdout
+
+
 def test_an_id_that_reads_as_a_json_object_is_named_by_its_text(typed: Typed, tmp_path: Path, engine: str):
     one, two = '{"a": 1, "b": "x"}', "{a"
     steps = [("INSERT", one, {"n": 1}), ("INSERT", two, {"n": 2}), ("INSERT", "i", {"of": one}, {"entity_type": "i"})]
