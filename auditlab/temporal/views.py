@@ -76,14 +76,17 @@ class View:
             return rows
         ignored = self.ignored.get(shape.entity_type, ())
         whole = [column.name for column in shape.columns if any(_is_whole(each, column.name) for each in ignored)]
-        rows = rows.filter(~pl.col("field").is_in(whole)).with_row_index("row")
+        rows = rows.filter(~pl.col("field").is_in(whole)) if whole else rows
+        rows = rows.with_row_index("row")
         nested = self._nested(rows, shape)
         texts = [column.name for column in shape.columns if column.strings]
-        flat = rows.join(nested, on="row", how="anti", maintain_order="left").with_columns(
-            path=pl.lit(""), part=pl.lit(0, dtype=pl.UInt32), number=~pl.col("field").is_in(texts)
-        )
+        flat = rows.join(nested, on="row", how="anti", maintain_order="left") if len(nested) else rows
+        flat = flat.with_columns(path=pl.lit(""), part=pl.lit(0, dtype=pl.UInt32), number=~pl.col("field").is_in(texts))
+        shown = self._within_rules(flat, ignored)
+        if nested.is_empty():
+            return shown.drop("row", "part", "number", *([] if self.paths else ["path"]))
         parts = self._by_parts(nested, shape.entity_type).with_columns(number=pl.lit(value=True))
-        shown = pl.concat([self._within_rules(flat, ignored), self._within_rules(parts, ignored)], how="diagonal")
+        shown = pl.concat([shown, self._within_rules(parts, ignored)], how="diagonal")
         if self.paths:
             return shown.sort("row", "part").drop("row", "part", "number")
         return rows.join(shown, on="row", how="semi", maintain_order="left").drop("row")
@@ -101,7 +104,7 @@ class View:
             )
         ]
         both = pl.all_horizontal(pl.col("old", "new").str.contains(r"^[\[{]").fill_null(value=False))
-        return rows.filter(pl.col("field").is_in(names) & both)
+        return rows.filter(pl.col("field").is_in(names)).filter(both) if names else rows.clear()
 
     def _by_parts(self, nested: pl.DataFrame, entity_type: str) -> pl.DataFrame:
         """The rows by part; each pair of values is read once, however many rows have it."""
@@ -127,7 +130,8 @@ class View:
 
     def _within_rules(self, rows: pl.DataFrame, ignored: tuple[Pattern, ...]) -> pl.DataFrame:
         """The rows that are neither ignored nor within the tolerance."""
-        rows = rows.filter(~_where(rows, lambda field, path: any(each.holds(field, path) for each in ignored)))
+        if ignored:
+            rows = rows.filter(~_where(rows, lambda field, path: any(each.holds(field, path) for each in ignored)))
         if not self.near:
             return rows
         decides = _where(rows, self._deciding, pl.UInt32())
