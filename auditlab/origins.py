@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from auditlab.lineage import lineage
+from auditlab.rows import interleaved
 from auditlab.schema import TIME
 from auditlab.spans import holds, version_steps
 from auditlab.threads import side_by_side
@@ -225,18 +226,7 @@ def _by_entity(live: pl.Series, parts: list[pl.Series], height: int) -> pl.Serie
     """The order that puts the parts, each of which has some of ``live`` in its order, together by ``live``."""
     rank = np.zeros(height, dtype=np.int64)
     rank[live.to_numpy()] = np.arange(len(live))
-    ranks = [rank[part.to_numpy()] for part in parts]
-    counts = np.zeros(len(live) + 1, dtype=np.int64)
-    for own in ranks:
-        counts[own + 1] += 1
-    free = np.cumsum(counts)
-    order = np.empty(sum(map(len, ranks)), dtype=np.uint32)
-    start = 0
-    for own in ranks:
-        order[free[own]] = np.arange(start, start + len(own), dtype=np.uint32)
-        free[own] += 1
-        start += len(own)
-    return pl.Series(order)
+    return interleaved([pl.Series(rank[part.to_numpy()]) for part in parts], len(live))
 
 
 def _rows(versions: pl.DataFrame, steps: pl.DataFrame, unordered: pl.Series, truncated: int | None) -> pl.DataFrame:

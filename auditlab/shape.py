@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from auditlab.completion import passed_on, with_images
+from auditlab.field_changes import field_changes
 from auditlab.field_states import field_states
 from auditlab.knowledge import Knowledge, records_by_clock, records_by_field
 from auditlab.lineage import lineage
 from auditlab.origins import Origins
 from auditlab.places import places, version_places
-from auditlab.schema import FIELD_CHANGES, HISTORY, TIME
+from auditlab.schema import HISTORY, TIME
 from auditlab.set_aside import ASIDE, gaps, interrupted
 from auditlab.spans import SpanIndex, came, running_sum, spans, untold
-from auditlab.threads import side_by_side
 from auditlab.valid_time import valid_times
 
 if TYPE_CHECKING:
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from auditlab.values import Column
 
 __all__ = ["Shape"]
-
-_CHANGED = {"row": pl.UInt32(), "place": pl.Int64(), "old_present": pl.Boolean(), "new_present": pl.Boolean()}
-_CHANGED |= {"old": pl.String(), "new": pl.String()}
 
 
 class Shape:
@@ -94,7 +91,7 @@ class Shape:
     @cached_property
     def field_changes(self) -> pl.DataFrame:
         """``FIELD_CHANGES``' columns with ``position``, ``effective`` and ``place``, by position, entity id, place."""
-        return _field_changes(self.entity_type, self._steps, self.columns)
+        return field_changes(self.entity_type, self._steps, self.columns)
 
     @cached_property
     def field_states(self) -> pl.DataFrame:
@@ -324,53 +321,3 @@ def _differs(one: pl.Series, other: pl.Series, columns: tuple[Column, ...]) -> p
     for column in columns:
         unequal |= column.code.gather(pairs["one"]).ne_missing(column.code.gather(pairs["other"]))
     return differs.scatter(differs.arg_true(), unequal)
-
-
-def _field_changes(entity_type: str, steps: pl.DataFrame, columns: tuple[Column, ...]) -> pl.DataFrame:
-    """Image against image, whether they were recorded or are derived."""
-    made = (~pl.col("ends") & pl.col("after").is_not_null()).cast(pl.Int64) + (
-        pl.col("unseen") & pl.col("before").is_not_null()
-    ).cast(pl.Int64)
-    told = steps.with_columns(
-        version=running_sum(steps["entity"], steps.select(made).to_series()),
-        old_doc="before",
-        new_doc=pl.when(~pl.col("ends")).then(pl.col("after")),
-    ).filter(
-        (pl.col("operation") != "SNAPSHOT")
-        & ~(pl.col("ends") & pl.col("link").is_not_null())
-        & (pl.col("ends") | pl.col("after").is_not_null())
-        & (pl.col("operation").is_in(["INSERT", "DELETE", "TRUNCATE"]) | pl.col("old_doc").is_not_null()),
-    )
-    facts = "id", "entity_id", "version", "life", "changed_by", "changed_at", "transaction_id", "position", "effective"
-    old_doc = pl.when(pl.col("operation") != "INSERT").then(pl.col("old_doc"))
-    told = told.select(*facts, "new_doc", old_doc=old_doc).sort("position", "entity_id")
-    every = range(len(columns))
-    parts = side_by_side(lambda place: _changes_of_field(told, columns[place], place), every, len(told))
-    found = pl.concat([pl.DataFrame(schema=_CHANGED), *parts], rechunk=True)
-    found = found.sort(pl.col("row").cast(pl.UInt64) * len(columns) + pl.col("place"))
-    names = pl.Series([column.name for column in columns], dtype=pl.String)
-    changes = told.select(facts)[found["row"]].hstack(found.drop("row"))
-    return changes.with_columns(
-        entity_type=pl.lit(entity_type),
-        field=pl.lit(names.gather(found["place"])),
-        kind=pl.when(pl.col("old_present") & pl.col("new_present"))
-        .then(pl.lit("modified"))
-        .when("new_present")
-        .then(pl.lit("added"))
-        .otherwise(pl.lit("removed")),
-    ).select(*FIELD_CHANGES, "position", "effective", "place")
-
-
-def _changes_of_field(told: pl.DataFrame, column: Column, place: int) -> pl.DataFrame:
-    """``_CHANGED``'s columns of the changes that changed the field; ``row`` is theirs in ``told``."""
-    old, new = column.of(told["old_doc"]), column.of(told["new_doc"])
-    rows = old.code.ne_missing(new.code).arg_true()
-    cells = {
-        "row": rows,
-        "place": pl.repeat(place, len(rows), dtype=pl.Int64, eager=True),
-        "old_present": old.code.gather(rows).is_not_null(),
-        "new_present": new.code.gather(rows).is_not_null(),
-        "old": old.of(rows).text,
-        "new": new.of(rows).text,
-    }
-    return pl.DataFrame(cells)

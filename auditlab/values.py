@@ -96,6 +96,11 @@ class Column:
         """The same number for equal values, UInt32; null where the field is missing."""
         return self._spread("code", self.coded)
 
+    @property
+    def alike(self) -> bool:
+        """Whether it is known that every document has the field, and all have the same value."""
+        return self.numbers is not None and len(self.values[0]) == 1 and not self.numbers.null_count()
+
     def head(self, rows: int) -> Column:
         """The column over the first documents."""
         own = (self.typed.head(rows), self.text.head(rows))

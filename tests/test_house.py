@@ -44,6 +44,7 @@ LAYERS = (
         "encoding",
         "keyfields",
         "keys",
+        "field_changes",
         "field_states",
         "flags",
         "knowledge",

@@ -22,6 +22,7 @@ from same_answers import of_changes
 from soak import generated
 
 import auditlab as al
+from auditlab import dictionary
 from auditlab.errors import NoData
 from auditlab.schema import FIELD_CHANGES, HISTORY, TIME
 from auditlab.temporal import pit
@@ -307,6 +308,13 @@ def test_both_engines_agree_with_the_oracle_on(verb: Callable[[pl.DataFrame], No
 def test_a_join_by_sorting_agrees_with_the_oracle(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(pit, "MEETINGS_A_SPAN", -1)
     profile(VERBS[agree_on_pit_join])(given(histories())(agree_on_pit_join))()
+
+
+def test_diffs_of_values_held_by_number_agree_with_the_oracle(monkeypatch: pytest.MonkeyPatch):
+    """As in a log of many changes; a field that is the same in all documents is then not compared."""
+    monkeypatch.setattr(dictionary, "FEWEST", 1)
+    monkeypatch.setattr(dictionary, "OFTEN", 0)
+    profile(VERBS[agree_on_diffs])(given(histories())(agree_on_diffs))()
 
 
 def examples_of(kind: str) -> int:
