@@ -72,7 +72,8 @@ def from_arrow(
             without ids (``{"id": None}``) must have its rows in the order of what happened, and they are numbered; it
             is refused where the rows of one entity run backwards in time. Of a log without a column for the row before,
             the image of a DELETE is the row as it was. An image may be a list of named values, as wal2json writes it:
-            ``[{"name": "id", "value": 7}]``.
+            ``[{"name": "id", "value": 7}]``. A name may be a path into objects (of JSON Lines, or of structs),
+            ``"source.table"``; and in JSON Lines into each object of a list, ``"items[].field"``, where each is a row.
 
             Beside canonical names it takes some of which those are made. Rows that say what a change did have a column
             ``diff``, with ``{"field": [old, new]}``; or ``old`` and ``new``, each with the values of what changed; or

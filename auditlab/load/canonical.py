@@ -14,6 +14,7 @@ from auditlab.load.arrays import as_text, filtered, is_text, plain, stored
 from auditlab.load.columns import BESIDE, ColumnMapping, mark
 from auditlab.load.fields import images, several
 from auditlab.load.json_text import is_json, json_text, named_values, no_json
+from auditlab.load.nested import Structs
 from auditlab.load.operations import ENDING, NONE, canonical_operations
 from auditlab.load.source import ARROW_CHANGES
 from auditlab.load.times import from_numbers, from_text, utc
@@ -68,6 +69,9 @@ class Canonical:
         self.zone, self.what, self.rows = zone, what, rows
         self.mapping = columns if isinstance(columns, ColumnMapping) else ColumnMapping(columns)
         self._states = states
+        kept = set() if self.mapping.fields is None else {*self.mapping.fields.kinds}
+        self._structs = Structs(schema, self.mapping.read, self.mapping.read | kept)
+        schema = self._structs.schema
         self.mapping.there = self.mapping.there or tuple(schema.names)
         faults = self.mapping.faults(schema.names)
         self._places: dict[str, list[int]] = {}
@@ -98,6 +102,7 @@ class Canonical:
             SchemaMismatch: a number that does not fit 64 bits, or a float or a text that is no whole number.
             MalformedChange: an operation that is none.
         """
+        batch = self._structs.batch(batch)
         ids = self._whole(batch, "id") if "id" in self.mapping.names else self._numbers(batch.num_rows)
         operations = self._operations(batch, ids)
         changes = pc.fill_null(pc.not_equal(operations, NONE), fill_value=True)
