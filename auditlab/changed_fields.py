@@ -86,15 +86,23 @@ def new_values(read: Callable[[], Iterable[pl.DataFrame]]) -> frozenset[str]:
     """
     forms: dict[str, set[str]] = {}
     for changes in read():
-        for name, form, _ in _formed(changes.filter(silent_lists()).select("entity_type", "changed_fields")):
+        for name, form, _ in _formed(_silent(changes)):
             forms.setdefault(name, set()).add(form)
     told = {name for name, found in forms.items() if _VALUES in found or found == {_BROKEN}}
     mixed = {name for name in told if _PAIRS in forms[name]}
     return frozenset(told - _open(read, mixed) if mixed else told)
 
 
+def _silent(changes: pl.DataFrame) -> pl.DataFrame:
+    """The lists of changes without an after image: entity_type, changed_fields."""
+    without = changes.filter(_SILENT).select("entity_type", "changed_fields")  # hardly any: their texts are searched
+    return without if without.is_empty() else without.filter(listed())
+
+
 def _formed(lists: pl.DataFrame) -> Iterator[tuple[str, str, pl.Series]]:
     """What some lists (entity_type, changed_fields) are: type, form and the lists that are so."""
+    if lists.is_empty():
+        return
     sure = lists["changed_fields"].str.contains(_SURE)
     rest = lists.filter(~sure)
     twos = rest["changed_fields"].str.contains(_TWOS)
@@ -145,8 +153,7 @@ def _open(read: Callable[[], Iterable[pl.DataFrame]], types: set[str]) -> set[st
     """Those types of which some list may be old and new values together of a field that has no such value elsewhere."""
     wanted: dict[str, dict[str, set[Shape]]] = {name: {} for name in types}
     for changes in read():
-        own = changes.filter(silent_lists() & pl.col("entity_type").is_in(types))
-        for name, form, lists in _formed(own.select("entity_type", "changed_fields")):
+        for name, form, lists in _formed(_silent(changes).filter(pl.col("entity_type").is_in(types))):
             for text in lists.unique() if form == _PAIRS else ():
                 for field, value in (_values(text) or {}).items():
                     wanted[name].setdefault(field, set()).update([] if value == MASK else [_shape(value)])
@@ -155,7 +162,7 @@ def _open(read: Callable[[], Iterable[pl.DataFrame]], types: set[str]) -> set[st
             own = changes.filter(pl.col("entity_type") == name)
             for side in ("before_snapshot", "after_snapshot"):
                 _take_shown(own[side].drop_nulls(), fields)
-            for _, form, lists in _formed(own.filter(silent_lists()).select("entity_type", "changed_fields")):
+            for _, form, lists in _formed(_silent(own)):
                 if form == _VALUES:
                     _take_shown(lists, fields, null=True)
     return {name for name, fields in wanted.items() if any(fields.values())}

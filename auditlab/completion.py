@@ -91,8 +91,8 @@ def _placed(parts: Split, own: pl.DataFrame, steps: pl.DataFrame) -> pl.DataFram
     for at, name in (("position", "row"), ("image", "shown")):
         places = rows.select(pl.col("position").alias(at), pl.col("row").alias(name))
         placed = placed.join(places, on=at, how="left", maintain_order="left")
-    sides = {"found": parts.before.gather(placed["shown"])}
-    sides |= {"left": parts.after.gather(placed["row"]), "told": parts.told.gather(placed["row"])}
+    sides = {"found": parts.before[placed["shown"]]}
+    sides |= {"left": parts.after[placed["row"]], "told": parts.told[placed["row"]]}
     stays = ~pl.col("ends")
     return placed.with_columns(**sides).with_columns(
         left=pl.when(stays).then("left"), told=pl.when(stays & pl.col("left").is_null()).then("told")
@@ -215,14 +215,14 @@ def with_images(changes: pl.DataFrame, steps: pl.DataFrame, documents: Documents
     """
     facts = changes.select("position", "id", "changed_by", "changed_at", "transaction_id", "row")
     at = rows_of(steps["position"], facts["position"])
-    joined = steps.hstack(facts.drop("position").select(pl.all().gather(at)))
+    joined = steps.hstack(facts.drop("position")[at])
     rows = joined["row"]
     if joined["before_at"].null_count() < len(joined):
-        image = facts["row"].gather(rows_of(joined["before_at"], facts["position"]))
+        image = facts["row"][rows_of(joined["before_at"], facts["position"])]
         rows = image.zip_with(image.is_not_null(), rows)
-    after, derived = documents.after.gather(joined["row"]), documents.derived.gather(joined["row"])
+    after, derived = documents.after[joined["row"]], documents.derived[joined["row"]]
     told = joined.with_columns(
-        before=documents.before.gather(rows).rename("before"), after=pl.when(~passed_on()).then(pl.lit(after))
+        before=documents.before[rows].rename("before"), after=pl.when(~passed_on()).then(pl.lit(after))
     )
     return _carried(told.with_columns(after_derived=pl.lit(derived) & pl.col("after").is_not_null()).drop("row"))
 

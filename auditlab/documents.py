@@ -123,13 +123,13 @@ def split(
         SnapshotTooDeep: nested deeper than 512 levels.
         SnapshotTooLarge: more than 256 MiB, or more than 5,000 fields.
     """
-    linked = pl.Series([None], dtype=pl.UInt32).new_from_index(0, len(ids)) if same is None else same
-    alone = before.zip_with(linked.is_null(), before.clear().extend_constant(None, len(ids)))
     none = pl.Series([None], dtype=pl.String).new_from_index(0, len(ids))
+    alone = before if same is None else before.zip_with(same.is_null(), none)
     sides = [side.rename("image") for side in (after, alone, none if told is None else told)]
     codes, texts = _number(pl.concat(sides))
     numbers = [codes.slice(place * len(ids), len(ids)) for place in range(len(sides))]
-    numbers[1] = numbers[1].zip_with(linked.is_null(), numbers[0].gather(linked))
+    if same is not None:
+        numbers[1] = numbers[1].zip_with(same.is_null(), numbers[0][same])
     whole, left, faults = _split(texts)
     if faults:
         (refuse if faulty is None else faulty)(_found(faults, numbers, ids))
@@ -219,13 +219,13 @@ def _number(images: pl.Series) -> tuple[pl.Series, pl.Series]:
     present = images.drop_nulls().rechunk()  # a lookup in pieces costs six times as much
     # Hashes are numbered six times faster than texts; that no two texts share one is then seen by comparing them.
     numbers, firsts = _numbered(in_pieces(_hashes, present))
-    again = (firsts.gather(numbers) != pl.int_range(len(present), dtype=pl.UInt32, eager=True)).arg_true()
-    if not (present.gather(firsts.gather(numbers.gather(again))) == present.gather(again)).all():
+    again = (firsts[numbers] != pl.int_range(len(present), dtype=pl.UInt32, eager=True)).arg_true()
+    if not (present[firsts[numbers[again]]] == present[again]).all():
         numbers, firsts = _numbered(codes(present))
     if len(present) < len(images):
         none = pl.Series([None], dtype=pl.UInt32).new_from_index(0, len(images))
         numbers = none.scatter(images.is_not_null().arg_true(), numbers)
-    return numbers, present.gather(firsts)
+    return numbers, present[firsts]
 
 
 def _numbered(keys: pl.Series) -> tuple[pl.Series, pl.Series]:
@@ -235,8 +235,8 @@ def _numbered(keys: pl.Series) -> tuple[pl.Series, pl.Series]:
     numbers = first.cum_sum().cast(pl.UInt32) - 1
     again = (~first).arg_true()
     if len(again):
-        known = pl.DataFrame({"key": keys.gather(firsts)}).with_row_index("number")
-        found = pl.DataFrame({"key": keys.gather(again)}).join(known, on="key", how="left", maintain_order="left")
+        known = pl.DataFrame({"key": keys[firsts]}).with_row_index("number")
+        found = pl.DataFrame({"key": keys[again]}).join(known, on="key", how="left", maintain_order="left")
         numbers = numbers.scatter(again, found["number"])
     return numbers, firsts
 
@@ -280,7 +280,7 @@ _RAW = "raw"
 
 
 def _too_deep(texts: pl.Series, wanted: pl.Series) -> list[int]:
-    brackets = texts.gather(wanted).str.count_matches(r"[\[{]")
+    brackets = texts[wanted].str.count_matches(r"[\[{]")
     return [number for number in wanted.filter(brackets > DEEPEST) if _depth(texts[number]) > DEEPEST]
 
 

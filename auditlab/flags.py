@@ -37,7 +37,8 @@ def flags(texts: pl.Series, parsed: pl.Series, fields: Mapping[str, pl.Series]) 
     found += [
         (i, "duplicate keys") for i in _unaccounted(texts, parsed, fields) if _names_twice(texts[i], inside=False)
     ]
-    found += [(i, "NUL character") for i in escaped.filter(texts.gather(escaped).str.contains(_NUL))]
+    if len(escaped):
+        found += [(i, "NUL character") for i in escaped.filter(texts.gather(escaped).str.contains(_NUL))]
     return pl.DataFrame(found, schema={"doc": pl.UInt32, "flag": pl.String}, orient="row")
 
 
@@ -47,14 +48,17 @@ def _unaccounted(texts: pl.Series, parsed: pl.Series, fields: Mapping[str, pl.Se
         return parsed
     raws = [raw.alias(str(place)) for place, raw in enumerate(fields.values())]
     frame = pl.DataFrame(raws or [pl.Series("0", [None], dtype=pl.String).new_from_index(0, len(texts))])
-    sizes = frame.select(pl.all().gather(parsed).str.len_bytes().cast(pl.Int64))
     keys = [len(json.dumps(name, ensure_ascii=False).encode()) for name in fields] or [0]
-    sizes = sizes.select(pl.col(name) + key for name, key in zip(sizes.columns, keys, strict=True))
-    count = sizes.select(pl.sum_horizontal(pl.all().is_not_null().cast(pl.Int64))).to_series()
-    total = sizes.select(pl.sum_horizontal(pl.all())).to_series() + 2
-    length = texts.gather(parsed).str.len_bytes().cast(pl.Int64)
-    separators = count + (count - 1).clip(lower_bound=0)
-    return parsed.filter((length != total + separators) & (length != total + 2 * separators))
+    size = {name: pl.col(name).gather(parsed).str.len_bytes().cast(pl.Int64) for name in frame.columns}
+    sizes = frame.select(size[name] + key for name, key in zip(frame.columns, keys, strict=True))
+    told = sizes.select(
+        count=pl.sum_horizontal(pl.all().is_not_null().cast(pl.Int64)),
+        total=pl.sum_horizontal(pl.all()) + 2,
+        length=pl.lit(texts).gather(parsed).str.len_bytes().cast(pl.Int64),
+    )
+    separators = pl.col("count") + (pl.col("count") - 1).clip(lower_bound=0)
+    rest = pl.col("length") - pl.col("total")
+    return parsed.filter(told.select((rest != separators) & (rest != 2 * separators)).to_series())
 
 
 def repeating(texts: pl.Series) -> list[int]:
@@ -78,6 +82,8 @@ def _names_twice(text: str, *, inside: bool) -> bool:
 
 
 def _lone_surrogates(texts: pl.Series, escaped: pl.Series) -> Iterable[int]:
+    if escaped.is_empty():
+        return
     for i in escaped.filter(texts.gather(escaped).str.contains(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")):
         if re.search("[\ud800-\udfff]", json.dumps(json.loads(texts[i], strict=False), ensure_ascii=False)):
             yield i

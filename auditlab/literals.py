@@ -157,10 +157,14 @@ def instants(text: pl.Series) -> pl.Series | None:
     looks = text.str.contains(INSTANT)
     if not looks.any():
         return None
-    if (odd := text.str.contains(LOCAL_MEAN).fill_null(value=False)).any():
+    if (odd := text.str.contains(LOCAL_MEAN)).any():
         distinct = text.filter(odd).unique()
         utc = [_in_utc(value) for value in distinct]
         text = text.replace_strict(distinct, utc, default=text, return_dtype=pl.String)
+    return pl.select(pl.when(looks).then(_parsed(pl.lit(text)))).to_series()
+
+
+def _parsed(text: pl.Expr) -> pl.Expr:
     regular = (
         text.str.replace(" ", "T", literal=True)
         .str.replace(r"Z$", "+00:00")
@@ -168,8 +172,7 @@ def instants(text: pl.Series) -> pl.Series | None:
         .str.replace(r"([+-]\d\d)(\d\d)$", "$1:$2")
         .str.replace(r"T(\d\d:\d\d)([+-])", "T${1}:00$2")
     )
-    parsed = regular.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%:z", time_unit="us", time_zone="UTC", strict=False)
-    return pl.select(pl.when(looks).then(parsed)).to_series()
+    return regular.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%:z", time_unit="us", time_zone="UTC", strict=False)
 
 
 def _in_utc(value: str) -> str | None:

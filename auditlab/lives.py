@@ -67,10 +67,11 @@ def lives(rows: pl.DataFrame, by_id: pl.DataFrame, links: pl.DataFrame) -> pl.Da
 
 def running_maximum(entity: pl.Series, clock: pl.Series) -> pl.Series:
     """The running maximum of each entity's clock; where no clock runs backwards, that is the clock itself."""
-    same = (entity == entity.shift()).fill_null(value=False)
-    if ((clock >= clock.shift()).fill_null(value=False) | ~same).all():
-        return clock
     times = pl.DataFrame({"entity": entity, "clock": clock})
+    other = (pl.col("entity") != pl.col("entity").shift()).fill_null(value=True)
+    onwards = (pl.col("clock") >= pl.col("clock").shift()).fill_null(value=False)
+    if times.select((onwards | other).all()).item():
+        return clock
     return times.select(pl.col("clock").cum_max().over("entity")).to_series()
 
 
@@ -80,12 +81,11 @@ def _dealt(rows: pl.DataFrame) -> pl.DataFrame:
         "entity", "entity_type", "entity_id", "epoch", "slot", "position", "turn", "clock", "operation",
         "transaction_id", "link", "leaves",
     ]  # fmt: skip
-    steps = rows.filter(pl.col("operation") != "TRUNCATE").select(columns)
-    truncates = rows.filter(pl.col("operation") == "TRUNCATE").select(
-        "entity_type", (pl.col("epoch") - 1).alias("epoch"), *columns[4:]
-    )
-    if truncates.is_empty():
-        return steps
+    emptied = rows["operation"] == "TRUNCATE"
+    if not emptied.any():
+        return rows.select(columns)
+    steps = rows.filter(~emptied).select(columns)
+    truncates = rows.filter(emptied).select("entity_type", (pl.col("epoch") - 1).alias("epoch"), *columns[4:])
     last = pl.any_horizontal((pl.col(n) != pl.col(n).shift(-1)).fill_null(value=True) for n in ("entity", "epoch"))
     live = steps.filter(last & (pl.col("operation") != "DELETE") & ~pl.col("leaves"))
     live = live.select("entity", "entity_type", "entity_id", "epoch")
@@ -121,7 +121,7 @@ def _folded(steps: pl.DataFrame, by_id: pl.DataFrame) -> pl.DataFrame:
     again = pl.all_horizontal(pl.col(name) == pl.col(name).shift() for name in ("entity", "transaction_id"))
     again &= (pl.col("operation") == "INSERT") & (pl.col("operation").shift() == "DELETE")
     again &= pl.col("link").is_null() & pl.col("link").shift().is_null()
-    places = steps.select(again=again.fill_null(value=False))["again"].arg_true()
+    places = steps.select(again.arg_true()).to_series()
     if places.is_empty():
         return steps
     sides = [

@@ -97,13 +97,14 @@ def split(
     tests = KINDS | (_unread(changes) if (not strict if read is None else read) else {})
     kind = pl.coalesce(pl.when(test.fill_null(value=False)).then(pl.lit(name)) for name, test in tests.items())
     untold = _untold(changes, images) if whole else pl.lit(value=False)
-    judged = changes.with_columns(untold.alias(_UNTOLD)).with_columns(kind.alias("kind")).drop(_UNTOLD)
-    aside = judged.filter(pl.col("kind").is_not_null()).select("kind", pl.exclude("kind"))
-    if aside.is_empty():
-        return changes, pl.concat([aside, copies])
+    found = changes.with_columns(untold.alias(_UNTOLD)).select(kind.alias("kind")).to_series()
+    if found.null_count() == len(found):
+        return changes, copies
+    own = found.is_null()
+    aside = changes.filter(~own).select(found.drop_nulls(), pl.all())
     if strict:
         refuse(aside)
-    return judged.filter(pl.col("kind").is_null()).drop("kind"), pl.concat([aside, copies])
+    return changes.filter(own), pl.concat([aside, copies])
 
 
 def _unread(changes: pl.DataFrame) -> dict[str, pl.Expr]:

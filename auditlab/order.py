@@ -100,8 +100,11 @@ def sequence(
     unordered = pl.concat([unordered, _doubled(rows, by_id)])
     moved = not rows["slot"].equals(rows["position"])
     ordered = by_id[rows.sort("position")["slot"]] if moved else by_id
-    places = rows.filter(pl.col("slot").is_in(links["came"].implode())).select(came="slot", position="position")
-    links = links.join(places, on="came", how="left", maintain_order="left")
+    if links.is_empty():
+        links = links.with_columns(position=pl.lit(None, dtype=pl.UInt32))
+    else:
+        places = rows.filter(pl.col("slot").is_in(links["came"].implode())).select(came="slot", position="position")
+        links = links.join(places, on="came", how="left", maintain_order="left")
     return Sequence(ordered, lives(steps, by_id, told), unordered, links, None if moved else met)
 
 

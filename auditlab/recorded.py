@@ -250,8 +250,10 @@ class Recorded:
         if known is not None:
             return next(iter(known), None)
         own = pl.col("entity_type") == entity_type
-        ids = pl.concat([self.changes.filter(own)["entity_id"], self.key_changes.filter(own)["old"]])
-        return next((candidate for candidate in candidates if (ids == candidate).any()), None)
+        ids = [self.changes.filter(own)["entity_id"]]
+        if len(self.sequence.links):
+            ids.append(self.key_changes.filter(own)["old"])
+        return next((one for one in candidates if any((names == one).any() for names in ids)), None)
 
     @property
     def unread(self) -> Shortcuts | None:
@@ -260,7 +262,7 @@ class Recorded:
 
     @cached_property
     def _keys_changed(self) -> pl.DataFrame:
-        links = self.sequence.links.with_columns(self.changes["id"].gather(self.sequence.links["position"]))
+        links = self.sequence.links.with_columns(self.changes["id"][self.sequence.links["position"]])
         columns = ("position", "id", "entity_type", "old", "new", "how", "linked", "certain")
         return links.select(columns).sort("position", maintain_order=True)
 
@@ -355,7 +357,7 @@ class Recorded:
     ) -> Shape:
         own = changes.filter(pl.col("entity_type") == entity_type)
         documents_ = self._split(entity_type)
-        rows = self._rows.lazy().filter(pl.col("entity_type") == entity_type).select("row").collect()["row"]
+        rows = self._rows["row"].filter(self._rows["entity_type"] == entity_type)
         own = own.with_columns(rows_of(own["row"], rows))
         steps = sequence.steps.filter(pl.col("entity_type") == entity_type)
         aside = aside_of(self.malformed, entity_type, self.facts.clock, until)

@@ -84,7 +84,7 @@ class Shape:
     def with_fields(self, versions: pl.DataFrame) -> pl.DataFrame:
         """Rows of ``versions`` with ``state`` and the typed fields, ``doc`` dropped."""
         doc = versions["doc"]
-        state = self.documents.texts.gather(doc).alias("state")
+        state = self.documents.texts[doc].alias("state")
         fields = [column.of(doc).typed.alias(f"f{place}") for place, column in enumerate(self.columns)]
         return versions.drop("doc").with_columns(state, *fields)
 
@@ -274,8 +274,26 @@ def _versions(steps: pl.DataFrame, columns: tuple[Column, ...], unordered: pl.Se
         "next_image",
         "next_operation",
     )
+    early = steps["unseen"] & steps["before"].is_not_null()
+    versions = pl.concat([states, _unseen(steps.filter(early))]).sort(*_PLACE) if early.any() else states
+    followed = ~_differs(versions["doc"], versions["next_image"], columns) & (
+        versions["next_operation"].ne_missing("INSERT")
+    )
+    made = {
+        "version": running_sum(versions["entity"], pl.repeat(1, len(versions), eager=True)).alias("version"),
+        "certain": (versions["certain"] & followed).alias("certain"),
+    }
+    return versions.select(*(made.get(name, name) for name in HISTORY), "position", "turn", "doc", "entity")
+
+
+_PLACE = ("entity", "turn", "part")
+"""By which versions stand: of one step, what it found comes before what it left."""
+
+
+def _unseen(steps: pl.DataFrame) -> pl.DataFrame:
+    """The versions that were there before some steps, and that no change left."""
     never = pl.lit(None)
-    unseen = steps.filter(pl.col("unseen") & pl.col("before").is_not_null()).select(
+    return steps.select(
         "entity",
         "position",
         "turn",
@@ -296,19 +314,6 @@ def _versions(steps: pl.DataFrame, columns: tuple[Column, ...], unordered: pl.Se
         never.cast(pl.UInt32).alias("next_image"),
         never.cast(pl.String).alias("next_operation"),
     )
-    versions = states if unseen.is_empty() else pl.concat([states, unseen]).sort("entity", "turn", "part")
-    followed = ~_differs(versions["doc"], versions["next_image"], columns) & (
-        versions["next_operation"].ne_missing("INSERT")
-    )
-    return versions.select(
-        *(name for name in HISTORY if name not in ("version", "certain")),
-        running_sum(versions["entity"], pl.repeat(1, len(versions), eager=True)).alias("version"),
-        (pl.col("certain") & pl.lit(followed)).alias("certain"),
-        "position",
-        "turn",
-        "doc",
-        "entity",
-    ).select(*HISTORY, "position", "turn", "doc", "entity")
 
 
 def _differs(one: pl.Series, other: pl.Series, columns: tuple[Column, ...]) -> pl.Series:

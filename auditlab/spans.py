@@ -72,8 +72,8 @@ def running_sum(entity: pl.Series, of: pl.Series) -> pl.Series:
         entity: By row, its entity.
         of: Booleans or whole numbers by row, none of them null.
     """
-    first = (entity != entity.shift()).fill_null(value=True).arg_true().to_numpy()
-    values = of.to_numpy()
+    numbers, values = entity.to_numpy(), of.to_numpy()
+    first = np.flatnonzero(np.append(True, numbers[1:] != numbers[:-1])[: len(numbers)])
     total = np.cumsum(values, dtype=np.int64)
     total -= np.repeat(total[first] - values[first], np.diff(first, append=len(values)))
     return pl.Series(total)

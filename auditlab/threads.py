@@ -35,6 +35,8 @@ def side_by_side(work: Callable[[A], B], items: Sequence[A], cells: int) -> list
 
 def in_pieces(work: Callable[[pl.Series], pl.Series], column: pl.Series) -> pl.Series:
     """What ``work`` makes of a column, cell by cell: of each piece of it in a thread, where that is worth it."""
-    size = max(-(-len(column) // pl.thread_pool_size()), 1)
+    size = -(-len(column) // pl.thread_pool_size())
+    if size < WORTH:
+        return work(column)
     pieces = side_by_side(lambda start: work(column[start : start + size]), range(0, len(column), size), size)
-    return pl.concat(pieces, rechunk=True) if pieces else work(column)
+    return pl.concat(pieces, rechunk=True)

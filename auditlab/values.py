@@ -108,12 +108,12 @@ class Column:
 
     def of(self, documents: pl.Series) -> Column:
         """The column over some documents: their numbers (UInt32), null where the field is to be missing."""
-        return replace(self, numbers=documents if self.numbers is None else self.numbers.gather(documents))
+        return replace(self, numbers=documents if self.numbers is None else self.numbers[documents])
 
     def _spread(self, name: str, part: Callable[[], pl.Series]) -> pl.Series:
         # No cached_property: up to Python 3.11 all columns have one lock, and wait for each other in it.
         if name not in self._known:
-            self._known[name] = part() if self.numbers is None else part().gather(self.numbers)
+            self._known[name] = part() if self.numbers is None else part()[self.numbers]
         return self._known[name]
 
 
@@ -223,7 +223,7 @@ def _numbers(text: pl.Series, declared: str | None) -> tuple[pl.Series, str, str
         if literals.floats_are_exact(text, floats):
             return floats, "float", ""
     plain = _positional(text)
-    if not plain.str.contains(PLAIN_NUMBER).all():
+    if plain is not text and not plain.str.contains(PLAIN_NUMBER).all():
         return text, "text", "holds numbers of more digits than a decimal column holds: kept as text"
     if declared != "decimal" and not plain.str.contains(".", literal=True).any():
         small = plain.cast(pl.Int64, strict=False)
@@ -240,7 +240,7 @@ def _numbers(text: pl.Series, declared: str | None) -> tuple[pl.Series, str, str
 
 
 def _positional(text: pl.Series) -> pl.Series:
-    """Numbers without exponents; those of very many digits stay as they are."""
+    """Numbers without exponents; those of very many digits stay as they are. Where all are plain, ``text`` itself."""
     odd = ~text.str.contains(PLAIN_NUMBER)
     return _patch(text, text, odd, literals.canonical_number) if odd.any() else text
 

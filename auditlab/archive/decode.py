@@ -105,11 +105,11 @@ class _Rows:
                 return after
             own = _gathered(self._differs(place), at).fill_null(value=True)
             rows = own.arg_true()
-            column = _gathered(self._frame[stored[place]], at).gather(rows)
+            column = _gathered(self._frame[stored[place]], at)[rows]
             texts = told(self._form.fields[place].kind, column, column)
             turn = pl.int_range(len(after), dtype=pl.UInt32, eager=True)
             turn = turn.scatter(rows, pl.int_range(len(after), len(after) + len(rows), dtype=pl.UInt32, eager=True))
-            return pl.concat([after, texts.rename(after.name)]).gather(turn)
+            return pl.concat([after, texts.rename(after.name)])[turn]
 
         return _by_layout(
             self._frame["before_layout"],
@@ -127,6 +127,7 @@ class _Rows:
                     pl.lit(self._keys[place] + layout.colon) + pl.lit(_gathered(self._after_raw(place), at))
                 )
                 for place in layout.fields
+                if self._is_named(place)
             ]
             inner = pl.concat_str(pieces, separator=layout.comma, ignore_nulls=True) if pieces else pl.lit("")
             return pl.select(pl.concat_str([pl.lit("{"), inner, pl.lit("}")])).to_series()
@@ -151,8 +152,11 @@ class _Rows:
 
     def _may_differ(self, place: int) -> bool:
         """Whether any before image that is made of columns has its own value of a field."""
-        _, named = self._named()
-        return self._all_differ or any(self._form.fields[place].name in one for one in named)
+        return self._all_differ or self._is_named(place)
+
+    def _is_named(self, place: int) -> bool:
+        """Whether any row's ``differs`` names a field."""
+        return any(self._form.fields[place].name in one for one in self._named()[1])
 
     @cached_property
     def _all_differ(self) -> bool:
@@ -165,14 +169,14 @@ class _Rows:
         name = self._form.fields[place].name
         if not named:
             return _nulls(len(numbers), pl.Boolean())
-        return pl.Series([name in one for one in named], dtype=pl.Boolean).gather(numbers)
+        return pl.Series([name in one for one in named], dtype=pl.Boolean)[numbers]
 
     def _named(self) -> tuple[pl.Series, list[frozenset[str]]]:
         """Of each row the number (UInt32) of what ``differs`` names, null where it is null; and those names."""
         if self._told is None:
             numbers = codes(self._frame["differs"])
             firsts = numbers.arg_unique()
-            known = pl.DataFrame({"number": numbers.gather(firsts), "text": self._frame["differs"].gather(firsts)})
+            known = pl.DataFrame({"number": numbers[firsts], "text": self._frame["differs"][firsts]})
             texts = known.drop_nulls().sort("number")["text"]
             self._told = numbers, [frozenset(json.loads(text)) for text in texts]
         return self._told
@@ -204,7 +208,7 @@ def _as_long(texts: pl.Series, rows: int) -> pl.Series:
 
 
 def _gathered(column: pl.Series, at: pl.Series | None) -> pl.Series:
-    return column if at is None else column.gather(at)
+    return column if at is None else column[at]
 
 
 def _nulls(rows: int, dtype: pl.DataType) -> pl.Series:

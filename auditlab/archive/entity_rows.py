@@ -80,9 +80,9 @@ class EntityRows:
                     names = parquet.having(names, column, value)
                 if not names or not (table := parquet.rows(names, column, value, group.several)).num_rows:
                     continue
-            turn = pl.Series([turns[name] for name in names], dtype=pl.UInt32).gather(pl.Series(table[PLACE]))
+            turn = pl.Series([turns[name] for name in names], dtype=pl.UInt32)[pl.Series(table[PLACE])]
             told = recorded_rows(group.whole(table.drop_columns([PLACE]), turn), group.form)
-            rows.append(told.with_columns(pl.Series(PLACE, group.places, dtype=pl.UInt32).gather(turn)))
+            rows.append(told.with_columns(pl.Series(PLACE, group.places, dtype=pl.UInt32)[turn]))
         if not rows:
             return pl.DataFrame(schema=_PLACED)
         return rows[0] if len(rows) == 1 else pl.concat(rows).sort(PLACE, maintain_order=True)

@@ -90,9 +90,10 @@ def told(kind: str, column: pl.Series, entity: pl.Series) -> pl.Series:
         return entity
     if kind == "entity text":
         return _quoted(entity)
-    if kind.startswith("decimal"):
-        return column.cast(pl.String).fill_null("null")
-    return _TOLD[kind](column).fill_null("null")
+    if kind == "uuid":
+        column = pl.Series(uuid_text(_fixed(column)))
+    texts = _TOLD["decimal" if kind.startswith("decimal") else kind](pl.lit(column))
+    return pl.select(texts.fill_null("null")).to_series()
 
 
 def _stored_boolean(raw: pl.Series) -> pl.Series:
@@ -122,19 +123,18 @@ def _stored_json(raw: pl.Series) -> pl.Series:
     return _without(raw == "null", raw)
 
 
-def _told_plainly(column: pl.Series) -> pl.Series:
-    return column.cast(pl.String)
+def _told_plainly(value: pl.Expr) -> pl.Expr:
+    return value.cast(pl.String)
 
 
-def _told_uuid(column: pl.Series) -> pl.Series:
-    return _quoted(pl.Series(uuid_text(_fixed(column))))
+def _told_time(value: pl.Expr) -> pl.Expr:
+    micros = value.dt.microsecond().cast(pl.String).str.zfill(6)
+    fraction = ("." + micros).str.strip_chars_end("0").str.strip_suffix(".")
+    return '"' + value.dt.to_string("%Y-%m-%dT%H:%M:%S") + fraction + f'{_UTC}"'
 
 
-def _told_time(column: pl.Series) -> pl.Series:
-    seconds = column.dt.to_string("%Y-%m-%dT%H:%M:%S")
-    micros = column.dt.microsecond()
-    fraction = ("." + micros.cast(pl.String).str.zfill(6)).str.strip_chars_end("0").str.strip_suffix(".")
-    return '"' + seconds + fraction + f'{_UTC}"'
+def _told_quoted(value: pl.Expr) -> pl.Expr:
+    return '"' + value + '"'
 
 
 def _inner(raw: pl.Series) -> pl.Series:
@@ -143,7 +143,7 @@ def _inner(raw: pl.Series) -> pl.Series:
 
 
 def _quoted(text: pl.Series) -> pl.Series:
-    return pl.select('"' + pl.lit(text) + '"').to_series()
+    return pl.select(_told_quoted(pl.lit(text))).to_series()
 
 
 def _without(these: pl.Series, values: pl.Series) -> pl.Series:
@@ -164,11 +164,12 @@ _STORED: dict[str, Callable[[pl.Series], pl.Series]] = {
     "text": _stored_text,
     "json": _stored_json,
 }
-_TOLD: dict[str, Callable[[pl.Series], pl.Series]] = {
+_TOLD: dict[str, Callable[[pl.Expr], pl.Expr]] = {
     "boolean": _told_plainly,
     "integer": _told_plainly,
-    "uuid": _told_uuid,
+    "decimal": _told_plainly,
+    "uuid": _told_quoted,
     "time": _told_time,
-    "text": _quoted,
+    "text": _told_quoted,
     "json": _told_plainly,
 }

@@ -142,13 +142,13 @@ class Point:
         for role in ("baseline", "changes"):
             key = f"{role} {where} {entity_type}"
             own = [place for place, part in enumerate(parts) if part.role == role and entity_type in part.entity_types]
+            if not own:
+                continue
             if key not in self._finders:
                 self._finders[key] = EntityRows([self._path(parts[place]) for place in own], self._scanned.prove)
             rows = self._finders[key].of(ids).filter(pl.col("entity_type") == entity_type)
-            place = pl.Series(own, dtype=pl.UInt32).gather(rows[PLACE]).alias(PLACE)
-            found.append(
-                rows.with_columns(pl.lit(role == "baseline").alias("baseline"), place).select(found[0].columns)
-            )
+            place = pl.Series(own, dtype=pl.UInt32)[rows[PLACE]].alias(PLACE)
+            found.append(rows.select(*CHANGES, pl.lit(role == "baseline").alias("baseline"), place))
         return pl.concat(found)
 
     def _path(self, part: Part) -> Path:

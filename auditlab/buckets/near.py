@@ -114,6 +114,12 @@ class Near:
         return types
 
     @cached_property
+    def _ids(self) -> list[int]:
+        """The least and the largest id of the rows since; nothing without any."""
+        ids = self.rows["id"]
+        return [ids.min(), ids.max()] if len(ids) else []  # type: ignore[list-item]  # a column of whole numbers
+
+    @cached_property
     def last(self) -> pl.DataFrame:
         """``left.rows`` of the entities in the rows since, and of those with a whole history."""
         return self.left.rows(self._touched([]))
@@ -246,10 +252,9 @@ class Near:
 
     def together(self, before: list[pl.DataFrame], since: pl.DataFrame | None = None) -> pl.DataFrame:
         """Rows up to the position, numbered as they come, and those since (all if None) behind them: ``ROWS``."""
-        rows = pl.concat([frame.select(*CHANGES, "baseline") for frame in before]).with_row_index(ARRIVAL)
-        return pl.concat(
-            [rows.with_columns(pl.col(ARRIVAL).cast(pl.Int64)).select(*ROWS), self.rows if since is None else since]
-        )
+        rows = pl.concat([frame.select(*CHANGES, "baseline") for frame in before])
+        arrival = pl.int_range(len(rows), dtype=pl.Int64, eager=True).alias(ARRIVAL)
+        return pl.concat([rows.hstack([arrival]), self.rows if since is None else since])
 
     def all_links(self, rows: pl.DataFrame) -> pl.DataFrame:
         """``LINKED``: the changes of keys before and since, by the arrivals of these rows."""
@@ -269,7 +274,7 @@ class Near:
     def whole(self, struck: pl.Series, unseen: int | None) -> Whole:
         """What the whole log tells: ``struck`` and ``unseen`` (of the type, None where all began in it) as given."""
         kept, name = self.kept, self.kept.entity_type
-        ids = [*kept.ids, *self.rows["id"].bottom_k(1), *self.rows["id"].top_k(1)]
+        ids = [*kept.ids, *self._ids]
         if unseen is None and name in self.facts.partial:
             unseen = 0
         return Whole(

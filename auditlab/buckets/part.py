@@ -291,7 +291,7 @@ class Part(Recorded):
     def documents_of(self, entity_type: str) -> tuple[Split, pl.DataFrame, pl.DataFrame, dict[str, First]]:
         """A type's documents, split; its changes by row; its steps; and where each field appears first."""
         parts, own, steps = self._parts_of(entity_type)
-        return parts, own, steps, firsts(parts, own["id"], self.arrivals.gather(own["row"]))
+        return parts, own, steps, firsts(parts, own["id"], self.arrivals[own["row"]])
 
     def _faulty(self, entity_type: str) -> Callable[[pl.DataFrame], object]:
         return lambda faults: self._types.note(entity_type, self.number, faults)
