@@ -50,7 +50,7 @@ def completed(parts: Split, own: pl.DataFrame, steps: pl.DataFrame) -> Completed
         own: The type's changes by row, with ``position``.
         steps: The type's steps, by entity and turn.
     """
-    none = pl.repeat(value=False, n=len(own), eager=True)
+    none = pl.Series([False]).new_from_index(0, len(own))
     missing = own["operation"].is_in(["INSERT", "UPDATE"]) & parts.after.is_null()
     if not missing.any():
         return Completed(parts, none, none)

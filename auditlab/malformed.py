@@ -14,6 +14,7 @@ from auditlab.remedies import remedies
 from auditlab.schema import CHANGES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from collections.abc import Set as AbstractSet
 
 __all__ = ["COPY", "KINDS", "Images", "refuse", "split", "without_copies"]
@@ -48,6 +49,14 @@ KINDS: dict[str, pl.Expr] = {
 """Each kind of malformed row and how it is told. Images may be missing from a log that never has them, and where the
 changed fields or the next change tell what was left; from one that has them elsewhere, else not."""
 
+
+def _kind_of(tests: Mapping[str, pl.Expr]) -> pl.Expr:
+    """The first of some kinds that a row is of, as ``kind``; null for a change."""
+    told = (pl.when(test.fill_null(value=False)).then(pl.lit(name)) for name, test in tests.items())
+    return pl.coalesce(told).alias("kind")
+
+
+_KIND = _kind_of(KINDS)
 
 COPY = "identical copy of another row"
 """The kind of a row that tells a change a second time: set aside also in a strict load, since nothing is lost."""
@@ -94,10 +103,10 @@ def split(
         MalformedChange: with ``strict``, if there are any; the message counts them by kind and names first ids.
     """
     changes, copies = without_copies(changes)
-    tests = KINDS | (_unread(changes) if (not strict if read is None else read) else {})
-    kind = pl.coalesce(pl.when(test.fill_null(value=False)).then(pl.lit(name)) for name, test in tests.items())
+    unread = _unread(changes) if (not strict if read is None else read) else {}
+    kind = _kind_of(KINDS | unread) if unread else _KIND
     untold = _untold(changes, images) if whole else pl.lit(value=False)
-    found = changes.with_columns(untold.alias(_UNTOLD)).select(kind.alias("kind")).to_series()
+    found = changes.with_columns(untold.alias(_UNTOLD)).select(kind).to_series()
     if found.null_count() == len(found):
         return changes, copies
     own = found.is_null()
@@ -161,7 +170,7 @@ def without_copies(changes: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """
     ids = changes["id"]
     if ids.is_sorted() and not (ids == ids.shift()).any():  # as nearly always: nothing to look up
-        return changes, pl.DataFrame(schema={"kind": pl.String(), **changes.schema})
+        return changes, changes.clear().insert_column(0, pl.Series("kind", [], dtype=pl.String))
     numbered = changes.with_row_index("__row")
     repeated = numbered.filter(ids.is_duplicated())
     copies = repeated.filter(~pl.struct(*CHANGES).is_first_distinct())

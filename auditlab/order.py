@@ -16,7 +16,7 @@ from auditlab.dictionary import hash_codes
 from auditlab.linked import reordered
 from auditlab.links import ABSENT, Step, canonical_document, link
 from auditlab.lives import lives
-from auditlab.rekeys import LINKS, neighbours, rekeys
+from auditlab.rekeys import LINKS, NO_LINKS, neighbours, rekeys
 from auditlab.rows import rows_of
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _relinked(
 def _within(links: pl.DataFrame, by_id: pl.DataFrame) -> pl.DataFrame:
     """The links of a larger log whose changes are all here, by their slots here."""
     if links.is_empty():
-        return pl.DataFrame(schema=LINKS)
+        return NO_LINKS
     slots = by_id.select("row").with_row_index("slot")
     for side in ("left", "came"):
         here = slots.rename({"row": side, "slot": f"{side}_slot"})
@@ -233,6 +233,8 @@ def _doubled(rows: pl.DataFrame, by_id: pl.DataFrame) -> pl.Series:
 _SUSPECTS = {"entity_type": pl.String(), "epoch": pl.UInt32(), "slots": pl.List(pl.UInt32()), "previous": pl.UInt32()}
 """``slots`` are those of a group by id, ``previous`` is that of the entity's change before it."""
 
+_NO_SUSPECTS = pl.DataFrame(schema=_SUSPECTS)
+
 
 def _suspects(rows: pl.DataFrame, by_id: pl.DataFrame) -> pl.DataFrame:
     """``_SUSPECTS``: groups of one entity's changes in one transaction whose images do not link, texts compared."""
@@ -243,14 +245,14 @@ def _suspects(rows: pl.DataFrame, by_id: pl.DataFrame) -> pl.DataFrame:
     again = (pl.col("entity") == pl.col("entity").shift()) & pl.col("transaction_id").is_not_null() & ~grows
     entities = rows.filter(again & pl.col("entity_id").is_not_null())["entity"].unique()
     if entities.is_empty():
-        return pl.DataFrame(schema=_SUSPECTS)
+        return _NO_SUSPECTS
     mixed = rows.filter(pl.col("entity").is_in(entities.implode()))
     tied = mixed.filter(pl.col("transaction_id").is_not_null())
     crowded = mixed.with_columns(previous=pl.when(same).then(pl.col("slot").shift())).join(
         tied.group_by(key).len().filter(pl.col("len") > 1).drop("len"), on=key, how="semi", maintain_order="left"
     )
     if crowded.is_empty():
-        return pl.DataFrame(schema=_SUSPECTS)
+        return _NO_SUSPECTS
     after = by_id["after_snapshot"].gather(crowded["previous"])
     before = by_id["before_snapshot"].gather(crowded["slot"])
     begins, first = crowded["operation"] == "INSERT", crowded["previous"].is_null()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LINKS",
+    "NO_LINKS",
     "TOLD",
     "by_images",
     "image_suspects",
@@ -43,6 +44,8 @@ LINKS: dict[str, pl.DataType] = {
 }
 """One row a change of a key: the slots (rows by id) of the change that ended the old one and of the one that began the
 new one, the two entity ids, ``how`` it is told (``images``, ``metadata``, ``partition move``), and whether it is."""
+
+NO_LINKS = pl.DataFrame(schema=LINKS)
 
 BATCH = 200_000
 """Changes whose images are compared at once."""

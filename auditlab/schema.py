@@ -236,11 +236,12 @@ def check_columns(frame: pl.DataFrame, made: Mapping[str, Sequence[str]] | None 
 
     ``made`` has the source's columns that a column was made of, for the message.
     """
-    faults = [f"{name}: missing, want {dtype}" for name, dtype in CHANGES.items() if name not in frame.columns]
+    schema = frame.schema
+    faults = [f"{name}: missing, want {dtype}" for name, dtype in CHANGES.items() if name not in schema]
     for name, dtype in CHANGES.items():
-        if name not in frame.columns:
+        if name not in schema:
             continue
-        got = frame.schema[name]
+        got = schema[name]
         if got != dtype:
             faults.append(f"{name}: is {got}, want {dtype}")
         elif name in NOT_NULL and frame[name].null_count():

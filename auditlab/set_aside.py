@@ -25,6 +25,8 @@ ASIDE: dict[str, pl.DataType] = {
 }
 """One row a row of one entity type that was set aside: whose it is, where it stood, and when it was recorded."""
 
+NO_ASIDE = pl.DataFrame(schema=ASIDE)
+
 _LEAST, _MOST = -(2**63), 2**63 - 1
 
 
@@ -40,7 +42,7 @@ def aside_of(
         until: Which rows, over ``ASIDE``; None for all.
     """
     if malformed is None or malformed.is_empty():
-        return pl.DataFrame(schema=ASIDE)
+        return NO_ASIDE
     own = (pl.col("entity_type") == entity_type) & pl.col("entity_id").is_not_null() & (pl.col("kind") != COPY)
     rows = malformed.filter(own)
     told = rows.select("entity_id", "id", pl.coalesce(clock, "changed_at").alias("at"), "transaction_id", "operation")

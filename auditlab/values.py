@@ -177,7 +177,7 @@ def column(name: str, raw: pl.Series | Coded, declared: str | None = None) -> Co
 def _column(name: str, raw: pl.Series, declared: str | None) -> Column:
     raw = raw.alias("raw")  # Polars takes a name like ^a.*$ for a pattern
     cells = pl.DataFrame({"raw": raw}).with_columns(shape=_SHAPE, text=_TEXT)
-    shapes = set(cells["shape"].unique()) - {None}
+    shapes = set(cells["shape"].unique().to_list()) - {None}
     text = cells["text"].alias("raw")
     if "string" in shapes and (escaped := raw.str.contains("\\", literal=True)).any():
         text = _patch(text, raw, escaped & (cells["shape"] == "string"), recorded_text)

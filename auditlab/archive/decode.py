@@ -36,7 +36,7 @@ def recorded_rows(rows: pa.Table, form: Form | None, columns: Collection[str] = 
     if form is not None:
         found = found.with_columns(_Rows(rows, found, form).recorded(columns))
     missing = [pl.lit(None, dtype=CHANGES[name]).alias(name) for name in columns if name not in found.columns]
-    return found.with_columns(missing).select([name for name in CHANGES if name in columns])
+    return (found.with_columns(missing) if missing else found)[[name for name in CHANGES if name in columns]]
 
 
 def stored_columns(form: Form | None, columns: Collection[str], there: Sequence[str]) -> list[str]:

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 __all__ = ["Point", "points"]
 
 
+_NO_TRUNCATES = pl.DataFrame(schema={**CHANGES, "baseline": pl.Boolean()})
+_NOT_FOUND = pl.DataFrame(schema={**CHANGES, "baseline": pl.Boolean(), PLACE: pl.UInt32()})
+
+
 def points(scanned: Scanned) -> list[Point]:
     """The checkpoints that part an archive's files, the newest first."""
     chain = scanned.chain
@@ -120,7 +124,7 @@ class Point:
     def truncates(self, kept: Kept) -> pl.DataFrame:
         """The TRUNCATEs up to here: ``CHANGES`` and ``baseline``, in their order."""
         if not kept.truncates:
-            return pl.DataFrame(schema={**CHANGES, "baseline": pl.Boolean})
+            return _NO_TRUNCATES
         path = self._path(self.parts[kept.entity_type])
         rows = lazy_rows([path], self._scanned.prove).filter(pl.col("operation") == "TRUNCATE").collect()
         return rows.sort("id", maintain_order=True).with_columns(baseline=pl.lit(value=False))
@@ -137,8 +141,7 @@ class Point:
 
     def _found(self, where: str, parts: list[Part], entity_type: str, ids: list[str]) -> pl.DataFrame:
         """The rows of entities in some files: ``CHANGES``, ``baseline`` and ``PLACE``, that of their file."""
-        columns = {**CHANGES, "baseline": pl.Boolean(), PLACE: pl.UInt32()}
-        found = [pl.DataFrame(schema=columns)]
+        found = [_NOT_FOUND]
         for role in ("baseline", "changes"):
             key = f"{role} {where} {entity_type}"
             own = [place for place, part in enumerate(parts) if part.role == role and entity_type in part.entity_types]

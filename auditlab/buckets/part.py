@@ -14,7 +14,7 @@ from auditlab.completion import completed
 from auditlab.cut import Cut
 from auditlab.errors import SnapshotTooLarge
 from auditlab.recorded import Recorded
-from auditlab.rekeys import LINKS
+from auditlab.rekeys import LINKS, NO_LINKS
 from auditlab.schema import CHANGES, check_columns
 from auditlab.set_aside import nameless
 
@@ -45,6 +45,8 @@ ROWS = {**CHANGES, "baseline": pl.Boolean(), ARRIVAL: pl.Int64()}
 
 LINKED = {**LINKS, "left": pl.Int64(), "came": pl.Int64()}
 """``auditlab.rekeys.LINKS``, the changes by their arrival."""
+
+_UNREAD = pl.LazyFrame(schema=CHANGES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,7 @@ class Part(Recorded):
         alone: bool = False,
         read: bool = False,
     ) -> None:
-        super().__init__(pl.LazyFrame(schema=CHANGES), facts, entity_types=entity_types, strict=False)
+        super().__init__(_UNREAD, facts, entity_types=entity_types, strict=False)
         self.number = number
         self._tells = alone or number == 0
         self._log = log
@@ -379,7 +381,7 @@ def _by_place(rows: pl.DataFrame) -> pl.DataFrame:
 def _here(links: pl.DataFrame, arrivals: pl.Series) -> pl.DataFrame:
     """The links whose changes are in this bucket, by their rows."""
     if links.is_empty():
-        return pl.DataFrame(schema=LINKS)
+        return NO_LINKS
     rows = pl.DataFrame({"at": arrivals}).with_row_index("row")
     for side in ("left", "came"):
         links = links.join(rows.rename({"at": side, "row": f"{side}_row"}), on=side, how="inner").drop(side)
