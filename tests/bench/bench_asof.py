@@ -11,13 +11,17 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 import pandas as pd
+import polars as pl
 import pytest
 from big_log import ROWS, fill
-from figures import faster, parts_of, record, within
+from figures import below, faster, parts_of, record, within
 
 import auditlab as al
 from auditlab import documents, order
 from auditlab.connection import connect
+from auditlab.shape import Shape
+from auditlab.temporal import doubt
+from auditlab.temporal.undetermined import untold_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +39,7 @@ FROM audit.entity_change_log
 WHERE entity_type = 'orders.orders' AND changed_at <= '{when}' AND operation <> 'DELETE'
 ORDER BY entity_id, changed_at DESC
 """
+HELD = (pl.col("valid_from") <= WHEN) & (pl.col("valid_to").is_null() | (pl.col("valid_to") > WHEN))
 ROUNDS = 3
 
 
@@ -89,4 +94,49 @@ def test_as_of_against_pandas_and_the_published_sql(server: Server, database: st
                 {"all the type's documents split": [documents.split], "the log's order": [order.sequence]},
             )
         },
+    )
+    times = orders.history().select("valid_from", "valid_to")
+    held, scan = best_of(lambda: times.select(HELD.sum()).item())
+    keys, narrow = best_of(lambda: orders.as_of(WHEN)["entity_id"])
+    assert len(keys) == held
+    record(
+        f"as of one instant, the keys of {held:,} live rows",
+        ours={"further questions, of which keys are taken": narrow},
+        rivals={"its versions' two columns of times, scanned": scan},
+        goals=[
+            within("further questions, of which keys are taken", 5, of="its versions' two columns of times, scanned")
+        ],
+        changes=ROWS,
+        parts={
+            "further questions, of which keys are taken": parts_of(
+                lambda: orders.as_of(WHEN),
+                {
+                    "the fields of the live rows": [Shape.with_fields],
+                    "what was not certain then": [doubt.flagged, doubt.warn_absent],
+                    "what the log does not tell": [untold_at],
+                },
+            )
+        },
+    )
+    record_index(log.changes())
+
+
+def record_index(changes: pl.DataFrame) -> None:
+    """What it takes to find when each version was valid, of a log just loaded, without its documents."""
+    ordered = valid = float("inf")
+    for _ in range(ROUNDS):
+        recorded = al.from_arrow(changes).selected.recorded
+        _, seconds = timed(lambda recorded=recorded: recorded.sequence)
+        ordered = min(ordered, seconds)
+        shapes = [recorded.shape(entity_type) for entity_type in recorded.entity_types]
+        _, seconds = timed(lambda shapes=shapes: [shape.versions for shape in shapes])
+        valid = min(valid, seconds)
+    whole = ordered + valid
+    record(
+        "when each version was valid, a change",
+        ours={"the validity index": whole / len(changes) * 1e6},
+        unit="us",
+        goals=[below("the validity index", 0.3, "us")],
+        changes=len(changes),
+        parts={"the validity index": {"the log's order": ordered / whole, "versions": valid / whole}},
     )

@@ -32,6 +32,7 @@ from auditlab.temporal import asof
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
     from pathlib import Path
 
     import polars as pl
@@ -149,10 +150,10 @@ def test_checkpoints(tmp_path: Path):
     )
 
 
-def parts_now(folder: Path) -> dict[str, float]:
-    """What the state of now is made of."""
+def parts_now(folder: Path, at: datetime | None = None) -> dict[str, float]:
+    """What the state of now, or of a time, is made of."""
     return parts_of(
-        lambda: al.scan_archive(folder).of(TYPE).as_of().collect(),
+        lambda: al.scan_archive(folder).of(TYPE).as_of(at).collect(),
         {
             "the columns of the live rows, and of the changes since, read": [shredded_in],
             "the changes put in their entities' order": [plain.steps_of],
@@ -190,6 +191,7 @@ def test_live_rows_and_changes_since(tmp_path: Path):
             middle = frame[begun : begun + since]["changed_at"].median()
             each = [spent(lambda at=middle: al.scan_archive(folder).of(TYPE).as_of(at).collect()) for _ in range(TIMES)]
             then[f"{name}, as of a time among them"] = statistics.median(seconds for _, seconds in each)
+            parts[f"{name}, as of a time among them"] = parts_now(folder, middle)
     nothing, *_, most = taken.values()
     record(
         f"as of now and of before from a checkpoint, {MANY:,} live rows: a live row; a change since beside it",
