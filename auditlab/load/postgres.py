@@ -68,7 +68,9 @@ def read_postgres(
         entity: One entity: its id, its key's only value, or its key's columns and values.
         baseline: Whether to load what was there before ``start``; without it the log is of changes only.
         columns: Canonical name to the log's own, for columns that are called otherwise; None for an image that it does
-            not have.
+            not have, or that is not to be read: the server does not send it then, and what the others tell of it is
+            derived. A before image is nearly always what the change before left; that ``evidence`` cannot judge then,
+            and says so.
         zone: The time zone in which times without one are read.
         connections: How many connections read at once, all in the same snapshot.
         progress: Whether to show progress on stderr; None shows it where that is a terminal.

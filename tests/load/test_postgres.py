@@ -333,6 +333,40 @@ def test_a_log_of_changed_fields_loads_without_columns_for_images(database: str,
         assert later.as_of().is_empty(), "from then on, nothing tells the whole state"
 
 
+def test_images_of_before_that_are_not_read_are_not_sent_and_answers_stay_the_same(shop: str):
+    none = {"before_snapshot": None}
+    with ChangeStream(shop, columns=none) as stream:
+        assert not any("l.before_snapshot" in query for query in stream.queries)
+    whole, lean = (al.read_postgres(shop, columns=columns, progress=False) for columns in (None, none))
+    assert lean.changes()["before_snapshot"].null_count() == len(lean)
+    for entity_type in whole.entity_types:
+        own, theirs = lean.of(entity_type), whole.of(entity_type)
+        assert_frame_equal(own.as_of(), theirs.as_of())
+        assert_frame_equal(own.diffs(), theirs.diffs())
+        assert_frame_equal(own.history(), theirs.history())
+    assert "missing images" in lean.evidence().findings["kind"].to_list()
+
+
+def test_changed_fields_of_updates_tell_what_their_images_do(published: str, execute: Callable[[str, str], None]):
+    execute(
+        published,
+        "INSERT INTO orders.orders (total) SELECT n * 1.10 FROM generate_series(1, 50) n;\n"
+        "UPDATE orders.orders SET status = 'paid';\nUPDATE orders.orders SET total = total + 0.05 WHERE total < 40;\n"
+        "DELETE FROM orders.orders WHERE total < 20",
+    )
+    whole = al.read_postgres(published, clock="changed_at", progress=False)
+    query = """
+        SELECT id, entity_type, entity_id, operation, changed_by, changed_at, NULL::jsonb AS before_snapshot,
+               CASE WHEN operation <> 'UPDATE' THEN after_snapshot END AS after_snapshot,
+               changed_fields, metadata, transaction_id, correlation_id
+        FROM audit.entity_change_log"""
+    lean = al.read_query(published, query, progress=False)
+    assert lean.changes()["after_snapshot"].null_count() > len(lean) // 2
+    for name in ("diffs", "as_of", "history"):
+        own, theirs = (getattr(log.of("orders.orders"), name)() for log in (lean, whole))
+        assert_frame_equal(own.drop("origin", strict=False), theirs.drop("origin", strict=False))
+
+
 def test_the_baseline_is_the_last_in_order_not_by_id(database: str, execute: Callable[[str, str], None]):
     """Inside a transaction the images tell the order: here the change with the larger id came first."""
     execute(
