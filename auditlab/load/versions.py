@@ -127,14 +127,22 @@ def as_changes(versions: pl.DataFrame, source: str) -> tuple[pl.DataFrame, str]:
 
 
 def _inclusive(rows: pl.DataFrame) -> str:
-    """What to say of versions whose ends seem to be the last moment of each: all stand one unit before the next."""
-    gaps = rows.filter(pl.col("then").is_not_null())
-    found = gaps.select(gap=pl.col("then") - pl.col("valid_to"))["gap"].unique().to_list()
-    if len(found) != 1 or found[0] not in _UNITS:
+    """What to say of versions whose ends seem to be the last moment of each: most stand one unit before the next.
+
+    None ends where the next begins; rows that were away for longer between two versions tell nothing.
+    """
+    gaps = rows.filter(pl.col("then").is_not_null()).select(gap=pl.col("then") - pl.col("valid_to"))["gap"]
+    least = gaps.min()
+    if not isinstance(least, timedelta) or least not in _UNITS:
         return ""
+    count = gaps.eq(least).sum()
+    if count * 2 < len(gaps):
+        return ""
+    which = "each version of" if count == len(gaps) else f"{count:,} versions of"
     return (
-        f"each version of the {len(gaps):,} that another follows ends {_UNITS[found[0]]} before that begins: its row "
-        "is taken to be away in between. Where an end is the last moment that counts, add that unit to it first."
+        f"{which} the {len(gaps):,} that another follows {'ends' if count == len(gaps) else 'end'} {_UNITS[least]} "
+        "before that begins: its row is taken to be away in between. Where an end is the last moment that counts, add "
+        "that unit to it first."
     )
 
 

@@ -110,6 +110,13 @@ def test_ends_that_seem_to_be_the_last_moment_of_a_version_are_told_of():
     versions(("a", "2024-01-01", "2024-01-31", 1), ("a", "2024-02-01", "2024-03-01", 2), ("a", "2024-03-01", None, 3))
 
 
+def test_rows_that_come_back_later_do_not_hide_that_ends_seem_to_be_last_moments():
+    days = [("a", "2024-01-01", "2024-01-31", 1), ("a", "2024-02-01", "2024-02-29", 2)]
+    with pytest.warns(PerhapsInclusive, match="1 versions of the 2 that another follows end a day before that begins"):
+        versions(*days, ("a", "2024-06-01", None, 3))
+    versions(days[0], ("a", "2024-05-01", "2024-05-31", 2), ("a", "2024-08-01", None, 3))
+
+
 def test_a_date_is_its_beginning():
     frame = pl.DataFrame({"sku": ["a"], "since": [date(2024, 1, 1)], "until": [date(2024, 2, 1)]})
     log = al.from_arrow(frame, columns=COLUMNS, fields=["sku"], entity_type="a.b", key="sku", zone="Europe/Berlin")
