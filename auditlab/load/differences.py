@@ -82,12 +82,33 @@ def with_differences(
     told = list(_told(changes, source))
     if key is not None:
         told = [_without_key(*one, key) for one in zip(told, changes["entity_type"], changes["operation"], strict=True)]
+    _check_new(changes, told, source)
     if mark("field") in changes.columns:
         changes, told = _together(changes, told)
     fold = _Fold(changes, told, key)
     made = {"before_snapshot": fold.before, "after_snapshot": fold.after, "changed_fields": fold.lists}
     changes = changes.with_columns(pl.Series(name, texts, dtype=pl.String) for name, texts in made.items())
     return changes.select(*CHANGES), fold.partly
+
+
+def _check_new(changes: pl.DataFrame, told: Sequence[_Told], source: str) -> None:
+    """Refuse types whose UPDATEs tell what fields were, and none what they became."""
+    columns = ("id", "entity_type", "operation", "after_snapshot")
+    first: dict[str, tuple[int, Fields]] = {}
+    known: set[str] = set()
+    for (number, name, operation, after), (old, new) in zip(changes.select(columns).iter_rows(), told, strict=True):
+        if operation == "UPDATE" and (new or after is not None):
+            known.add(name)
+        elif operation == "UPDATE" and old:
+            first.setdefault(name, (number, old))
+    for name, (number, old) in first.items():
+        if name not in known:
+            raise SchemaMismatch(
+                f"{source}, row id {number}: says what {', '.join(map(repr, old))} of {name} was, and no UPDATE says "
+                "what fields became: of old values of what changed alone, no state can be told. Name the column of "
+                "the new ones, columns={'new': 'name there'}; where the old values are the whole row, say "
+                "columns={'before_snapshot': 'name there', 'after_snapshot': None}."
+            )
 
 
 def _without_key(told: _Told, entity_type: str, operation: str, key: EntityKey) -> _Told:
@@ -193,7 +214,10 @@ class _Fold:
             return
         if operation in _BEGINS:
             self.after[row] = image or (_written(new) if new else None)
-            self._states[entity] = dict(new) if image is None else _read(image)
+            if self.after[row] is None:  # what it was, old values of later changes may tell
+                self._states.pop(entity, None)
+            else:
+                self._states[entity] = dict(new) if image is None else _read(image)
         elif image is not None:
             self._states[entity] = _read(image)
             self.before[row] = self.before[row] or _written(self._states[entity] | old)

@@ -106,6 +106,35 @@ def test_entities_that_were_there_before_are_told_of_where_they_lack_fields():
     assert found.select("entity_id", "a", "b").rows() == [("7", 2, None), ("8", 6, 2)]
 
 
+def test_an_insert_that_tells_no_values_leaves_no_row_without_fields():
+    """It left one with none of them, and the old values of a later UPDATE were all that was told, without a word."""
+    data = rows(
+        ("insert", {"old": None, "new": None}),
+        ("update", {"old": '{"total": 1}', "new": '{"total": 2}'}),
+        ("update", {"old": '{"note": "a"}', "new": '{"note": "b"}'}),
+    )
+    assert [row[1] for row in changes(data, SIDES)] == [None, '{"note": "a", "total": 1}', None]
+    with pytest.warns(IncompleteStates, match=r"entities \(1 of shop.orders\)"):
+        changes(
+            data[:2].vstack(rows(("insert", {"old": None, "new": '{"total": 1, "by": "x"}'}), entity_id="8")), SIDES
+        )
+
+
+def test_old_values_of_what_changed_alone_are_refused_since_they_tell_no_state():
+    data = rows(
+        ("insert", {"old": None, "new": None}),
+        ("update", {"old": '{"total": 1, "note": "a"}', "new": None}),
+        ("update", {"old": '{"note": "b"}', "new": None}),
+    )
+    for columns in (SIDES, {"old": "old"}):
+        with pytest.raises(
+            SchemaMismatch, match=r"row id 2: says what 'total', 'note' of shop.orders was, and no UPDATE"
+        ):
+            changes(data, columns)
+    whole = {"before_snapshot": "old", "after_snapshot": None}
+    assert changes(data, whole)[2][1] == '{"note": "b"}'
+
+
 def test_old_values_beside_a_whole_image_make_the_one_before_it():
     data = rows(
         ("insert", {"data": '{"id": 7, "n": 1}', "old": None}),
