@@ -71,9 +71,11 @@ def from_arrow(
             log never recorded, ``{"before_snapshot": None}``, and for another column that it does not have: a log
             without ids (``{"id": None}``) must have its rows in the order of what happened, and they are numbered; it
             is refused where the rows of one entity run backwards in time. Of a log without a column for the row before,
-            the image of a DELETE is the row as it was. An image may be a list of named values, as wal2json writes it:
-            ``[{"name": "id", "value": 7}]``. A name may be a path into objects (of JSON Lines, or of structs),
-            ``"source.table"``; and in JSON Lines into each object of a list, ``"items[].field"``, where each is a row.
+            the image of a DELETE is the row as it was. ``{"operation": None}`` says that rows are states alone: the
+            first of an entity is its INSERT, and none is deleted. An image may be a list of named values, as wal2json
+            writes it: ``[{"name": "id", "value": 7}]``. A name may be a path into objects (of JSON Lines, or of
+            structs), ``"source.table"``; and in JSON Lines into each object of a list, ``"items[].field"``, where each
+            is a row.
 
             Beside canonical names it takes some of which those are made. Rows that say what a change did have a column
             ``diff``, with ``{"field": [old, new]}``; or ``old`` and ``new``, each with the values of what changed; or
@@ -86,8 +88,9 @@ def from_arrow(
         operations: What the log's words for operations mean, where others than the usual ones are found, as texts or
             whole numbers: ``{"0": "INSERT", "1": "UPDATE", "2": "DELETE"}``. Case does not matter. ``UPSERT`` says that
             a row is an INSERT where its entity is not there, else an UPDATE; ``BEFORE`` that it shows what the UPDATE
-            of its entity in the same transaction, at the same time, found; where there is none (the key changed), it is
-            a DELETE, and an UPDATE there without such a row an INSERT. Rows of a word that means None are no changes,
+            of its entity in the same transaction, at the same time, found, or the UPSERT that is the entity's next row
+            there; where there is none (the key changed), it is a DELETE, and an UPDATE there without such a row an
+            INSERT. Rows of a word that means None are no changes,
             and left out.
         fields: The columns that make the state, of a log that has a column for each field: their names, or ``"rest"``
             for all that are nothing else. They are the image after an INSERT, UPDATE or SNAPSHOT, and that before a

@@ -15,7 +15,7 @@ from auditlab.load.columns import BESIDE, ColumnMapping, mark
 from auditlab.load.fields import images, several
 from auditlab.load.json_text import is_json, json_text, named_values, no_json
 from auditlab.load.nested import Structs
-from auditlab.load.operations import ENDING, NONE, canonical_operations
+from auditlab.load.operations import ENDING, NONE, UPSERT, canonical_operations
 from auditlab.load.source import ARROW_CHANGES
 from auditlab.load.times import from_numbers, from_text, utc
 from auditlab.load.uuids import is_uuid
@@ -185,9 +185,10 @@ class Canonical:
         return json_text(column)
 
     def _operations(self, batch: pa.RecordBatch, ids: pa.Array) -> pa.Array:
-        """The operations, also those that the rows around tell; of versions and fields, which tell none, UPDATE."""
+        """The operations, also those that the rows around tell; where none is told, UPDATE, and UPSERT of states."""
         if "operation" not in self.mapping.names:
-            return pa.repeat(pa.scalar("UPDATE"), batch.num_rows)
+            alone = self.mapping.states and "field" not in self.mapping.beside
+            return pa.repeat(pa.scalar(UPSERT if alone else "UPDATE"), batch.num_rows)
         return canonical_operations(self._text(batch, "operation"), ids, self.mapping.operations)
 
     def _sides(self, batch: pa.RecordBatch, operations: pa.Array) -> dict[str, pa.Array]:

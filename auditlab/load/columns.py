@@ -55,8 +55,9 @@ class ColumnMapping:
         unit: None where numbers are no times.
 
     ``there`` has the names of the source's columns, once they are known; ``names`` which of them tells a canonical
-    column, ``beside`` which one of ``BESIDE``; ``packed`` whether metadata are an object of columns. A reader that
-    gives the values of fields as JSON sets ``verbatim``, the loader ``partly``: how many states lack fields.
+    column, ``beside`` which one of ``BESIDE``; ``states`` whether no column tells operations; ``packed`` whether
+    metadata are an object of columns. A reader that gives the values of fields as JSON sets ``verbatim``, the loader
+    ``partly``: how many states lack fields.
 
     Raises:
         BadOption: a name that is no column of a change log, one column of the source given twice, a column that a
@@ -84,6 +85,7 @@ class ColumnMapping:
         self.doubt = ""
         self.packed = "metadata" in given and not isinstance(given["metadata"], str | None)
         self.numbered = "id" in given and given["id"] is None
+        self.states = "operation" in given and given["operation"] is None and "valid_from" not in self.beside
         self.entity_type = entity_type
         self.never = {name for name, theirs in given.items() if theirs is None}
         self.key = None if key is None else EntityKey(key, partitions)
@@ -94,7 +96,7 @@ class ColumnMapping:
             raise BadOption("fields= makes images, and columns= says what changes did. Give one of both.")
         if entity_type is not None:
             _check_constant(entity_type, given)
-        left_out = made.keys() | ({"id"} if self.numbered else set())
+        left_out = made.keys() | ({"id"} if self.numbered else set()) | ({"operation"} if self.states else set())
         left_out |= {"partition"} - given.keys() if fields is not None else set()
         self.names = _names({name: theirs for name, theirs in given.items() if name not in left_out}, left_out)
         self._lost = [fault for name, fault in taken(given).items() if name not in left_out]
@@ -155,6 +157,9 @@ class ColumnMapping:
         """What of the states is not told, or may be meant otherwise."""
         if "field" in self.beside and "operation" not in self.names:
             told = "no column tells when entities began: each is taken to have been there before its first change."
+            yield told, IncompleteStates
+        if self.states and "field" not in self.beside:
+            told = "no column tells what was done: a row's first state is taken for its INSERT, and none was deleted."
             yield told, IncompleteStates
         if self.partly:
             counts = ", ".join(f"{count:,} of {name}" for name, count in self.partly.items())

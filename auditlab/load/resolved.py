@@ -12,6 +12,8 @@ _ENTITY = ("entity_type", "entity_id")
 _AT_ONCE = ("transaction_id", "changed_at")
 """What rows of one statement have in common."""
 _OPERATION = pl.col("operation")
+_PUT = "PUT"
+"""An UPDATE whose row before is found, and which no other BEFORE is of."""
 
 
 def resolved(changes: pl.DataFrame) -> pl.DataFrame:
@@ -20,17 +22,35 @@ def resolved(changes: pl.DataFrame) -> pl.DataFrame:
     - A BEFORE is the before image of the UPDATE of its entity in the same transaction and at the same time, of several
       the first that of the first. Where there is none, the row went on under another key: it is a DELETE, and an UPDATE
       without a BEFORE, in a transaction that has such a row, an INSERT.
-    - An UPSERT is an INSERT where its entity is not there (before the first row of it, too), else an UPDATE.
+    - A BEFORE is also that of an UPSERT that is the next row of its entity in the same transaction, at the same time: a
+      row that was taken away and put there again at once. That is an UPDATE.
+    - Another UPSERT is an INSERT where its entity is not there (before the first row of it, too), else an UPDATE.
 
     Args:
         changes: The columns of a log, by ``id``.
     """
     words = changes["operation"].unique().to_list()
+    if BEFORE in words and UPSERT in words:
+        changes = _replaced(changes)
     if BEFORE in words:
-        changes = _paired(changes)
+        changes = _paired(changes).with_columns(_OPERATION.replace(_PUT, "UPDATE"))
     if UPSERT in words:
         changes = _settled(changes)
     return changes
+
+
+def _replaced(changes: pl.DataFrame) -> pl.DataFrame:
+    """The changes, in which an UPSERT right behind the BEFORE of its row has that image and is ``_PUT``."""
+    group = [*_ENTITY, *_AT_ONCE]
+    rows = changes.with_row_index("place").sort(*group, "place", nulls_last=True)
+    follows = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift()) for name in group)
+    put = (_OPERATION == UPSERT) & (_OPERATION.shift() == BEFORE) & follows
+    rows = rows.with_columns(put=put.fill_null(value=False), shown=pl.col("before_snapshot").shift())
+    rows = rows.filter(~pl.col("put").shift(-1, fill_value=False)).with_columns(
+        before_snapshot=pl.when("put").then("shown").otherwise("before_snapshot"),
+        operation=pl.when("put").then(pl.lit(_PUT)).otherwise("operation"),
+    )
+    return rows.sort("place").select(changes.columns)
 
 
 def _paired(changes: pl.DataFrame) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from decimal import Context, Decimal, Inexact
 from typing import TYPE_CHECKING
@@ -34,6 +35,8 @@ _SECONDS = r"^[^.]*:\d\d(\.\d{1,6})?[+-]\d\d:\d\d:\d\d$"
 
 _TICKS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 """Microseconds of what a number of a time may count."""
+_DATE = r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])((0\d|1\d|2[0-3])[0-5]\d([0-5]\d\d{0,6})?)?"
+"""Digits that read as a date, or as one and a time of day: 20240131, 20240131235959123."""
 _COUNT = r"^\s*-?\d{1,18}(\.\d*)?\s*$"
 
 
@@ -86,13 +89,20 @@ def from_text(texts: pa.Array, *, name: str, ids: pa.Array) -> pa.Array:
             pa.scalar(text, pa.string()).cast(pa.timestamp(_UNITS[-1], zone))
         except pa.ArrowInvalid:
             alone = not local and offsets[place].as_py() is False
-            number = " A number does not tell its unit: unit='s', 'ms' or 'us' says it." if text.isdigit() else ""
+            number = _digits(text.strip()) if text.strip().isdigit() else ""
             raise BadTime(
                 f"row id {ids[place].as_py()}: {name} = {texts[place].as_py()!r} is no time that can be read."
                 f"{number} Write ISO 8601, such as 2024-06-01T12:00:00.123456+02:00, of the years 1 to 9999."
                 f"{' Other times here tell their offset, so this one must, too.' if alone else ''}"
             ) from fault
     raise BadTime(f"{name} cannot be read: {fault}") from fault
+
+
+def _digits(text: str) -> str:
+    """What to say of a time that is digits alone."""
+    if re.fullmatch(_DATE, text):
+        return f" As digits of a date it is written with marks between them: {text[:4]}-{text[4:6]}-{text[6:8]}."
+    return " A number does not tell its unit: unit='s', 'ms' or 'us' says it."
 
 
 def from_numbers(column: pa.Array, ticks: int, *, name: str, ids: pa.Array) -> pa.Array:

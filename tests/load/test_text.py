@@ -271,3 +271,15 @@ def test_a_header_alone_must_be_a_change_log_s(tmp_path: Path):
     assert read_csv(csv(tmp_path)).changes.is_empty()
     with pytest.raises(SchemaMismatch, match="entity_type: missing"):
         read_csv(csv(tmp_path, head="id,total"))
+
+
+@pytest.mark.parametrize("text", ["20240131", "202401312359", "20240131235959", "20240131235959123"])
+def test_a_date_without_marks_is_no_number_whose_unit_is_missing(tmp_path: Path, text: str):
+    """``unit="us"`` made a time of the year 2611 of it."""
+    log = tmp_path / "log.csv"
+    log.write_text(f"id,operation,changed_at,k\n1,I,{text},7\n")
+    with pytest.raises(
+        BadTime, match=r"As digits of a date it is written with marks between them: 2024-01-31\."
+    ) as told:
+        read_csv(log, columns={"changed_by": None, "transaction_id": None}, fields="rest", entity_type="a.b", key="k")
+    assert "unit=" not in str(told.value)
