@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from coming_from import call_of
 
+import auditlab as al
 from auditlab.capture.track import track
 from auditlab.connection import connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from auditlab.demo.server import Server
 
@@ -117,3 +120,28 @@ def plain_log(server: Server, make_database: Callable[..., str], plain_template:
 def execute() -> Callable[[str, str], None]:
     """Runs statements on a database, each its own transaction unless the script says BEGIN."""
     return run
+
+
+@pytest.fixture
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str, str], Any]:
+    """The log that the README's call for a tool makes of a file of that name and text."""
+
+    def loaded(tool: str, name: str, text: str) -> Any:  # noqa: ANN401
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        return eval(call_of(tool), {"al": al})  # noqa: S307 - our own README
+
+    return loaded
+
+
+@pytest.fixture
+def ask(make_database: Callable[..., str]) -> Callable[[str, str], Any]:
+    """The log that the README's call makes of a database, which a script fills."""
+
+    def asked(tool: str, script: str) -> Any:  # noqa: ANN401
+        dsn = make_database(prefix="theirs")
+        with connect(dsn) as connection:
+            connection.execute(script)
+        return eval(call_of(tool), {"al": al, "dsn": dsn})  # noqa: S307 - our own README
+
+    return asked

@@ -1,4 +1,4 @@
-"""Logs of other tools, in the layouts that those write, load as the README's table says and answer."""
+"""Logs of applications and of triggers, in the layouts of their tools, load as the README's table says and answer."""
 
 from __future__ import annotations
 
@@ -10,56 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
+from coming_from import README, kinds, states
 
-import auditlab as al
-from auditlab.connection import connect
+from auditlab.errors import IncompleteStates
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-ROOT = Path(__file__).resolve().parent.parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def call_of(tool: str) -> str:
-    """The call in the tool's row of the table "Coming from"."""
-    (found,) = re.findall(rf"^\| {re.escape(tool)}\b.*\| `(al\..*)` \|$", README, re.MULTILINE)
-    return found
-
-
-def loaded(tool: str, name: str, text: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Any:  # noqa: ANN401
-    """The log that the README's call makes of a file."""
-    monkeypatch.chdir(folder)
-    (folder / name).write_text(text, encoding="utf-8")
-    return eval(call_of(tool), {"al": al})  # noqa: S307 - our own README
-
-
-@pytest.fixture
-def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str, str], Any]:
-    return lambda tool, name, text: loaded(tool, name, text, monkeypatch, tmp_path)
-
-
-@pytest.fixture
-def ask(make_database: Callable[..., str]) -> Callable[[str, str], Any]:
-    """The log that the README's call makes of a database, which a script fills."""
-
-    def asked(tool: str, script: str) -> Any:  # noqa: ANN401
-        dsn = make_database(prefix="theirs")
-        with connect(dsn) as connection:
-            connection.execute(script)
-        return eval(call_of(tool), {"al": al, "dsn": dsn})  # noqa: S307 - our own README
-
-    return asked
-
-
-def states(log: Any, *fields: str) -> list[tuple[object, ...]]:  # noqa: ANN401
-    return log.history().select("entity_id", "operation", "changed_by", *fields).rows()
-
-
-def kinds(log: Any) -> list[str]:  # noqa: ANN401
-    """What evidence finds, but for what is normal in such logs."""
-    usual = {"no transaction ids", "missing images", "equal times"}
-    return [kind for kind in log.evidence().findings["kind"].to_list() if kind not in usual]
 
 
 VERSIONS = """
@@ -157,25 +113,6 @@ def test_envers(ask: Callable[[str, str], Any]):
         ("status", "removed", "draft"),
         ("total", "removed", "5.00"),
     ]
-    assert kinds(log) == []
-
-
-def test_dms(load: Callable[[str, str, str], Any]):
-    log = load(
-        "AWS DMS",
-        "LOAD00000001.csv",
-        "Op,ts,id,name,city\n"
-        "I,2024-03-10 12:00:00.000000,101,Smith,New York\n"
-        "U,2024-03-10 12:00:01.000000,101,Smith,Los Angeles\n"
-        "I,2024-03-10 12:00:01.000000,102,Jones,Oslo\n"
-        "D,2024-03-10 12:00:02.000000,101,Smith,Los Angeles\n",
-    )
-    assert states(log, "name", "city") == [
-        ("101", "INSERT", None, "Smith", "New York"),
-        ("101", "UPDATE", None, "Smith", "Los Angeles"),
-        ("102", "INSERT", None, "Jones", "Oslo"),
-    ]
-    assert log.as_of()["entity_id"].to_list() == ["102"]
     assert kinds(log) == []
 
 
@@ -331,132 +268,6 @@ def test_supa_audit(ask: Callable[[str, str], Any]):
     assert kinds(log) == ["key change"]
 
 
-WAL = """
-{"action": "B", "xid": 7, "timestamp": "2024-03-10 12:00:00.123456+00"}
-{"action": "I", "xid": 7, "timestamp": "2024-03-10 12:00:00.123456+00", "schema": "public", "table": "t", "columns": [{"name": "id", "type": "integer", "value": 7}, {"name": "b", "type": "numeric(5,2)", "value": 2.34}, {"name": "long", "type": "text", "value": "toasted"}]}
-{"action": "C", "xid": 7, "timestamp": "2024-03-10 12:00:00.123456+00"}
-{"action": "U", "xid": 8, "timestamp": "2024-03-10 12:01:00+00", "schema": "public", "table": "t", "columns": [{"name": "id", "type": "integer", "value": 7}, {"name": "b", "type": "numeric(5,2)", "value": 2.50}], "identity": [{"name": "id", "type": "integer", "value": 7}]}
-{"action": "U", "xid": 9, "timestamp": "2024-03-10 12:02:00+00", "schema": "public", "table": "t", "columns": [{"name": "id", "type": "integer", "value": 8}, {"name": "b", "type": "numeric(5,2)", "value": 2.50}], "identity": [{"name": "id", "type": "integer", "value": 7}]}
-{"action": "D", "xid": 10, "timestamp": "2024-03-10 12:03:00+00", "schema": "public", "table": "t", "identity": [{"name": "id", "type": "integer", "value": 8}]}
-"""  # noqa: E501 - a line is a change
-
-
-def test_wal2json(load: Callable[[str, str, str], Any]):
-    log = load("wal2json", "changes.jsonl", WAL)
-    assert states(log, "b", "long") == [
-        ("7", "INSERT", None, Decimal("2.34"), "toasted"), ("7", "UPDATE", None, Decimal("2.50"), "toasted"),
-        ("8", "UPDATE", None, Decimal("2.50"), "toasted"),
-    ]  # fmt: skip
-    assert log.diffs().filter(transaction_id=8).select("field", "old", "new").rows() == [("b", "2.34", "2.50")]
-    assert log.as_of().is_empty()
-    assert kinds(log) == ["key change"]
-
-
-def test_debezium_s_events_unwrapped(load: Callable[[str, str, str], Any]):
-    end = ' "__table": "orders", "__source_ts_ms": 17100720'
-    log = load(
-        "Debezium's events as ExtractNewRecordState leaves them",
-        "rows.jsonl",
-        '{"id": 7, "total": 1.10, "__deleted": "false", "__op": "c",' + end + "00123}\n"
-        '{"id": 7, "total": 2.20, "__deleted": "false", "__op": "u",' + end + "60123}\n"
-        '{"id": 7, "total": null, "__deleted": "true", "__op": "d",' + end + "99123}\n",
-    )
-    assert states(log, "total") == [("7", "INSERT", None, Decimal("1.10")), ("7", "UPDATE", None, Decimal("2.20"))]
-    assert log.changes()["metadata"].to_list()[1:] == ['{"__deleted": "false"}', '{"__deleted": "true"}']
-    assert log.as_of().is_empty()
-    assert kinds(log) == []
-
-
-MAXWELL = """
-{"database": "shop", "table": "orders", "type": "bootstrap-start", "ts": 1710072000, "data": {}}
-{"database": "shop", "table": "orders", "type": "bootstrap-insert", "ts": 1710072000, "data": {"id": 7, "total": 1.10}}
-{"database": "shop", "table": "orders", "type": "bootstrap-complete", "ts": 1710072000, "data": {}}
-{"database": "shop", "table": "orders", "type": "insert", "ts": 1710072060, "xid": 1, "xoffset": 0, "data": {"id": 8, "total": 5.00}}
-{"database": "shop", "table": "orders", "type": "update", "ts": 1710072060, "xid": 1, "commit": true, "data": {"id": 7, "total": 2.20}, "old": {"total": 1.10}}
-{"database": "shop", "table": "orders", "type": "update", "ts": 1710072120, "xid": 2, "commit": true, "data": {"id": 9, "total": 2.20}, "old": {"id": 7}}
-{"database": "shop", "table": "orders", "type": "delete", "ts": 1710072180, "xid": 3, "commit": true, "data": {"id": 8, "total": 5.00}}
-"""  # noqa: E501 - a line is an event
-
-
-def test_maxwell(load: Callable[[str, str, str], Any]):
-    log = load("Maxwell's daemon", "maxwell.jsonl", MAXWELL)
-    assert states(log, "total") == [
-        ("7", "SNAPSHOT", None, Decimal("1.10")), ("7", "UPDATE", None, Decimal("2.20")),
-        ("8", "INSERT", None, Decimal("5.00")), ("9", "UPDATE", None, Decimal("2.20")),
-    ]  # fmt: skip
-    assert log.as_of()["entity_id"].to_list() == ["9"]
-    assert log.changes()["before_snapshot"][2] == '{"id": 7, "total": 1.10}'
-    assert kinds(log) == ["key change"]
-
-
-def test_delta_lake_s_change_data_feed():
-    told = [
-        (7, "draft", "insert", 1), (8, "draft", "insert", 1), (8, "paid", "delete", 3),
-        (7, "paid", "update_postimage", 2),
-        (8, "paid", "update_postimage", 2), (8, "draft", "update_preimage", 2), (7, "draft", "update_preimage", 2),
-    ]  # fmt: skip
-    feed = pl.DataFrame(told, schema=["id", "status", "_change_type", "_commit_version"], orient="row").with_columns(
-        _commit_timestamp=datetime(2024, 3, 10, 12, tzinfo=UTC) + pl.duration(minutes="_commit_version")
-    )
-    log = eval(call_of("Delta Lake"), {"al": al, "feed": feed})  # noqa: S307 - our own README
-    assert states(log, "field.id", "status") == [
-        ("7", "INSERT", None, 7, "draft"), ("7", "UPDATE", None, 7, "paid"),
-        ("8", "INSERT", None, 8, "draft"), ("8", "UPDATE", None, 8, "paid"),
-    ]  # fmt: skip
-    assert log.as_of()["entity_id"].to_list() == ["7"]
-    assert kinds(log) == []
-
-
-def test_sql_server_s_cdc(load: Callable[[str, str, str], Any]):
-    log = load(
-        "SQL Server's CDC",
-        "cdc.csv",
-        "__$start_lsn,__$seqval,__$operation,__$update_mask,id,status,total,at\n"
-        "0x0000002C000001D80003,0x0000002C000001D80002,2,0x07,7,draft,1.10,2024-03-10 12:00:00.123\n"
-        "0x0000002C000001E00004,0x0000002C000001E00002,3,0x02,7,draft,1.10,2024-03-10 12:01:00.123\n"
-        "0x0000002C000001E00004,0x0000002C000001E00002,4,0x02,7,paid,1.10,2024-03-10 12:01:00.123\n"
-        "0x0000002C000001E80003,0x0000002C000001E80002,1,0x07,7,paid,1.10,2024-03-10 12:02:00.123\n",
-    )
-    assert states(log, "field.id", "status") == [("7", "INSERT", None, 7, "draft"), ("7", "UPDATE", None, 7, "paid")]
-    assert log.changes()["before_snapshot"][1] == '{"id": 7, "status": "draft", "total": 1.10}'
-    assert log.as_of().is_empty()
-    assert kinds(log) == []
-
-
-def test_temporal_tables_and_scd2(load: Callable[[str, str, str], Any]):
-    log = load(
-        "Temporal tables",
-        "orders.csv",
-        "id,status,total,ValidFrom,ValidTo\n"
-        "7,paid,1.10,2024-03-10 12:01:00,9999-12-31 23:59:59.9999999\n"
-        "7,draft,1.10,2024-03-10 12:00:00.123456,2024-03-10 12:01:00\n"
-        "8,draft,5.00,2024-03-10 12:00:00.123456,2024-03-10 12:02:00\n",
-    )
-    assert states(log, "field.id", "status") == [
-        ("7", "INSERT", None, 7, "draft"), ("7", "UPDATE", None, 7, "paid"), ("8", "INSERT", None, 8, "draft"),
-    ]  # fmt: skip
-    assert log.as_of()["entity_id"].to_list() == ["7"]
-    assert kinds(log) == []
-
-
-TEMPORAL = """
-CREATE TABLE orders (id bigint PRIMARY KEY, status text, total numeric, sys_period tstzrange NOT NULL);
-CREATE TABLE orders_history (LIKE orders);
-INSERT INTO orders VALUES (7, 'paid', 1.10, '["2024-03-10 12:01+00",)');
-INSERT INTO orders_history VALUES (7, 'draft', 1.10, '["2024-03-10 12:00+00","2024-03-10 12:01+00")'),
-    (8, 'draft', 5.00, '["2024-03-10 12:00+00","2024-03-10 12:02+00")');
-"""
-
-
-def test_temporal_tables_of_postgresql(ask: Callable[[str, str], Any]):
-    log = ask("temporal_tables", TEMPORAL)
-    assert states(log, "field.id", "status", "total") == [
-        ("7", "INSERT", None, 7, "draft", Decimal("1.10")), ("7", "UPDATE", None, 7, "paid", Decimal("1.10")),
-        ("8", "INSERT", None, 8, "draft", Decimal("5.00")),
-    ]  # fmt: skip
-    assert log.as_of()["entity_id"].to_list() == ["7"]
-
-
 @pytest.mark.filterwarnings("ignore::auditlab.errors.IncompletePopulation")
 @pytest.mark.filterwarnings("ignore::auditlab.errors.IncompleteStates")
 def test_a_history_of_fields(load: Callable[[str, str, str], Any]):
@@ -476,8 +287,133 @@ def test_a_history_of_fields(load: Callable[[str, str, str], Any]):
     assert blamed == [("Amount", "005X", None), ("StageName", "005Y", "Won")]
 
 
+BEMI = """
+CREATE TABLE changes (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(), created_at timestamptz, database varchar, schema varchar,
+    "table" varchar, primary_key varchar, operation text, before jsonb, after jsonb, context jsonb,
+    committed_at timestamptz, queued_at timestamptz, transaction_id bigint, position bigint
+);
+INSERT INTO changes (schema, "table", primary_key, operation, before, after, context, committed_at, transaction_id,
+                     position) VALUES
+    ('public', 'todo', NULL, 'MESSAGE', '{}', '{}', '{"user_id": 3}', '2024-03-10 12:00+00', 7, 100),
+    ('public', 'todo', '7', 'CREATE', '{}', '{"id": 7, "n": 1.10}', '{"user_id": 3}', '2024-03-10 12:00+00', 7, 104),
+    ('public', 'todo', '7', 'UPDATE', '{"id": 7, "n": 1.10}', '{"id": 7, "n": 2}', '{}', '2024-03-10 12:01+00', 8, 204),
+    ('public', 'todo', '7', 'DELETE', '{"id": 7, "n": 2}', '{}', '{"user_id": 4}', '2024-03-10 12:02+00', 9, 304),
+    ('public', 'todo', '8', 'CREATE', '{}', '{"id": 8, "n": 5}', '{"user_id": 4}', '2024-03-10 12:02+00', 9, 305);
+"""
+
+
+def test_bemi(ask: Callable[[str, str], Any]):
+    log = ask("Bemi", BEMI)
+    assert states(log, "n") == [
+        ("7", "INSERT", "3", Decimal("1.10")), ("7", "UPDATE", None, Decimal("2.00")),
+        ("8", "INSERT", "4", Decimal("5.00")),
+    ]  # fmt: skip
+    assert log.as_of()["entity_id"].to_list() == ["8"]
+    assert kinds(log) == ["id gaps"]
+
+
+PGMEMENTO = """
+CREATE SCHEMA pgmemento;
+CREATE TABLE pgmemento.transaction_log (id serial PRIMARY KEY, txid bigint, txid_time timestamptz, user_name text);
+CREATE TABLE pgmemento.table_event_log (
+    id serial PRIMARY KEY, transaction_id int, stmt_time timestamptz, op_id smallint, table_operation text,
+    table_name text, schema_name text, event_key text
+);
+CREATE TABLE pgmemento.row_log (
+    id bigserial PRIMARY KEY, audit_id bigint, event_key text, old_data jsonb, new_data jsonb
+);
+INSERT INTO pgmemento.transaction_log (txid_time, user_name) VALUES
+    ('2024-03-10 12:00+00', 'ann'), ('2024-03-10 12:01+00', 'bob'), ('2024-03-10 12:02+00', 'ann');
+INSERT INTO pgmemento.table_event_log (transaction_id, op_id, table_name, schema_name, event_key) VALUES
+    (1, 3, 'orders', 'shop', 'a'), (2, 4, 'orders', 'shop', 'b'), (2, 7, 'orders', 'shop', 'c'),
+    (3, 8, 'orders', 'shop', 'd');
+INSERT INTO pgmemento.row_log (audit_id, event_key, old_data, new_data) VALUES
+    (70, 'a', NULL, '{"id": 7, "total": 1.10, "note": "x"}'), (71, 'a', NULL, '{"id": 8, "total": 5, "note": null}'),
+    (70, 'b', '{"total": 1.10}', '{"total": 2.20}'), (71, 'c', '{"id": 8, "total": 5, "note": null}', NULL),
+    (70, 'd', '{"id": 7, "total": 2.20, "note": "x"}', NULL);
+"""
+
+
+def test_pgmemento(ask: Callable[[str, str], Any]):
+    log = ask("pgMemento", PGMEMENTO)
+    assert states(log, "total", "note") == [
+        ("70", "INSERT", "ann", Decimal("1.10"), "x"), ("70", "UPDATE", "bob", Decimal("2.20"), "x"),
+        ("71", "INSERT", "ann", Decimal("5.00"), None),
+    ]  # fmt: skip
+    assert log.changes()["transaction_id"].to_list() == [1, 1, 2, 2, 3]
+    assert log.as_of().is_empty()
+    assert kinds(log) == []
+
+
+REVERSION = """
+CREATE TABLE django_content_type (id int PRIMARY KEY, app_label varchar, model varchar);
+CREATE TABLE reversion_revision (id int PRIMARY KEY, date_created timestamptz, comment text, user_id int);
+CREATE TABLE reversion_version (
+    id serial PRIMARY KEY, object_id varchar, format varchar, serialized_data text, object_repr text,
+    content_type_id int, revision_id int, db varchar
+);
+INSERT INTO django_content_type VALUES (12, 'shop', 'order');
+INSERT INTO reversion_revision VALUES (1, '2024-03-10 12:00+00', '', 3), (2, '2024-03-10 12:01+00', '', 4);
+INSERT INTO reversion_version (object_id, format, serialized_data, content_type_id, revision_id) VALUES
+    ('7', 'json', '[{"model": "shop.order", "pk": 7, "fields": {"total": "1.10", "lines": [1]}}]', 12, 1),
+    ('8', 'json', '[{"model": "shop.order", "pk": 8, "fields": {"total": "5.00", "lines": []}}]', 12, 1),
+    ('7', 'json', '[{"model": "shop.order", "pk": 7, "fields": {"total": "2.20", "lines": [1]}}]', 12, 2);
+"""
+
+
+def test_django_reversion(ask: Callable[[str, str], Any]):
+    with pytest.warns(IncompleteStates, match="none was deleted"):
+        log = ask("django-reversion", REVERSION)
+    assert states(log, "total", "lines") == [
+        ("7", "INSERT", "3", "1.10", "[1]"), ("7", "UPDATE", "4", "2.20", "[1]"), ("8", "INSERT", "3", "5.00", "[]"),
+    ]  # fmt: skip
+    assert log.entity_types == ("shop.order",)
+    assert kinds(log) == []
+
+
+MESSAGES = """
+CREATE SCHEMA message_store;
+CREATE TABLE message_store.messages (
+    id uuid NOT NULL DEFAULT gen_random_uuid(), stream_name text, type text, position bigint,
+    global_position bigserial, data jsonb, metadata jsonb, time timestamp
+);
+INSERT INTO message_store.messages (stream_name, type, position, data, metadata, time) VALUES
+    ('order-7', 'OrderPlaced', 0, '{"total": 1.10, "status": "draft"}', '{"userId": "ann"}', '2024-03-10 12:00'),
+    ('order-7', 'OrderPaid', 1, '{"status": "paid"}', '{"userId": "bob"}', '2024-03-10 12:01'),
+    ('order-8', 'OrderPlaced', 0, '{"total": 5, "status": "draft"}', NULL, '2024-03-10 12:01'),
+    ('order-8', 'OrderRemoved', 1, '{}', NULL, '2024-03-10 12:02');
+"""
+
+
+def test_events_of_an_event_store(ask: Callable[[str, str], Any]):
+    log = ask("Event stores", MESSAGES)
+    assert states(log, "total", "status") == [
+        ("order-7", "INSERT", "ann", Decimal("1.10"), "draft"), ("order-7", "UPDATE", "bob", Decimal("1.10"), "paid"),
+        ("order-8", "INSERT", None, Decimal("5.00"), "draft"),
+    ]  # fmt: skip
+    assert log.as_of()["entity_id"].to_list() == ["order-7"]
+    assert kinds(log) == []
+
+
+PAGE = """
+{"issues": [{"key": "AB-1", "changelog": {"histories": [{"author": {"accountId": "ann"}, "created": "2024-03-10T12:00:00.000+0000", "items": [{"field": "status", "from": "1", "fromString": "Open", "to": "5", "toString": "Done"}, {"field": "assignee", "from": null, "fromString": null, "to": "b", "toString": "Bob"}]}, {"author": {"accountId": "bob"}, "created": "2024-03-10T12:01:00.000+0000", "items": [{"field": "status", "from": "5", "fromString": "Done", "to": "1", "toString": "Open"}]}]}}]}
+"""  # noqa: E501 - a line is a page
+
+
+@pytest.mark.filterwarnings("ignore::auditlab.errors.IncompletePopulation")
+@pytest.mark.filterwarnings("ignore::auditlab.errors.IncompleteStates")
+def test_jira(load: Callable[[str, str, str], Any]):
+    log = load("Jira", "pages.jsonl", PAGE.lstrip())
+    assert states(log, "status", "assignee") == [
+        ("AB-1", None, None, "Open", None), ("AB-1", "UPDATE", "ann", "Done", "Bob"),
+        ("AB-1", "UPDATE", "bob", "Open", "Bob"),
+    ]  # fmt: skip
+
+
 def test_every_tool_of_the_table_is_tried():
     named = re.findall(r"^\| ([^|]*?) \| .* \| `al\.", README, re.MULTILINE)
-    tried = Path(__file__).read_text(encoding="utf-8")
+    files = Path(__file__).parent.glob("test_coming_from*.py")
+    tried = "".join(path.read_text(encoding="utf-8") for path in files)
     named.remove("Debezium")  # its events have tests of their own
     assert [tool for tool in named if not any(f'"{start}' in tried for start in (tool.split(" (")[0], tool[:15]))] == []
