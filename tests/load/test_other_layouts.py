@@ -242,6 +242,66 @@ def wal2json(done: Sequence[Done], folder: Path, *, full: bool = False) -> Log:
     )  # fmt: skip
 
 
+def goldengate(done: Sequence[Done], folder: Path) -> Log:
+    """As Oracle GoldenGate, where updates have the key and what changed alone."""
+    rows = []
+    for one in done:
+        sides = {"before": one.before, "after": one.after}
+        if one.operation == "UPDATE":
+            names = [name for name in one.after if name in KEYS[one.table] or one.before[name] != one.after[name]]
+            sides = {side: {name: row[name] for name in names} for side, row in sides.items()}
+        told = {"table": f"shop.{one.table}", "op_type": one.operation[0], "op_ts": str(one.at), "pos": f"{one.id:020}"}
+        rows.append(told | {side: row for side, row in sides.items() if row is not None})
+    return al.read_jsonl(
+        written(folder / "trail.jsonl", rows),
+        columns={
+            "id": "pos", "entity_type": "table", "operation": "op_type", "changed_by": None, "changed_at": "op_ts",
+            "old": "before", "new": "after", "transaction_id": None,
+        },
+        key=KEY,
+    )  # fmt: skip
+
+
+def enveloped(done: Sequence[Done], folder: Path) -> Log:
+    """As consumers of PostgreSQL's log hand it on: a batch a line, what is of the change beside the row."""
+    batches: dict[int, list[dict[str, Any]]] = {}
+    for one in done:
+        meta = {"schema": "shop", "table": one.table, "lsn": one.id}
+        row = {"is": one.operation, "row": {"was": one.before, "became": one.after}, "meta": meta}
+        batches.setdefault(one.transaction, []).append(row)
+    times = {one.transaction: (one.user, str(one.at)) for one in done}
+    rows = [
+        {"tx": {"id": number, "by": times[number][0]}, "at": times[number][1], "changes": changes}
+        for number, changes in batches.items()
+    ]
+    return al.read_jsonl(
+        written(folder / "batches.jsonl", rows),
+        columns={
+            "id": "changes[].meta.lsn", "entity_type": ["changes[].meta.schema", "changes[].meta.table"],
+            "operation": "changes[].is", "changed_by": "tx.by", "changed_at": "at", "transaction_id": "tx.id",
+            "before_snapshot": "changes[].row.was", "after_snapshot": "changes[].row.became",
+        },
+        key=KEY,
+    )  # fmt: skip
+
+
+def taken_and_put(done: Sequence[Done], folder: Path) -> Log:
+    """As Snowflake's streams and Iceberg's changelogs: of an update the row that went and the one that came."""
+    del folder
+    rows = [
+        flat(row) | {"action": word, "tx": one.transaction, "at": one.at}
+        for one in done
+        for row, word in ((one.before, "DELETE"), (one.after, "INSERT"))
+        if row is not None
+    ]
+    return al.from_arrow(
+        pl.DataFrame(rows, infer_schema_length=None).sort("tx", "action", maintain_order=True),
+        columns={"id": None, "operation": "action", "changed_by": None, "changed_at": "at", "transaction_id": "tx"},
+        operations={"DELETE": "BEFORE", "INSERT": "UPSERT"},
+        fields="rest", entity_type=f"shop.{done[0].table}", key=KEYS[done[0].table],
+    )  # fmt: skip
+
+
 class Layout(NamedTuple):
     """How a tool writes, which tables, and what it does not tell."""
 
@@ -260,6 +320,9 @@ LAYOUTS = {
     "maxwell": Layout(maxwell, ALL, ("changed_by",), idle=False),
     "wal2json": Layout(wal2json, ALL, ("changed_by",), rekey=0.2),
     "wal2json in full": Layout(partial(wal2json, full=True), ALL, ("changed_by",), rekey=0.2),
+    "goldengate": Layout(goldengate, ALL, ("changed_by", "transaction_id"), rekey=0.2),
+    "enveloped": Layout(enveloped, ALL, rekey=0.2, truncate=0.01),
+    "taken and put": Layout(taken_and_put, ("items",), ("changed_by",), flattened=True),
     "pairs": Layout(pairs, SIMPLE),
     "audited": Layout(audited, SIMPLE),
     "two columns": Layout(two_columns, SIMPLE),
