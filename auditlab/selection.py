@@ -12,6 +12,7 @@ import polars as pl
 from auditlab.clock import Moment, instant
 from auditlab.engines import Engine, PolarsEngine
 from auditlab.errors import BadOption, IncompleteLog, IncompletePopulation, NoData, UnlinkedKeys, WithheldFields
+from auditlab.few_changes import few_changes
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -88,6 +89,11 @@ class Selected:
         """The same selection of the log that this one's is a part of: other types' changes tell of a moment, too."""
         larger = self.recorded.larger
         return self if larger is None else replace(self, recorded=larger, beside=None)
+
+    def for_states(self) -> Selected:
+        """The same selection of as much of the log as states of its types take."""
+        recorded = few_changes(self.recorded, self.entity_types)
+        return self if recorded is self.recorded else replace(self, recorded=recorded)
 
     def shapes(self) -> list[Shape]:
         """The derived tables of the selected types."""

@@ -118,6 +118,7 @@ class Verbs(Generic[F]):
             if kept is not None:
                 return self._out(verb(kept))
         selected = self._selected if transaction is None else self._selected.in_larger()
+        selected = selected.for_states() if not any(given[2:]) else selected
         return self._told(verb, selected, Order.ENTITY, whole=any(given[1:]))
 
     def doubtful(self, at: Moment) -> F:
@@ -132,7 +133,7 @@ class Verbs(Generic[F]):
 
     def history(self, entity: object = None) -> F:
         """:func:`auditlab.temporal.history.history`: every version, with the time that it held."""
-        return self._told(history_.history, self._about(entity), Order.ENTITY)
+        return self._told(history_.history, self._about(entity).for_states(), Order.ENTITY)
 
     def diffs(
         self,
@@ -177,8 +178,8 @@ class Verbs(Generic[F]):
     ) -> F:
         """:func:`auditlab.temporal.blame.blame`: who last set each field of each live entity, when, from what."""
         verb = partial(blame_.blame, at=at, mark=mark, snapshot=snapshot)
-        whole = any(one is not None for one in (mark, snapshot))
-        return self._told(verb, self._about(entity), Order.ENTITY, whole=whole)
+        whole, selected = any(one is not None for one in (mark, snapshot)), self._about(entity)
+        return self._told(verb, selected if whole else selected.for_states(), Order.ENTITY, whole=whole)
 
     def pit_join(
         self,
