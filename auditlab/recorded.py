@@ -18,7 +18,7 @@ from auditlab.placeholders import carry_forward
 from auditlab.rows import rows_of
 from auditlab.schema import CHANGES, LogFacts, check_columns
 from auditlab.set_aside import aside_of, nameless
-from auditlab.shape import Shape
+from auditlab.shape import FACTS, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -355,7 +355,7 @@ class Recorded:
     def _shaped(
         self, entity_type: str, sequence: order.Sequence, changes: pl.DataFrame, until: pl.Expr | None = None
     ) -> Shape:
-        own = changes.filter(pl.col("entity_type") == entity_type)
+        own = changes.lazy().filter(pl.col("entity_type") == entity_type).select(FACTS).collect()
         documents_ = self._split(entity_type)
         rows = self._rows["row"].filter(self._rows["entity_type"] == entity_type)
         own = own.with_columns(rows_of(own["row"], rows))
@@ -373,7 +373,8 @@ class Recorded:
 
     def _parts_of(self, entity_type: str) -> tuple[Split, pl.DataFrame, pl.DataFrame]:
         """A type's documents, split; its changes by row, and its steps."""
-        own = recorded = self.changes.filter(pl.col("entity_type") == entity_type).sort("row")
+        own = self.changes.filter(pl.col("entity_type") == entity_type)
+        own = recorded = own if own["row"].is_sorted() else own.sort("row")
         steps = self.sequence.steps.filter(pl.col("entity_type") == entity_type)
         kinds = self.facts.kinds.get(entity_type, {})
         same = self.sequence.same_text(own["position"])

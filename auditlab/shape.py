@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     from auditlab.marks import TransactionSnapshot
     from auditlab.values import Column
 
-__all__ = ["Shape"]
+__all__ = ["FACTS", "Shape"]
+
+FACTS = ("position", "row", "id", "entity_id", "operation", "changed_by", "changed_at", "transaction_id")
+"""What a shape takes of the changes themselves; their images it takes from the documents."""
 
 
 class Shape:
@@ -39,7 +42,7 @@ class Shape:
 
     Args:
         entity_type: Its name.
-        changes: The type's changes by position: the canonical columns, ``position`` and ``row`` (into the documents).
+        changes: The type's changes by position: ``FACTS``, of which ``row`` is into the documents.
         steps: The type's part of :class:`auditlab.order.Sequence` ``.steps``.
         documents: The type's distinct documents.
         unordered: Positions whose order is ambiguous.
