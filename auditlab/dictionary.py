@@ -92,6 +92,10 @@ class Texts(Mapping[str, pl.Series]):
         column = self.columns[name]
         return column.texts if isinstance(column, Coded) else column
 
+    def distinct(self) -> Iterator[pl.Series]:
+        """What stands in each column: once, where it is held by number."""
+        return (column.distinct if isinstance(column, Coded) else column for column in self.columns.values())
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.columns)
 

@@ -123,13 +123,16 @@ def split(
         SnapshotTooDeep: nested deeper than 512 levels.
         SnapshotTooLarge: more than 256 MiB, or more than 5,000 fields.
     """
-    none = pl.Series([None], dtype=pl.String).new_from_index(0, len(ids))
-    alone = before if same is None else before.zip_with(same.is_null(), none)
-    sides = [side.rename("image") for side in (after, alone, none if told is None else told)]
+    none = pl.Series([None], dtype=pl.UInt32).new_from_index(0, len(ids))
+    linked = none if same is None else same
+    open_ = linked.is_null()
+    alone = before.filter(open_)
+    sides = [side.rename("image") for side in (after, alone, told) if side is not None]
     codes, texts = _number(pl.concat(sides))
-    numbers = [codes.slice(place * len(ids), len(ids)) for place in range(len(sides))]
-    if same is not None:
-        numbers[1] = numbers[1].zip_with(same.is_null(), numbers[0][same])
+    left = codes.head(len(ids))
+    found = none.clone().scatter(open_.arg_true(), codes.slice(len(ids), len(alone)))
+    found = found.zip_with(open_, left.gather(linked))
+    numbers = [left, found, none if told is None else codes.tail(len(ids))]
     whole, left, faults = _split(texts)
     if faults:
         (refuse if faulty is None else faulty)(_found(faults, numbers, ids))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from auditlab.dictionary import Texts
 from auditlab.threads import in_pieces
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def flags(texts: pl.Series, parsed: pl.Series, fields: Mapping[str, pl.Series]) 
     Returns:
         doc (UInt32, its number) and flag, one of ``FLAGS``.
     """
-    escaped = in_pieces(lambda piece: piece.str.contains("\\u", literal=True), texts).arg_true()
+    escaped = _escaped(texts, parsed, fields)
     found: list[tuple[int, str]] = [(i, "lone surrogate") for i in _lone_surrogates(texts, escaped)]
     found += [
         (i, "duplicate keys") for i in _unaccounted(texts, parsed, fields) if _names_twice(texts[i], inside=False)
@@ -40,6 +41,22 @@ def flags(texts: pl.Series, parsed: pl.Series, fields: Mapping[str, pl.Series]) 
     if len(escaped):
         found += [(i, "NUL character") for i in escaped.filter(texts.gather(escaped).str.contains(_NUL))]
     return pl.DataFrame(found, schema={"doc": pl.UInt32, "flag": pl.String}, orient="row")
+
+
+def _escaped(texts: pl.Series, parsed: pl.Series, fields: Mapping[str, pl.Series]) -> pl.Series:
+    """The numbers of the documents that hold an escape by number.
+
+    Documents of one layout hold none where no key and no value does; values that repeat are looked into once.
+    """
+    if parsed.is_empty() and isinstance(fields, Texts):
+        keys = any("\\u" in json.dumps(name, ensure_ascii=False) for name in fields)
+        if not keys and not any(_escapes(column).any() for column in fields.distinct()):
+            return parsed
+    return in_pieces(_escapes, texts).arg_true()
+
+
+def _escapes(texts: pl.Series) -> pl.Series:
+    return texts.str.contains("\\u", literal=True)
 
 
 def _unaccounted(texts: pl.Series, parsed: pl.Series, fields: Mapping[str, pl.Series]) -> pl.Series:
