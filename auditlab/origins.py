@@ -199,12 +199,22 @@ class Origins:
 
 
 class _Set(NamedTuple):
-    """Of one field, by version: its value's code, whether it was set here and how, and which version set it."""
+    """Of one field, by version: its value's code, whether it was set here, and which version set it.
+
+    ``begun`` is how a life's first version has it, ``_CARRIED`` for every other; ``changed`` whether its change set it.
+    """
 
     code: pl.Series
     event: pl.Series
-    kind: pl.Series
+    begun: pl.Series
+    changed: pl.Series
     setting: pl.Series
+
+    def kind(self, settings: pl.Series) -> pl.Series:
+        """How versions that set the field did so (UInt8)."""
+        begun = self.begun.gather(settings)
+        within = pl.Series([_UNLOGGED, _SET], dtype=pl.UInt8).gather(self.changed.gather(settings).cast(pl.UInt32))
+        return within.zip_with(begun == _CARRIED, begun)
 
 
 class _Held(NamedTuple):
@@ -219,7 +229,7 @@ class _Held(NamedTuple):
 def _held(own: _Set, rows: pl.Series, place: int) -> _Held:
     """Versions in which a field has a value."""
     setting = own.setting.gather(rows)
-    return _Held(rows, setting, own.kind.gather(setting), place)
+    return _Held(rows, setting, own.kind(setting), place)
 
 
 def _by_entity(live: pl.Series, parts: list[pl.Series], height: int) -> pl.Series:
@@ -257,7 +267,7 @@ def _rows(versions: pl.DataFrame, steps: pl.DataFrame, unordered: pl.Series, tru
     )
     rows = rows.with_columns(
         same=same,
-        begun=pl.when(~same).then(begun).otherwise(_CARRIED),
+        begun=pl.when(~same).then(begun).otherwise(_CARRIED).cast(pl.UInt8),
         prior=pl.when(same).then(pl.col("doc").shift()),
         own=pl.when(~operation.is_in(["SNAPSHOT", "INSERT"]) & observed).then("before"),
         read=read,
@@ -296,18 +306,8 @@ def _settings(rows: pl.DataFrame, column: Column) -> _Set:
         own = same.gather(odd)
         changed = changed.scatter(odd, was.ne_missing(after) & rows["was"].gather(odd).is_not_null() & own)
         broken = broken.scatter(odd, left.ne_missing(found) & rows["found"].gather(odd).is_not_null() & own)
-    kinds = rows.select(
-        "row",
-        kind=pl.when(~pl.col("same"))
-        .then("begun")
-        .when(pl.lit(changed))
-        .then(_SET)
-        .when(pl.lit(broken))
-        .then(_UNLOGGED)
-        .otherwise(_CARRIED)
-        .cast(pl.UInt8),
-    )
-    event = pl.col("kind") != _CARRIED
+    event = ~same | changed | broken
     # The first version of all sets the field: a running maximum costs half of a forward fill.
-    told = kinds.select(event=event, kind="kind", setting=pl.when(event).then("row").otherwise(0).cum_max())
-    return _Set(code, *told)
+    row = np.arange(len(rows), dtype=np.uint32)
+    setting = pl.Series(np.maximum.accumulate(np.where(event.to_numpy(), row, np.uint32(0))))
+    return _Set(code, event, rows["begun"], changed, setting)
