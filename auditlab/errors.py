@@ -50,7 +50,7 @@ and warnings, for answers that are not the whole truth::
 
     IncompletePopulation (UserWarning)      rows may be that the log never saw
     IncompleteInterval (UserWarning)        the log begins later than the time that was asked for
-    IncompleteStates (UserWarning)          states lack fields that the log never named
+    IncompleteStates (UserWarning)          states lack fields, or deletes, that the log never told
     WithheldFields (UserWarning)            fields were masked or left out when the log was written
     PerhapsCutShort (UserWarning)           a file that was read may lack its end
     PerhapsInclusive (UserWarning)          versions end one unit before the next begins: perhaps their last moment
@@ -312,7 +312,11 @@ class IncompleteInterval(UserWarning):
 
 
 class IncompleteStates(UserWarning):
-    """Entities were there before a log of what changes did, which does not tell the fields that none of them named."""
+    """States lack what a log does not tell.
+
+    Of a log of what changes did, that is fields that no change of an entity that was there before named; of one of
+    states alone, that an entity was deleted.
+    """
 
 
 class WithheldFields(UserWarning):
