@@ -99,7 +99,8 @@ class Column:
     @property
     def alike(self) -> bool:
         """Whether it is known that every document has the field, and all have the same value."""
-        return self.numbers is not None and len(self.values[0]) == 1 and not self.numbers.null_count()
+        known = self.numbers is not None and len(self.values[0]) == 1 and not self.numbers.null_count()
+        return known and not self.coded().null_count()  # in a bucket that lacks it, the field has a number, too
 
     def head(self, rows: int) -> Column:
         """The column over the first documents."""

@@ -76,6 +76,11 @@ def test_a_field_has_the_type_of_the_whole_log_in_every_bucket():
     assert_frame_equal(parts.fields(), log.fields())
 
 
+def test_a_field_that_a_bucket_lacks_was_not_changed_there():
+    log = al.from_arrow(make_log([*(("INSERT", f"e{n}", {"n": n}) for n in range(9)), ("INSERT", "wide", {"late": 1})]))
+    assert_frame_equal(dealt_out(log, 6).diffs().collect(), log.diffs())
+
+
 def test_a_warning_of_two_equal_moments_counts_each_entity_once():
     log = al.from_arrow(make_log([("INSERT", f"e{n}", {"n": n}) for n in range(9)]))
     mark = al.Mark(at=log.facts.coverage.end, snapshot="100:100:")

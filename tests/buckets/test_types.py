@@ -55,3 +55,9 @@ def test_parts_have_the_type_of_the_whole(declared: str | None):
         assert types.fields("t") == {"f": signature(whole)}, [part.to_list() for part in parts]
         found = [types.column("t", "f", part).typed for part in parts]
         assert pl.concat(found).equals(whole.typed), [part.to_list() for part in parts]
+
+
+def test_a_field_that_no_document_of_a_part_has_is_not_one_that_is_the_same_in_all():
+    types = Types({})
+    types.learn_field("t", "n", pl.Series(["1", "1"]))
+    assert not types.nowhere("t", "n", 3).alike
