@@ -44,6 +44,7 @@ LAYERS = (
         "encoding",
         "keyfields",
         "keys",
+        "few_changes",
         "field_changes",
         "field_states",
         "flags",
