@@ -10,8 +10,7 @@ import json
 import shutil
 import statistics
 import subprocess
-import time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import duckdb
 import polars as pl
@@ -19,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from big_log import ROWS, fill, psql
 from figures import Goal, below, faster, record
+from stopwatch import timed
 
 import auditlab as al
 from auditlab.archive.read import scan_archive
@@ -28,14 +28,12 @@ from auditlab.load.source import ARROW_CHANGES
 from auditlab.schema import LogFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     import pyarrow as pa
 
     from auditlab.demo.server import Server
-
-T = TypeVar("T")
 
 WIDTH = 456
 ROUNDS = 3
@@ -44,12 +42,6 @@ OURS = "auditlab"
 DUMP, HEAP, PLAIN = "pg_dump -Fc", "the heap", "the recorded columns as Parquet"
 TYPED = "the typed columns"
 BLOOM, WHOLE = "DuckDB, by the Bloom filters", "Polars, all of the type's ids"
-
-
-def timed(work: Callable[[], T]) -> tuple[T, float]:
-    begin = time.perf_counter()
-    done = work()
-    return done, time.perf_counter() - begin
 
 
 def dumped(server: Server, dsn: str, path: Path) -> int:

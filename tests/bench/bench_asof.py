@@ -6,15 +6,15 @@ Run it alone: ``pytest -m bench -s tests/bench/bench_asof.py``. ``AUDITLAB_BENCH
 from __future__ import annotations
 
 import json
-import time
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import polars as pl
 import pytest
 from big_log import ROWS, fill
 from figures import below, faster, parts_of, record, within
+from stopwatch import best_of, timed
 
 import auditlab as al
 from auditlab import documents, order
@@ -24,11 +24,7 @@ from auditlab.temporal import doubt
 from auditlab.temporal.undetermined import untold_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from auditlab.demo.server import Server
-
-T = TypeVar("T")
 
 WIDTH = 456
 TYPE = "orders.orders"
@@ -41,17 +37,6 @@ ORDER BY entity_id, changed_at DESC
 """
 HELD = (pl.col("valid_from") <= WHEN) & (pl.col("valid_to").is_null() | (pl.col("valid_to") > WHEN))
 ROUNDS = 3
-
-
-def timed(work: Callable[[], T]) -> tuple[T, float]:
-    begin = time.perf_counter()
-    done = work()
-    return done, time.perf_counter() - begin
-
-
-def best_of(work: Callable[[], T]) -> tuple[T, float]:
-    rounds = [timed(work) for _ in range(ROUNDS)]
-    return min(rounds, key=lambda one: one[1])
 
 
 def by_hand(frame: pd.DataFrame) -> pd.DataFrame:

@@ -7,33 +7,23 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from figures import faster, parts_of, record
 from made_log import made_log
+from stopwatch import timed
 
 import auditlab as al
 from auditlab import documents, order, origins
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import polars as pl
-
-T = TypeVar("T")
 
 ROWS = int(os.environ.get("AUDITLAB_BENCH_ROWS", "500000")) // 5
 TRANSACTIONS = 200
 GOAL = 10
-
-
-def timed(work: Callable[[], T]) -> tuple[T, float]:
-    begin = time.perf_counter()
-    done = work()
-    return done, time.perf_counter() - begin
 
 
 def by_hand(frame: pl.DataFrame) -> dict[tuple[str, str], tuple[Any, ...]]:

@@ -6,16 +6,16 @@ Run it alone: ``pytest -m bench -s tests/bench/bench_decode.py``. ``AUDITLAB_BEN
 from __future__ import annotations
 
 import json
-import time
 from decimal import Decimal
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
 from bench_load import MEASURED, busy, measured
 from big_log import ROWS, fill
 from figures import faster, parts_of, record
+from stopwatch import best_of, timed
 
 import auditlab as al
 from auditlab import documents, values
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from auditlab.demo.server import Server
-
-T = TypeVar("T")
 
 CHANGES = ROWS * 65 // 100
 WIDTH = 456
@@ -44,16 +42,6 @@ NORMALIZE = MEASURED.format(
     "rows = pd.read_sql('SELECT * FROM audit.entity_change_log', engine)\nassert len(rows) == int(sys.argv[2])\n"
     "told = pd.json_normalize(rows['after_snapshot'].dropna().tolist())",
 )
-
-
-def timed(work: Callable[[], T]) -> tuple[T, float]:
-    begin = time.perf_counter()
-    done = work()
-    return done, time.perf_counter() - begin
-
-
-def best_of(work: Callable[[], T]) -> tuple[T, float]:
-    return min((timed(work) for _ in range(ROUNDS)), key=lambda one: one[1])
 
 
 def decoded(images: list[pl.DataFrame]) -> list[dict[str, tuple[pl.Series, pl.Series]]]:

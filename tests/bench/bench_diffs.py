@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 import os
 import re
-import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
 from deepdiff import DeepDiff
 from figures import faster, parts_of, record
 from made_log import made_log
+from stopwatch import timed
 
 import auditlab as al
 from auditlab import documents, order
@@ -24,8 +24,6 @@ from auditlab.temporal.views import View
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-T = TypeVar("T")
 
 ROWS = int(os.environ.get("AUDITLAB_BENCH_ROWS", "500000")) // 5
 SAMPLE = 3_000
@@ -39,12 +37,6 @@ PARTS = {
     "what each change did": [field_changes],
     "shown part by part": [View.of],
 }
-
-
-def timed(work: Callable[[], T]) -> tuple[T, float]:
-    begin = time.perf_counter()
-    done = work()
-    return done, time.perf_counter() - begin
 
 
 def by_hand(frame: pl.DataFrame) -> list[tuple[Any, ...]]:

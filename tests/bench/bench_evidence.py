@@ -5,26 +5,22 @@ Run it alone: ``pytest -m bench -s tests/bench/bench_evidence.py``. ``AUDITLAB_B
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import duckdb
 import pytest
 from big_log import ROWS, fill
 from figures import faster, parts_of, record
+from stopwatch import best_of, timed
 
 import auditlab as al
 from auditlab import order
 from auditlab.connection import connect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import polars as pl
 
     from auditlab.demo.server import Server
-
-T = TypeVar("T")
 
 WIDTH = 456
 ROUNDS = 5
@@ -40,16 +36,6 @@ FROM (
 ) AS linked
 WHERE operation <> 'INSERT' AND before_snapshot IS DISTINCT FROM state
 """
-
-
-def timed(work: Callable[[], T]) -> tuple[T, float]:
-    begin = time.perf_counter()
-    done = work()
-    return done, time.perf_counter() - begin
-
-
-def best_of(work: Callable[[], T]) -> tuple[T, float]:
-    return min((timed(work) for _ in range(ROUNDS)), key=lambda one: one[1])
 
 
 def first_evidence(changes: pl.DataFrame, *, documents: bool) -> float:
@@ -69,16 +55,18 @@ def test_evidence_against_the_check_in_sql(server: Server, database: str):
     whole = min(first_evidence(changes, documents=True) for _ in range(ROUNDS))
     log = al.from_arrow(changes)
     assert log.evidence().worst in (None, "hint")
-    _, again = best_of(lambda: log.evidence(documents=False))
-    _, asked = best_of(log.evidence)
+    _, again = best_of(lambda: log.evidence(documents=False), rounds=ROUNDS)
+    _, asked = best_of(log.evidence, rounds=ROUNDS)
     anew = al.from_arrow(changes)
     with connect(database) as connection:
-        found, postgres = best_of(lambda: connection.rows(CHECK.format(log="audit.entity_change_log"))[0]["breaks"])
+        found, postgres = best_of(
+            lambda: connection.rows(CHECK.format(log="audit.entity_change_log"))[0]["breaks"], rounds=ROUNDS
+        )
     assert found == 0
     with duckdb.connect() as duck:
         duck.register("changes", changes.to_arrow())
         duck.execute("CREATE TABLE log AS SELECT * FROM changes")
-        _, out_of_core = best_of(lambda: duck.execute(CHECK.format(log="log")).fetchall())
+        _, out_of_core = best_of(lambda: duck.execute(CHECK.format(log="log")).fetchall(), rounds=ROUNDS)
     record(
         "does every change go on from the one before it",
         ours={

@@ -6,38 +6,22 @@ Run it alone: ``pytest -m bench -s tests/bench/bench_pit.py``. ``AUDITLAB_BENCH_
 from __future__ import annotations
 
 import os
-import time
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeVar
 
 import polars as pl
 import pytest
 from figures import faster, parts_of, record
 from made_log import START, made_log
+from stopwatch import best_of, timed
 
 import auditlab as al
 from auditlab.engines import DuckDBEngine
 from auditlab.spans import found_at
 from auditlab.temporal.spine import spine_entities
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-T = TypeVar("T")
-
 CHANGES = int(os.environ.get("AUDITLAB_BENCH_ROWS", "3000000"))
 SPINE = 100_000
 GOAL = 5
-
-
-def timed(work: Callable[[], T]) -> tuple[T, float]:
-    begin = time.perf_counter()
-    done = work()
-    return done, time.perf_counter() - begin
-
-
-def best_of(work: Callable[[], T]) -> tuple[T, float]:
-    return min((timed(work) for _ in range(5)), key=lambda one: one[1])
 
 
 @pytest.mark.bench
@@ -52,9 +36,9 @@ def test_point_in_time_join_against_join_asof():
     entities = frame["entity_id"].sample(SPINE, with_replacement=True, seed=1)
     spine = pl.DataFrame({"entity_id": entities, "at": since.cast(pl.Duration("us")) + START})
     first, cold = timed(lambda: log.pit_join(spine, fields=["total"]))
-    narrow, warm = best_of(lambda: log.pit_join(spine, fields=["total"]))
-    _, wide = best_of(lambda: log.pit_join(spine))
-    by_query, duckdb = best_of(lambda: log.on("duckdb").pit_join(spine, fields=["total"]))
+    narrow, warm = best_of(lambda: log.pit_join(spine, fields=["total"]), rounds=5)
+    _, wide = best_of(lambda: log.pit_join(spine), rounds=5)
+    by_query, duckdb = best_of(lambda: log.on("duckdb").pit_join(spine, fields=["total"]), rounds=5)
     right = (
         versions.select("entity_id", "valid_from", "version", "total")
         .sort("valid_from", "version")
@@ -66,7 +50,7 @@ def test_point_in_time_join_against_join_asof():
         joined = left.join_asof(right, left_on="at", right_on="valid_from", by="entity_id", check_sortedness=False)
         return joined.sort("nr")
 
-    theirs, polars = best_of(asof)
+    theirs, polars = best_of(asof, rounds=5)
     assert first["total"].equals(narrow["total"])
     assert narrow["total"].equals(theirs["total"])
     assert by_query.equals(narrow)
