@@ -108,7 +108,7 @@ def scan_archive(
     Args:
         folder: The archive, or where it is in object storage: ``s3://bucket/path``.
         entity_types: One or several entity types; None for all.
-        storage_options: How to reach the storage (``archive.remote.OPTIONS``).
+        storage_options: How to reach the storage (``archive.storage.OPTIONS``).
         cache: Of an archive in storage, a folder that keeps the files that were brought.
 
     Raises:

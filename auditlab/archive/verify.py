@@ -82,7 +82,7 @@ def prove(
         keys: Public keys, or the files that hold them: every manifest must be signed by one of them.
         sample: The share of the data files to read, drawn at random, above 0 and up to 1; None reads all. All
             manifests are always read.
-        storage_options: How to reach the storage (``archive.remote.OPTIONS``).
+        storage_options: How to reach the storage (``archive.storage.OPTIONS``).
 
     Raises:
         StorageFailed: the storage refuses, or cannot be reached.
