@@ -11,7 +11,7 @@ from auditlab.queries import text
 
 __all__ = ["FILES", "VERSION", "Installation", "install", "installed_version", "require_installation"]
 
-VERSION = 5
+VERSION = 6
 """The version of the capture that ``sql/capture`` installs (``audit.capture_version()``)."""
 
 FILES = (

@@ -191,8 +191,9 @@ BEGIN
         'INSERT INTO audit.entity_change_log (entity_type, entity_id, operation, after_snapshot, metadata, transaction_id) '
         'SELECT $1, audit.id_of($1, entity.image, audit.key_text(entity.image -> $3[1]), $3, $4), ''SNAPSHOT'', entity.image, '
         '       audit.metadata_of($2, entity.image, $3, $4), txid_current() '
-        'FROM (SELECT CASE WHEN $5 THEN audit.safe_image(row_to_json(r.*)) ELSE to_jsonb(r.*) END - $6 AS image FROM %s AS r OFFSET 0) '
-        'AS entity', target
+        'FROM (SELECT CASE WHEN $5 THEN audit.safe_image(row_to_json(r.*)) ELSE to_jsonb(r.*) END - $6 AS image FROM %s %s AS r OFFSET 0) '
+        'AS entity',
+        CASE WHEN EXISTS (SELECT FROM pg_class AS c WHERE c.oid = target AND c.relkind = 'p') THEN '' ELSE 'ONLY' END, target
     ) USING type_name, context, keys, is_uuid, careful, derived;
     GET DIAGNOSTICS written = ROW_COUNT;
     -- The published trigger logs a row of a partitioned table under its partition, and a key that was changed under the

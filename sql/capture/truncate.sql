@@ -18,6 +18,7 @@ DECLARE
     with_images boolean := TG_ARGV[0]::boolean;
     numbers smallint[] := TG_ARGV[1:];
     is_partition boolean := root <> TG_RELID;
+    source text;
     type_name text;
     last_operation text;
     keys text[];
@@ -38,6 +39,10 @@ BEGIN
     context := who.metadata;
     context := context || jsonb_build_object('truncated', TG_TABLE_SCHEMA || '.' || TG_TABLE_NAME);
 
+    -- Rows of tables that inherit are theirs; those of a partition's own partitions are told as these are truncated, next.
+    SELECT format('%s %I.%I', CASE WHEN c.relkind = 'p' AND NOT is_partition THEN '' ELSE 'ONLY' END, TG_TABLE_SCHEMA, TG_TABLE_NAME)
+    INTO source FROM pg_class AS c WHERE c.oid = TG_RELID;
+
     IF is_partition THEN
         -- Where the root is truncated in the same command, its own change came first and covers this partition.
         SELECT l.operation INTO last_operation
@@ -50,7 +55,7 @@ BEGIN
     END IF;
 
     IF is_partition OR with_images THEN
-        FOR document IN EXECUTE format('SELECT row_to_json(r.*) FROM %I.%I AS r', TG_TABLE_SCHEMA, TG_TABLE_NAME) LOOP
+        FOR document IN EXECUTE 'SELECT row_to_json(r.*) FROM ' || source || ' AS r' LOOP
             image := CASE WHEN key.careful THEN audit.safe_image(document) ELSE document::jsonb END;
             image := image - key.derived;
             INSERT INTO audit.entity_change_log (
@@ -63,7 +68,7 @@ BEGIN
     END IF;
     IF NOT is_partition THEN
         BEGIN
-            EXECUTE format('SELECT count(*) FROM %I.%I', TG_TABLE_SCHEMA, TG_TABLE_NAME) INTO row_count;
+            EXECUTE 'SELECT count(*) FROM ' || source INTO row_count;
         EXCEPTION WHEN insufficient_privilege THEN
             context := context || jsonb_build_object('rows_unknown', SQLERRM);  -- row security, or a revoked SELECT
         END;

@@ -1,5 +1,5 @@
 -- The version of the capture that these files install; audit.installation keeps when each came.
-CREATE OR REPLACE FUNCTION audit.capture_version() RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT 5';
+CREATE OR REPLACE FUNCTION audit.capture_version() RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT 6';
 ALTER FUNCTION audit.capture_version() OWNER TO auditlab_owner;
 GRANT EXECUTE ON FUNCTION audit.capture_version() TO PUBLIC;
 

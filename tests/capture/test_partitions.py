@@ -91,6 +91,35 @@ def test_tables_that_inherit_have_row_triggers(captured: str, db: Connection, lo
     ]  # fmt: skip
 
 
+def test_rows_of_a_table_that_inherits_are_its_own_alone(
+    captured: str, db: Connection, log: Log, replay_differs: Replay
+):
+    db.execute(
+        "CREATE SCHEMA s; CREATE TABLE s.p (id int PRIMARY KEY); CREATE TABLE s.c (PRIMARY KEY (id)) INHERITS (s.p);"
+        "INSERT INTO s.p VALUES (1); INSERT INTO s.c VALUES (2), (3)"
+    )
+    assert [done.baseline_rows for done in track(captured, ["s.p", "s.c"], truncate_images=True)] == [1, 2]
+    db.execute("UPDATE s.p SET id = id + 10")
+    assert replay_differs("s.c") == (0, 2)
+    db.execute("TRUNCATE ONLY s.p")
+    assert log("entity_type", "operation", "metadata ->> 'rows'")[-2:] == [
+        ("s.p", "DELETE", None),
+        ("s.p", "TRUNCATE", "1"),
+    ]
+    assert replay_differs("s.c") == (0, 2)
+
+
+def test_truncating_a_partition_of_partitions_deletes_each_row_once(captured: str, db: Connection, log: Log):
+    db.execute(
+        "CREATE SCHEMA s; CREATE TABLE s.t (id int PRIMARY KEY) PARTITION BY RANGE (id);"
+        "CREATE TABLE s.low PARTITION OF s.t FOR VALUES FROM (0) TO (10) PARTITION BY RANGE (id);"
+        "CREATE TABLE s.lower PARTITION OF s.low FOR VALUES FROM (0) TO (5); INSERT INTO s.t VALUES (1), (2)"
+    )
+    track(captured, "s.t")
+    db.execute("TRUNCATE s.low")
+    assert log("operation") == [("SNAPSHOT",), ("SNAPSHOT",), ("DELETE",), ("DELETE",)]
+
+
 @pytest.mark.parametrize(
     ("table", "error", "words"),
     [
