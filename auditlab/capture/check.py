@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
 from auditlab.capture.install import VERSION, installed_version, require_installation
@@ -12,6 +13,7 @@ from auditlab.queries import describe, names, text
 __all__ = ["Finding", "check"]
 
 PREFIX = "check_"
+TRACK = "auditlab track DSN "
 SINCE = {"snapshots": 4}
 """The version of the capture from which on there is what a check looks at."""
 
@@ -64,7 +66,16 @@ def check(dsn: str) -> list[Finding]:
             if version < SINCE.get(kind, 0):
                 continue
             rows = connection.rows(text("capture", name))
-            findings += [Finding(kind, row["severity"], row["subject"], row["message"], row["remedy"]) for row in rows]
+            findings += [
+                Finding(kind, row["severity"], row["subject"], row["message"], _for_a_shell(row["remedy"]))
+                for row in rows
+            ]
             if not rows:
                 findings.append(Finding(kind, "ok", "", describe("capture", name), ""))
     return findings
+
+
+def _for_a_shell(remedy: str) -> str:
+    """A command with the name of a table, as a shell must have it: it takes the quotes away that SQL needs."""
+    command, track, table = remedy.partition(TRACK)
+    return track + shlex.quote(table) if track and not command else remedy

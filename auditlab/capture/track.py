@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -102,6 +103,8 @@ def _resolve(connection: Connection, name: str) -> str:
         ) from exc
     if found["relation"] is None:
         near = f" Near are {', '.join(found['near'])}." if found["near"] else ""
+        odd = [one for one in found["near"] if '"' in one]
+        near += f" Quote as SQL does, and for a shell once more: {shlex.quote(odd[0])}." if odd else ""
         raise NoSuchTable(f"{connection.label}: there is no table {name!r}.{near}")
     relation: str = found["relation"]
     return relation

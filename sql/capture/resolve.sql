@@ -3,7 +3,7 @@ WITH asked AS (
     SELECT lower(replace($1::text, '"', '')) AS name, to_regclass($1::text) AS relation
 ),
 tables AS (
-    SELECT format('%s.%s', n.nspname, c.relname) AS full_name, lower(c.relname) AS short_name
+    SELECT format('%I.%I', n.nspname, c.relname) AS full_name, lower(c.relname) AS short_name
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'audit')
         AND n.nspname NOT LIKE 'pg\_t%'

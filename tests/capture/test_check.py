@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import pytest
 
 from auditlab.capture import Finding, check, install, snapshot, track
 from auditlab.connection import connect
-from auditlab.errors import DatabaseError, NotInstalled
+from auditlab.errors import DatabaseError, NoSuchTable, NotInstalled
 
 if TYPE_CHECKING:
     from auditlab.connection import Connection
@@ -28,6 +29,17 @@ def test_a_sound_capture_is_ok_in_every_respect(captured: str, db: Connection):
 def test_untracked_tables(captured: str, db: Connection):
     db.execute("CREATE SCHEMA s; CREATE TABLE s.a (id int PRIMARY KEY); CREATE TABLE s.b (x int)")
     assert found(captured, "tables") == [("warning", "s.a"), ("info", "s.b")]
+
+
+def test_names_that_need_quotes_are_told_as_a_shell_must_have_them(captured: str, db: Connection):
+    db.execute('CREATE SCHEMA "S s"; CREATE TABLE "S s"."it\'s" (id int PRIMARY KEY)')
+    (finding,) = [each for each in check(captured) if each.kind == "tables"]
+    assert shlex.split(finding.remedy) == ["auditlab", "track", "DSN", '"S s"."it\'s"']
+    with pytest.raises(NoSuchTable) as caught:
+        track(captured, "S s.it's")
+    said = str(caught.value)
+    assert 'Near are "S s"."it\'s".' in said
+    assert shlex.split(said[said.index("once more: ") :])[2] == '"S s"."it\'s".'
 
 
 def test_disabled_and_lost_triggers(captured: str, db: Connection):
