@@ -13,7 +13,7 @@ from auditlab.queries import describe, names, text
 __all__ = ["Finding", "check"]
 
 PREFIX = "check_"
-TRACK = "auditlab track DSN "
+COMMANDS = ("auditlab track DSN ", "auditlab untrack DSN ")
 SINCE = {"snapshots": 4}
 """The version of the capture from which on there is what a check looks at."""
 
@@ -77,5 +77,5 @@ def check(dsn: str) -> list[Finding]:
 
 def _for_a_shell(remedy: str) -> str:
     """A command with the name of a table, as a shell must have it: it takes the quotes away that SQL needs."""
-    command, track, table = remedy.partition(TRACK)
-    return track + shlex.quote(table) if track and not command else remedy
+    command = next((command for command in COMMANDS if remedy.startswith(command)), remedy)
+    return command + shlex.quote(remedy.removeprefix(command)) if command != remedy else remedy

@@ -71,17 +71,21 @@ def track(
 def untrack(dsn: str, tables: str | Sequence[str]) -> list[str]:
     """End the tracking of tables; what the log has stays. Returns the tables that were tracked.
 
+    A table that is not there any more, dropped or renamed since, is named as it was.
+
     Raises:
         NoSuchTable: names what is near.
     """
     names = _names(tables)
     with connect(dsn, lock_timeout=LOCK_SECONDS, isolation="read committed") as connection:
         require_installation(connection)
-        known = [_resolve(connection, name) for name in names]
+        gone = {name: connection.rows(text("capture", "forget_table"), (name,)) for name in names}
+        known = [_resolve(connection, name) for name in names if not gone[name]]
         dropped = {
             relation: connection.rows(text("capture", "untrack_table"), (relation,))[0]["dropped"] for relation in known
         }
-    return [relation for relation, triggers in dropped.items() if triggers]
+    forgotten = [row["entity_type"] for rows in gone.values() for row in rows]
+    return forgotten + [relation for relation, triggers in dropped.items() if triggers]
 
 
 def _names(tables: str | Sequence[str]) -> list[str]:

@@ -21,13 +21,21 @@ findings AS (
     FROM ours AS o JOIN tables AS t ON t.oid = o.tgrelid
     WHERE o.tgenabled NOT IN ('O', 'A')
     UNION ALL
-    SELECT 'error', k.entity_type, 'was tracked, and its triggers are gone (the table was dropped, renamed or made anew)',
-        format('auditlab track DSN %I.%I', split_part(k.entity_type, '.', 1), substring(k.entity_type FROM '[.](.*)'))
+    SELECT 'error', t.name, 'was tracked, and its triggers are gone (the table was made anew)', format('auditlab track DSN %s', t.name)
+    FROM audit.tracked_table AS k JOIN tables AS t ON t.entity_type = k.entity_type
+    WHERE NOT EXISTS (SELECT FROM ours AS o WHERE o.tgrelid = t.oid AND o.proname <> 'capture_truncate')
+    UNION ALL
+    SELECT 'error', k.entity_type, 'was tracked, and there is no table of that name any more (it was dropped or renamed)',
+        format('auditlab untrack DSN %I.%I', split_part(k.entity_type, '.', 1), substring(k.entity_type FROM '[.](.*)'))
     FROM audit.tracked_table AS k
-    WHERE NOT EXISTS (
-        SELECT FROM tables AS t JOIN ours AS o ON o.tgrelid = t.oid
-        WHERE t.entity_type = k.entity_type AND o.proname <> 'capture_truncate'
-    )
+    WHERE NOT EXISTS (SELECT FROM tables AS t WHERE t.entity_type = k.entity_type)
+    UNION ALL
+    SELECT DISTINCT 'error', t.name,
+        'has another name than when it was tracked: rows that nobody changed since are not in the log under this one',
+        format('auditlab track DSN %s', t.name)
+    FROM tables AS t JOIN ours AS o ON o.tgrelid = t.oid
+    WHERE NOT t.relispartition AND o.proname IN ('capture_insert', 'capture_row')
+        AND NOT EXISTS (SELECT FROM audit.tracked_table AS k WHERE k.entity_type = t.entity_type)
     UNION ALL
     SELECT 'error', t.name, format('lacks the trigger %s, so what it would log is lost', needed.name),
         format('auditlab track DSN %s', t.name)

@@ -83,7 +83,8 @@ BEGIN
     FROM unnest(audit.key_numbers(target)) WITH ORDINALITY AS key (number, place);
 
     baseline_rows := 0;
-    IF audit.is_tracked(target, level, format('%s, %s', quote_literal(truncate_images::text), numbers)) THEN
+    IF audit.is_tracked(target, level, format('%s, %s', quote_literal(truncate_images::text), numbers))
+        AND EXISTS (SELECT FROM audit.tracked_table AS t WHERE t.entity_type = track.entity_type) THEN  -- else it was renamed
         action := 'current';
         RETURN;
     END IF;

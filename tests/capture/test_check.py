@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditlab.capture import Finding, check, install, snapshot, track
+from auditlab.capture import Finding, check, install, snapshot, track, untrack
 from auditlab.connection import connect
 from auditlab.errors import DatabaseError, NoSuchTable, NotInstalled
 
@@ -49,6 +49,24 @@ def test_disabled_and_lost_triggers(captured: str, db: Connection):
     assert found(captured, "triggers") == [("error", "s.a"), ("error", "s.b")]
     assert [done.action for done in track(captured, ["s.a", "s.b"])] == ["renewed", "tracked"]
     assert found(captured, "triggers") == [("ok", "")]
+
+
+def test_a_table_that_was_renamed_goes_on_under_its_new_name_as_the_remedies_say(captured: str, db: Connection):
+    db.execute('CREATE SCHEMA s; CREATE TABLE s."A a" (id int PRIMARY KEY); CREATE TABLE s.b (id int PRIMARY KEY)')
+    db.execute('INSERT INTO s."A a" VALUES (1), (2)')
+    track(captured, ['s."A a"', "s.b"])
+    db.execute('ALTER TABLE s."A a" RENAME TO c; DROP TABLE s.b')
+    told = {each.subject: each.remedy for each in check(captured) if each.kind == "triggers"}
+    assert told == {
+        "s.A a": "auditlab untrack DSN 's.\"A a\"'",
+        "s.b": "auditlab untrack DSN s.b",
+        "s.c": "auditlab track DSN s.c",
+    }
+    assert untrack(captured, ['s."A a"', "s.b"]) == ["s.A a", "s.b"]
+    assert [(done.action, done.baseline_rows) for done in track(captured, "s.c")] == [("renewed", 2)]
+    assert found(captured, "triggers") == [("ok", "")]
+    with pytest.raises(NoSuchTable):
+        untrack(captured, "s.b")
 
 
 @pytest.mark.parametrize("trigger", ["insert", "update", "delete", "truncate"])
