@@ -11,10 +11,10 @@ import polars as pl
 
 from auditlab import malformed
 from auditlab.analytics.by_id import ById
-from auditlab.errors import BadOption, SystemMismatch, UnknownEntityType
-from auditlab.load import catalog
+from auditlab.errors import BadOption, SystemMismatch
+from auditlab.load import catalog, retention
 from auditlab.load.estimate import refuse_too_large
-from auditlab.load.filters import compose
+from auditlab.load.filters import check_types, compose
 from auditlab.load.source import frame
 from auditlab.load.stream import ChangeStream
 from auditlab.recorded import Recorded
@@ -43,11 +43,13 @@ class Held:
         log: It, up to the snapshot.
         entity_types: The types to look at.
         only: The entities to look at; None for all.
+        named: Whether the types were asked for by name, and each wants an answer.
     """
 
     log: Selected
     entity_types: tuple[str, ...]
     only: pl.Series | None = None
+    named: bool = False
 
 
 class LiveLog:
@@ -91,7 +93,7 @@ class LiveLog:
         asked = wanted if wanted is not None else {*changes["entity_type"].unique(), *self.tracked}
         asked = tuple(sorted(set(asked)))
         _set_apart(found, asked, aside)
-        return Held(Selected(Recorded(changes, facts), asked), asked)
+        return Held(Selected(Recorded(changes, facts), asked), asked, named=wanted is not None)
 
     def since(self, selected: Selected, found: Disagreements) -> Held:
         """A log that was loaded before, with what came since; ``found`` takes what is not as it was.
@@ -127,10 +129,10 @@ class LiveLog:
             asked = tuple(sorted({*own, *({*check.new_types, *self.tracked} - check.left_out)}))
         _set_apart(found, asked, recorded.malformed, *check.aside)
         if check.as_it_was:
-            return Held(replace(selected, entity_types=asked), asked, only)
+            return Held(replace(selected, entity_types=asked), asked, only, selected.chosen)
         kinds = {**kinds, **facts.kinds} if facts.kinds else {}  # a log without them may have values that were not sent
         facts = replace(facts, clock="changed_at", kinds=kinds, keys={**keys, **facts.keys})
-        return Held(Selected(check.together(facts), asked), asked, only)
+        return Held(Selected(check.together(facts), asked), asked, only, selected.chosen)
 
     def oldest_id(self) -> int | None:
         """The lowest id of the live log; None where it is empty."""
@@ -147,12 +149,9 @@ class LiveLog:
         leaves = [leaf for leaf, parent in self.folds.items() if parent in wanted]
         holder.set_local("auditlab.entity_types", json.dumps([*wanted, *leaves]))
         there = {self.folds.get(row["name"], row["name"]) for row in holder.rows(compose("types_present", self.log))}
-        unknown = [name for name in wanted if name not in there and name not in self.tracked]
-        if unknown and strict:
-            held = {self.folds.get(row["name"], row["name"]) for row in holder.rows(compose("types", self.log))}
-            has = ", ".join(map(repr, sorted(held | set(self.tracked)))) or "none"
-            names = ", ".join(map(repr, unknown))
-            raise UnknownEntityType(f"no entity type {names} in {self.log.label}. It has {has}.")
+        if strict and not there.union(self.tracked).issuperset(wanted):
+            dropped = retention.dropped(holder, self.log, self.folds)
+            check_types(holder, self.log, wanted, folds=self.folds, also=self.tracked, dropped=dropped)
         return [name for name in wanted if name in there]
 
     def _folded(self, selected: Selected) -> tuple[str, ...]:

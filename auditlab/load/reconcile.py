@@ -148,7 +148,8 @@ class _Tables:
                     check.take(rows)
                 check.finish()
         verdict.judge()
-        lost = [name for name in types if name not in tables and counts[name][0]]
+        named = self._held.named
+        lost = [name for name in types if name not in tables and (named or counts[name][0])]
         notes = pl.DataFrame({"entity_type": lost, "note": [str(known_by[name]) for name in lost]}, schema=_NOTES)
         found.add("not comparable", notes)
         counts |= verdict.counts

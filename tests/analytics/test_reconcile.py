@@ -269,6 +269,21 @@ def test_a_table_that_is_gone_or_is_a_view_now(shop: Callable[..., None]):
     assert found(shop) == {"not comparable": 1}
 
 
+def test_a_type_that_is_asked_for_by_name_and_has_neither_rows_nor_a_table_is_no_clean_answer(
+    shop: Callable[..., None],
+):
+    shop("DELETE FROM shop", "DROP TABLE shop")
+    dsn = shop.dsn  # type: ignore[attr-defined]
+    assert TYPE not in al.reconcile(None, dsn, progress=False).tables["entity_type"].to_list()
+    log = al.read_postgres(dsn, progress=False)
+    for one, types in ((None, TYPE), (log, TYPE), (None, [TYPE])):
+        result = al.reconcile(one, dsn, entity_types=types, progress=False)
+        assert result.tables.rows() == [(TYPE, 0, 0, 0)]
+        assert result.rows("not comparable")["note"].to_list() == [
+            "there is no such table any more: it was dropped or renamed"
+        ]
+
+
 def test_a_type_by_name(shop: Callable[..., None]):
     unseen(shop, f"DELETE FROM shop WHERE id = {TWO}")
     dsn = shop.dsn  # type: ignore[attr-defined]
