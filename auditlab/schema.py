@@ -200,6 +200,11 @@ class LogFacts:
         by_type = any(words.startswith("entit") for words in self.filters)
         return not by_type or any(words.startswith("changes before") for words in self.filters)
 
+    @property
+    def from_a_start(self) -> bool:
+        """Whether changes were loaded from a time on that was asked for."""
+        return any(words.startswith("changes from") for words in self.filters)
+
 
 @dataclass(frozen=True, slots=True)
 class EntityChange:

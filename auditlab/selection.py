@@ -67,6 +67,7 @@ class Selected:
         sought: Columns and the values in them that the picks are for.
         beside: Live entities of which ``recorded`` has no row; None where it has all.
         chosen: Whether the types were chosen (``of``), and a question is about no others.
+        within: Whether changes of an interval were picked (``between``), which told what the log lacks of it.
     """
 
     recorded: Recorded
@@ -80,6 +81,7 @@ class Selected:
     sought: tuple[tuple[str, Any], ...] = ()
     beside: Beside | None = None
     chosen: bool = False
+    within: bool = False
 
     def as_recorded(self) -> Selected:
         """The same selection of the log as it was recorded, without renames and upcasters."""
@@ -195,7 +197,7 @@ class Selected:
                 IncompletePopulation,
                 stacklevel=4,
             )
-        self._warn_gone(entity_types)
+        self.warn_gone(*entity_types, stacklevel=5)
         moved = self.recorded.unlinked_keys.filter(pl.col("entity_type").is_in(entity_types))
         if self.entity_id is not None:
             moved = moved.filter((pl.col("old") == self.entity_id) | (pl.col("new") == self.entity_id))
@@ -209,18 +211,27 @@ class Selected:
                 stacklevel=4,
             )
 
-    def _warn_gone(self, asked: tuple[str, ...]) -> None:
-        """Warn where an answer about all types lacks those of which the log has no change any more."""
+    def warn_gone(self, *asked: str, changes: bool = False, stacklevel: int = 4) -> None:
+        """Warn where an answer about all types lacks those of which the log has no change any more.
+
+        Args:
+            asked: The types that the question is about.
+            changes: Whether it is about changes: of an interval that was asked for, all are there, or a warning was.
+            stacklevel: As ``warnings.warn`` takes it.
+        """
         there, facts = self.in_larger().recorded.entity_types, self.recorded.facts
         if self.chosen or self.entity_id is not None or not set(asked).issuperset(there):
             return
+        if changes and (self.within or facts.from_a_start):
+            return
         gone = [name for name in facts.partial if name not in there]
-        if gone or (facts.coverage.why and not there):
+        if gone or (facts.coverage.why and facts.coverage.complete and not there):
             told = f"of {', '.join(gone) or 'the types that were there'} this log has no change any more"
+            lacks = "none of their changes" if changes else "none of their rows"
             warnings.warn(
-                f"{told}, and none of their rows is in this answer.{facts.coverage.also}",
+                f"{told}, and {lacks} is in this answer.{facts.coverage.also}",
                 IncompletePopulation,
-                stacklevel=5,
+                stacklevel=stacklevel,
             )
 
     def instant(self, moment: Moment, *entity_types: str) -> datetime:

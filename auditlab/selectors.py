@@ -188,7 +188,7 @@ def inside(selected: Selected, start: Moment, end: Moment) -> Selected:
     """What ``between`` picks, whatever the log covers."""
     first, last = _interval(selected, start, end)
     spoken, code = f"between {first.isoformat()} and {last.isoformat()}", (first.isoformat(), last.isoformat())
-    return _pick(selected, _within(selected, first, last), spoken, f".between{code!r}")
+    return replace(_pick(selected, _within(selected, first, last), spoken, f".between{code!r}"), within=True)
 
 
 def _interval(selected: Selected, start: Moment, end: Moment) -> tuple[datetime, datetime]:

@@ -125,6 +125,7 @@ def activity(selected: Selected, *, period: str | None = None) -> Activity:
     """
     if period is not None and period not in PERIODS:
         raise BadOption(f"no period {period!r}. There are {', '.join(map(repr, PERIODS))}.")
+    selected.warn_gone(*selected.entity_types, changes=True)
     recorded = selected.recorded
     if isinstance(recorded, Bucketed):
         period, found = _summed(recorded, selected, period)

@@ -74,6 +74,7 @@ def drift(selected: Selected) -> pl.DataFrame:
     ('renamed', 'name', 'title', 2)
     """
     selected.require_chains("drift")
+    selected.warn_gone(*selected.entity_types, changes=True)
     selected = selected.as_recorded()
     recorded = selected.recorded
     if isinstance(recorded, Bucketed):

@@ -86,6 +86,7 @@ def summary(selected: Selected, *, users: int = 10, recent: int = 50, period: st
         raise BadOption(f"no period {period!r}. There are {', '.join(map(repr, PERIODS))}.")
     if users < 0 or recent < 0:
         raise BadOption(f"users and recent count rows: {users} and {recent} cannot be.")
+    selected.warn_gone(*selected.entity_types, changes=True)
     if isinstance(selected.recorded, Bucketed):
         tables, latest, snapshots = summed(selected.recorded, selected, period=period, recent=recent)
     else:

@@ -249,7 +249,9 @@ class ChangeStream:
 
     def _gone(self) -> list[str]:
         """Of the types that are asked for, those of which changes were dropped and none is there any more."""
-        types = frozenset[str]() if self._dropped is None else self._dropped.entity_types
+        if self._dropped is None or self.filters.gaps:  # what is not picked may be there
+            return []
+        types = self._dropped.entity_types
         return sorted(types.intersection(self.filters.types or types) - self._types)
 
     def _seen(self) -> str | None:

@@ -68,6 +68,7 @@ def diffs(
         BadOption: an option's value that it does not take.
     """
     selected.warn_withheld(*selected.entity_types)
+    selected.warn_gone(*selected.entity_types, changes=True)
     shown = view(selected, paths=paths, ignore=ignore, tolerance=tolerance, list_keys=list_keys)
     columns = with_path(FIELD_CHANGES) if paths else FIELD_CHANGES
     params = params_frame(entity_id=(selected.entity_id, pl.String()))

@@ -30,10 +30,14 @@ def history(selected: Selected) -> pl.DataFrame:
 
     Raises:
         IncompleteLog: the selection or the log does not hold whole histories.
+
+    Warns:
+        IncompletePopulation: of some types the log has no change any more.
     """
     selected.require_states("history")
     selected.warn_withheld(*selected.entity_types)
     selected.warn_nameless(*selected.entity_types)
+    selected.warn_gone(*selected.entity_types)
     params = params_frame(entity_id=(selected.entity_id, pl.String()))
     frames = []
     for shape in selected.shapes():

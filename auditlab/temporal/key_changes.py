@@ -44,6 +44,7 @@ def key_changes(selected: Selected) -> pl.DataFrame:
     >>> log.key_changes().select("old_entity_id", "new_entity_id", "id").row(0)
     ('a', 'b', 2)
     """
+    selected.warn_gone(*selected.entity_types, changes=True)
     recorded = selected.recorded
     links = recorded.key_changes.filter(pl.col("entity_type").is_in(selected.entity_types))
     if selected.entity_id is not None:

@@ -40,6 +40,7 @@ def timeline(selected: Selected) -> pl.DataFrame:
         ``TIMELINE``'s columns.
     """
     selected.warn_withheld(*selected.entity_types)
+    selected.warn_gone(*selected.entity_types, changes=True)
     params = params_frame(entity_id=(selected.entity_id, pl.String()))
     frames = [pl.DataFrame(schema={**TIMELINE, "position": pl.UInt32()})]
     for shape in selected.shapes():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,7 @@ from old_log import fill_months, months_of
 from auditlab.archive.export import archive_postgres
 from auditlab.archive.holds import hold
 from auditlab.archive.prune import prune
+from auditlab.changelog import reconcile
 from auditlab.connection import connect
 from auditlab.errors import (
     IncompleteInterval,
@@ -96,7 +98,11 @@ def test_an_entity_type_all_of_whose_changes_were_dropped_is_named(log: str):
     after = read_postgres(log, **OPTIONS)
     assert re.fullmatch(DROPPED, after.facts.coverage.why)
     assert re.search(rf"before +{DROPPED}", repr(after))
-    for ask in (lambda: after.of("ref.countries"), lambda: read_postgres(log, entity_types="ref.countries")):
+    for ask in (
+        lambda: after.of("ref.countries"),
+        lambda: read_postgres(log, entity_types="ref.countries"),
+        lambda: reconcile(None, log, entity_types="ref.countries", progress=False),
+    ):
         with pytest.raises(UnknownEntityType, match=rf"It has 'shop\.orders'\. {DROPPED}\."):
             ask()
     assert re.search(rf"was ever seen among 'shop\.orders'.*{DROPPED}\.$", after.why_not("it"))
@@ -121,6 +127,31 @@ def test_a_state_of_all_types_warns_of_those_that_the_log_has_no_change_of_any_m
     for narrowed in (read_postgres(log, **only, **OPTIONS), scan_archive(tmp_path / "b", **only)):
         assert len(warned_of(narrowed.as_of)) == 1
     assert scan(log, tmp_path / "a", **OPTIONS).as_of().collect()["entity_type"].n_unique() == 2
+
+
+def test_an_answer_about_changes_of_all_types_warns_of_those_that_the_log_has_no_change_of_any_more(
+    log: str, tmp_path: Path
+):
+    after = read_postgres(log, **OPTIONS)
+    after.to_archive(tmp_path / "b", checkpoint_after=None)
+    small = scan_archive(tmp_path / "b", memory="30kB")
+    for whole in (after, scan_archive(tmp_path / "b"), small):
+        asks = (whole.diffs, whole.timeline, whole.key_changes, whole.summary, whole.activity)
+        for ask in (*asks, whole.drift, whole.by(None).diffs, partial(whole.diffs, paths=True)):
+            (only,) = warned_of(ask)
+            assert re.fullmatch(rf"of ref\.countries this log has no change any more, .* changes .* {DROPPED}\.", only)
+        assert re.match(r"of ref\.countries .* rows is in this", *warned_of(whole.history))
+        for ask in (whole.of("shop.orders").diffs, whole.of("shop.orders").history, whole.evidence):
+            ask()  # a warning would be an error
+        later = whole.between("2024-02-01", "2024-03-01")
+        later.diffs()
+        assert later.summary().by_type["entity_type"].to_list() == ["shop.orders"]
+        first, last = whole.facts.coverage.start, whole.facts.coverage.end
+        whole.compare(first, last)  # what has no change does not differ
+        whole.changes()  # what is recorded is no answer about what is not
+    part = read_postgres(log, **OPTIONS, start="2024-02-01")
+    assert not part.diffs().is_empty()
+    assert warned_of(part.history)
 
 
 def test_a_load_that_ends_in_what_was_dropped_is_an_error_and_one_that_begins_in_it_warns(log: str):
@@ -178,6 +209,7 @@ def test_a_load_of_picked_changes_accuses_nobody(log: str, tmp_path: Path):
     kept = [scan_archive(tmp_path / "b"), scan_archive(tmp_path / "b", memory="1kB")]
     assert all(one.facts.coverage == parts.facts.coverage for one in kept)
     assert (parts.facts.coverage.cut, parts.facts.coverage.gaps) == (datetime(2024, 2, 1, tzinfo=UTC), True)
+    assert not any("with it all changes" in one.facts.coverage.why for one in (picked, parts))
     for loaded in (picked, parts, *kept):
         for verb in ("evidence", "drift"):
             with pytest.raises(IncompleteLog, match=rf"{verb}\(\) needs whole histories, .*: loaded f(or|rom) "):
