@@ -90,7 +90,9 @@ def entity(selected: Selected, key: object, entity_type: str | None = None) -> S
         types = ", ".join(map(repr, log.entity_types)) or "no types"
         hint = " A time is given by its name: at=." if isinstance(key, date) else ""
         also = log.recorded.facts.coverage.also
-        aside = None if log.recorded.unread is not None else log.recorded.malformed
+        recorded = log.recorded
+        read = recorded.surveyed if isinstance(recorded, Bucketed) else recorded.unread is None
+        aside = recorded.malformed if read else None  # of types for which a checkpoint answers nothing was set apart
         if own := set_aside_of(aside, log.entity_types, key):
             also += f" {own:,} rows of it were set apart, as they are no changes: log.malformed has them."
         raise UnknownEntity(f"no entity {key!r} among {types} in this log.{hint}{also}")

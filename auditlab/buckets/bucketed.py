@@ -174,6 +174,11 @@ class Bucketed(Recorded):
             malformed.refuse(whole.malformed)
         return whole
 
+    @property
+    def surveyed(self) -> bool:
+        """Whether what the whole log tells was found out."""
+        return "whole_log" in vars(self.original)
+
     def starts(self) -> dict[str, tuple[int, Key]]:
         """Of types whose log begins with states that were read: the highest id, and the last place, of those."""
         return self._starts

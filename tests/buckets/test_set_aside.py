@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -154,10 +155,16 @@ def test_why_not_and_errors_name_the_rows_of_an_entity_that_were_set_aside(opene
     assert told.endswith("Rows of its type that do not tell whose they are were set apart: 1 (log.malformed).")
     assert "is absent at" in log.why_not("gone", log.facts.coverage.start + al.testing.logs.SECOND)
     assert "3 rows of the source are no changes and were set apart, 1 of them of this entity" in log.why_not("new")
-    with pytest.raises(UnknownEntity, match="'new' among 't' in this log"):
-        log.entity("new")
-    with pytest.raises(UnknownEntity, match=r"1 rows of it were set apart, as they are no changes: log\.malformed has"):
-        loaded([("INSERT", "a", {"n": 1}), ("INSERT", "new", {"n": 2}, only_before)]).entity("new")
+
+
+def test_an_entity_of_which_all_rows_were_set_aside_is_told_as_such(opened: Any, tmp_path: Path):  # noqa: ANN401 - a fixture
+    steps = [("INSERT", "a", {"n": 1}), ("INSERT", "new", {"n": 2}, {"before_snapshot": {"n": 5}})]
+    loaded(steps).to_archive(tmp_path / "dealt")
+    dealt = al.scan_archive(tmp_path / "dealt", strict=False, memory="1kB")
+    read = dealt.renamed({"t": {"n": "m"}})
+    for ask in (opened(steps).entity, dealt.entity, read.entity, partial(dealt.entity, entity_type="t")):
+        with pytest.raises(UnknownEntity, match=r"'new' among 't' .* 1 rows of it were set apart.*log\.malformed has"):
+            ask("new")
 
 
 def test_blame_does_not_call_unlogged_what_a_row_set_aside_may_have_logged(opened: Any):  # noqa: ANN401 - a fixture
