@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from auditlab.completion import passed_on, with_images
+from auditlab.errors import UnknownField
 from auditlab.field_changes import field_changes
 from auditlab.field_states import field_states
 from auditlab.knowledge import Knowledge, records_by_clock, records_by_field
@@ -25,7 +26,7 @@ from auditlab.spans import SpanIndex, came, running_sum, spans, untold
 from auditlab.valid_time import valid_times
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from auditlab.documents import Documents
     from auditlab.marks import TransactionSnapshot
@@ -84,12 +85,29 @@ class Shape:
         """``versions`` with ``state`` (the recorded text) and the typed fields ``f0``, ``f1``, ..."""
         return self.with_fields(self.versions)
 
-    def with_fields(self, versions: pl.DataFrame) -> pl.DataFrame:
-        """Rows of ``versions`` with ``state`` and the typed fields, ``doc`` dropped."""
+    def with_fields(self, versions: pl.DataFrame, wanted: Sequence[str] | None = None) -> pl.DataFrame:
+        """Rows of ``versions`` with ``state`` and the typed fields, or those of them that are wanted; no ``doc``."""
         doc = versions["doc"]
-        state = self.documents.texts[doc].alias("state")
-        fields = [column.of(doc).typed.alias(f"f{place}") for place, column in enumerate(self.columns)]
-        return versions.drop("doc").with_columns(state, *fields)
+        places = {f"f{place}": column for place, column in enumerate(self.columns)}
+        names = ("state", *places) if wanted is None else wanted
+        made = {
+            name: self.documents.texts[doc] if name == "state" else places[name].of(doc).typed.alias(name)
+            for name in names
+        }
+        return versions.drop("doc").with_columns(**made)
+
+    def places_of(self, fields: Sequence[str] | None) -> list[int]:
+        """The places of some fields, in the type's order; of all if None.
+
+        Raises:
+            UnknownField: the type never had such a field.
+        """
+        names = [column.name for column in self.columns]
+        unknown = [name for name in fields or () if name not in names]
+        if unknown:
+            have = ", ".join(map(repr, names))
+            raise UnknownField(f"{self.entity_type} never had {', '.join(map(repr, unknown))}. It has {have}.")
+        return [place for place, name in enumerate(names) if fields is None or name in fields]
 
     @cached_property
     def field_changes(self) -> pl.DataFrame:
@@ -221,8 +239,9 @@ class Shape:
         return pl.concat([self._steps.select(seen), idle.select(seen)]).sort("position", maintain_order=True)
 
     def public(self, frame: pl.DataFrame, taken: Iterable[str]) -> pl.DataFrame:
-        """``frame`` with the fields' real names; a name that is among ``taken`` becomes ``field.<name>``."""
-        return frame.rename({f"f{place}": name for place, name in enumerate(self.public_names(taken))})
+        """``frame`` with the real names of its fields; a name that is among ``taken`` becomes ``field.<name>``."""
+        names = {f"f{place}": name for place, name in enumerate(self.public_names(taken))}
+        return frame.rename(names, strict=False)
 
     def public_names(self, taken: Iterable[str]) -> list[str]:
         """The fields' names in a result that has the columns ``taken``; never twice the same."""

@@ -109,9 +109,10 @@ class Verbs(Generic[F]):
         transaction: int | None = None,
         mark: Mark | str | None = None,
         snapshot: str | None = None,
+        fields: Sequence[str] | None = None,
     ) -> F:
         """:func:`auditlab.temporal.asof.as_of`: the state of every live entity at an instant; else the latest."""
-        verb = partial(asof.as_of, at=at, id=id, transaction=transaction, mark=mark, snapshot=snapshot)
+        verb = partial(asof.as_of, at=at, id=id, transaction=transaction, mark=mark, snapshot=snapshot, fields=fields)
         given = [one is not None for one in (at, id, transaction, mark, snapshot)]
         if transaction is None and sum(given) <= 1:
             kept = shortcuts.onwards(self._selected, at=at, id=id, mark=mark, snapshot=snapshot)

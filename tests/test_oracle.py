@@ -123,8 +123,14 @@ def agree_on_states(log: al.ChangeLog, oracle: Oracle, refused: Collection[str] 
         log = log.of(*known)
         states = {entity: state for entity, state in states.items() if entity[0] in known}
     for entity_type in log.entity_types:
-        assert_states(log.of(entity_type).as_of(**moment), by_type(states, entity_type), verbatim=True)
+        whole = log.of(entity_type).as_of(**moment)
+        assert_states(whole, by_type(states, entity_type), verbatim=True)
+        names = [column.name for column in log.selected.recorded.shape(entity_type).columns]
+        for wanted in (names[::2], []):
+            narrow = log.of(entity_type).as_of(**moment, fields=wanted)
+            assert_frame_equal(narrow, whole.select(pl.nth(0, 1, *(2 + names.index(name) for name in wanted))))
     if len(log.entity_types) > 1:
+        assert_frame_equal(log.as_of(**moment, fields=[]), log.as_of(**moment).drop("state"))
         rows = log.as_of(**moment).to_dicts()
         assert [(row["entity_type"], row["entity_id"]) for row in rows] == sorted(states)
         assert [read_document(row["state"]) for row in rows] == [states[entity] for entity in sorted(states)]

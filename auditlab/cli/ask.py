@@ -43,6 +43,8 @@ def as_of(
     transaction: opt.AfterTransaction = None,
     mark: opt.AsOfMark = None,
     snapshot: opt.AsOfSnapshot = None,
+    field: opt.Field = None,
+    no_fields: opt.NoFields = False,
     marks: opt.MarksFile = None,
 ) -> None:
     """The rows as they were: one row a live entity.
@@ -60,12 +62,17 @@ def as_of(
       auditlab as-of SOURCE -t orders.orders -e 6f1c... --id 4711           one order, after change 4711
 
       auditlab as-of SOURCE -t orders.orders --mark "month end"             exactly what was committed then
+
+      auditlab as-of SOURCE -t orders.orders --field status --field total   two fields of each
     """
+    if field and no_fields:
+        raise BadOption("as-of takes --field NAME or --no-fields, not both.")
+    shown = [] if no_fields else field or None
     when = _told(at=at, change=change, transaction=transaction, mark=mark, snapshot=snapshot)
     question.answer(
         "as_of",
         lambda log: _marked(log, marks).as_of(
-            question.moment(log, at), id=change, transaction=transaction, mark=mark, snapshot=snapshot
+            question.moment(log, at), id=change, transaction=transaction, mark=mark, snapshot=snapshot, fields=shown
         ),
         title=f"As of {when}",
         whole=transaction is not None,  # its changes of other types tell where it ends

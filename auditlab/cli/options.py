@@ -149,7 +149,10 @@ Correlation = Annotated[
 ]
 Field = Annotated[
     list[str] | None,
-    typer.Option("--field", metavar="NAME", rich_help_panel=_WHICH, help="Only changes of this field. Repeatable."),
+    typer.Option("--field", metavar="NAME", rich_help_panel=_WHICH, help="Of the fields only this one. Repeatable."),
+]
+NoFields = Annotated[
+    bool, typer.Option("--no-fields", rich_help_panel=_WHICH, help="Show no field: which entities there are.")
 ]
 Paths = Annotated[
     bool,

@@ -18,6 +18,7 @@ from auditlab.temporal.undetermined import untold_at, warn_left_out
 from auditlab.temporal.untouched import there_before, untold_until
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from auditlab.clock import Moment
@@ -38,6 +39,7 @@ def as_of(
     transaction: int | None = None,
     mark: Mark | str | None = None,
     snapshot: str | None = None,
+    fields: Sequence[str] | None = None,
 ) -> pl.DataFrame:
     """The state of every live entity: at an instant (inclusive), after a change, as a mark saw it, ...; else now.
 
@@ -53,6 +55,7 @@ def as_of(
             are not selected, too; of a log that was loaded with some types only, those that it has.
         mark: A mark, or the name of one beside the log: exactly the changes that were committed then.
         snapshot: The same by the text of a transaction snapshot (``pg_current_snapshot()``).
+        fields: The fields of one entity type that the answer has; with ``[]`` none of it, nor ``state``; all if None.
 
     A time is when a transaction began, or when its commit was written down; others saw its changes later. What was
     recorded so shortly before ``at`` that it may not have been visible makes its entity not ``certain``
@@ -68,7 +71,8 @@ def as_of(
     Raises:
         NoData: the time or the id is outside what the log covers.
         IncompleteLog: the selection or the log does not hold whole histories.
-        BadOption: more than one of at, id, transaction, mark and snapshot.
+        BadOption: more than one of at, id, transaction, mark and snapshot; or fields of several entity types.
+        UnknownField: the type never had such a field.
         UnknownMark, BadMark, MarkMismatch: there is no such mark, or it says nothing about this log.
 
     Warns:
@@ -79,6 +83,7 @@ def as_of(
     """
     if sum(option is not None for option in (at, id, transaction, mark, snapshot)) > 1:
         raise BadOption("as_of() takes one of at, id, transaction, mark and snapshot.")
+    _check_fields(selected, fields)
     whole_number("id", id)
     whole_number("transaction", transaction)
     selected.require_states("as_of")
@@ -95,20 +100,34 @@ def as_of(
     shapes, texts = selected.shapes(), len(selected.entity_types) != 1
     found, untold = [], {}
     for shape in shapes:
-        rows, untold[shape.entity_type] = _of_type(selected, shape, when, seen, id=id, transaction=transaction)
-        wanted = ["state"] if texts else [f"f{place}" for place in range(len(shape.columns))]
+        wanted = _wanted(shape, fields, texts=texts)
+        rows, untold[shape.entity_type] = _of_type(selected, shape, when, seen, wanted, id=id, transaction=transaction)
         found.append(_with_settled(selected, shape.entity_type, rows.select(*META, *wanted), texts=texts))
     warn_left_out(untold)
     if not texts:
         return shapes[0].public(found[0], META)
     frames = [
-        rows.select(pl.lit(shape.entity_type).alias("entity_type"), *META, "state")
+        rows.select(pl.lit(shape.entity_type).alias("entity_type"), pl.all())
         for shape, rows in zip(shapes, found, strict=True)
     ]
-    empty = pl.DataFrame(
-        schema={"entity_type": pl.String, "entity_id": pl.String, "certain": pl.Boolean, "state": pl.String}
-    )
+    columns = {"entity_type": pl.String, "entity_id": pl.String, "certain": pl.Boolean, "state": pl.String}
+    empty = pl.DataFrame(schema=columns).select(*list(columns)[: 4 if fields is None else 3])
     return pl.concat([empty, *frames])
+
+
+def _check_fields(selected: Selected, fields: Sequence[str] | None) -> None:
+    if isinstance(fields, str):
+        raise BadOption(f"fields= takes a list of fields, e.g. fields=[{fields!r}].")
+    if fields and len(selected.entity_types) != 1:
+        have = ", ".join(map(repr, selected.entity_types)) or "none"
+        raise BadOption(f"as_of(fields=) names fields of one entity type; selected is {have}. Use log.of(...) first.")
+
+
+def _wanted(shape: Shape, fields: Sequence[str] | None, *, texts: bool) -> list[str]:
+    """The columns of ``history`` that an answer has of the states themselves."""
+    if texts:
+        return ["state"] if fields is None else []
+    return [f"f{place}" for place in shape.places_of(fields)]
 
 
 def _with_settled(selected: Selected, entity_type: str, rows: pl.DataFrame, *, texts: bool) -> pl.DataFrame:
@@ -120,6 +139,7 @@ def _with_settled(selected: Selected, entity_type: str, rows: pl.DataFrame, *, t
         settled = settled.filter(pl.col("entity_id") == selected.entity_id)
     if not settled["entity_id"].is_sorted():
         settled = settled.sort("entity_id")
+    settled = settled.select(rows.columns)
     return settled.merge_sorted(rows, key="entity_id") if len(rows) else settled
 
 
@@ -128,21 +148,28 @@ def _of_type(
     shape: Shape,
     when: datetime | None,
     seen: TransactionSnapshot | None,
+    wanted: Sequence[str],
     *,
     id: int | None,  # noqa: A002 - the column's own name
     transaction: int | None,
 ) -> tuple[pl.DataFrame, int]:
-    """The live rows of one type, by entity_id, with ``state`` and the typed fields; and how many are left untold."""
+    """The live rows of one type, by entity_id, with what is wanted of the states; and how many are left untold."""
     if seen is not None:
-        return live_seen(selected, shape, seen), len(untold_seen(selected, shape, seen))
+        return live_seen(selected, shape, seen, wanted), len(untold_seen(selected, shape, seen))
     if id is not None or transaction is not None:
         until = selected.recorded.shape_until(shape.entity_type, id=id, transaction=transaction)
-        rows = live(selected, until, None, there_before(shape, until))
+        rows = live(selected, until, None, there_before(shape, until), wanted)
         return rows, len(untold_until(selected, shape, until))
-    return live(selected, shape, when), untold_at(selected, shape, (when,))
+    return live(selected, shape, when, wanted=wanted), untold_at(selected, shape, (when,))
 
 
-def live(selected: Selected, shape: Shape, at: datetime | None, early: pl.DataFrame | None = None) -> pl.DataFrame:
+def live(
+    selected: Selected,
+    shape: Shape,
+    at: datetime | None,
+    early: pl.DataFrame | None = None,
+    wanted: Sequence[str] | None = None,
+) -> pl.DataFrame:
     """Rows of the type's ``history`` that hold at an instant (None: now), by entity_id.
 
     Args:
@@ -150,14 +177,19 @@ def live(selected: Selected, shape: Shape, at: datetime | None, early: pl.DataFr
         shape: The derived tables of the type.
         at: The instant.
         early: More rows like those of ``versions``.
+        wanted: Of ``state`` and the typed fields those that the answer has; then no other column but ``META`` is
+            promised. All columns if None.
     """
     if selected.engine.on_frames:
         # As as_of.sql says it, over the narrow versions: the fields are then taken for the live rows alone.
-        held = [each.filter(holds(at, selected.entity_id)) for each in (shape.versions, early) if each is not None]
-        rows = shape.with_fields(pl.concat(held).sort("entity_id"))
+        all_of_it = (each for each in (shape.versions, early) if each is not None)
+        narrow = (each if wanted is None else each.select(*META, "valid_from", "valid_to", "doc") for each in all_of_it)
+        held = [each.filter(holds(at, selected.entity_id)) for each in narrow]
+        rows = shape.with_fields(pl.concat(held).sort("entity_id"), wanted)
     else:
         params: dict[str, tuple[Any, pl.DataType]] = {"at": (at, TIME), "entity_id": (selected.entity_id, pl.String())}
         history = shape.history if early is None else pl.concat([shape.history, shape.with_fields(early)])
+        history = history if wanted is None else history.select(*META, "valid_from", "valid_to", *wanted)
         tables = {"history": history, "params": params_frame(**params)}
         rows = selected.engine.run(queries.text("analysis", "as_of"), tables, {})
     return rows if at is None else doubt.flagged(selected.recorded, shape.entity_type, rows, at)

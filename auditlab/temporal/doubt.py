@@ -160,6 +160,8 @@ def _warn(told: dict[str, int], at: datetime, words: str, stacklevel: int) -> No
 def _at(recorded: Recorded, entity_type: str, at: datetime) -> pl.Series:
     """The ids of the entities with a change in doubt at the instant, each once."""
     doubts = recorded.doubts(entity_type)
+    if doubts.is_empty():
+        return doubts["entity_id"]
     open_still = pl.col("until").is_null() | (pl.col("until") > at)
     return doubts.filter((pl.col("since") <= at) & open_still)["entity_id"].unique(maintain_order=True)
 

@@ -18,6 +18,8 @@ from auditlab.marks import Mark, TransactionSnapshot, named
 from auditlab.visibility import same_system
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from auditlab.selection import Selected
     from auditlab.shape import Shape
 
@@ -51,9 +53,11 @@ def view(selected: Selected, mark: Mark | str | None, snapshot: str | None) -> T
     return seen
 
 
-def live_seen(selected: Selected, shape: Shape, seen: TransactionSnapshot) -> pl.DataFrame:
-    """The type's versions that a snapshot saw, by entity_id, with ``state`` and the typed fields."""
-    parts = [_answer(selected, part, seen, keep) for part, keep in _parts(selected, shape, seen)]
+def live_seen(
+    selected: Selected, shape: Shape, seen: TransactionSnapshot, wanted: Sequence[str] | None = None
+) -> pl.DataFrame:
+    """The type's versions that a snapshot saw, by entity_id; ``wanted`` as in :func:`auditlab.temporal.asof.live`."""
+    parts = [_answer(selected, part, seen, keep, wanted) for part, keep in _parts(selected, shape, seen)]
     return pl.concat(parts).sort("entity_id", maintain_order=True) if len(parts) > 1 else parts[0]
 
 
@@ -120,14 +124,17 @@ def _parts(selected: Selected, shape: Shape, seen: TransactionSnapshot) -> list[
     return [(selected.recorded.shape_seen(shape.entity_type, seen), own & anew), (shape, own & ~anew)]
 
 
-def _answer(selected: Selected, shape: Shape, seen: TransactionSnapshot, keep: pl.Expr) -> pl.DataFrame:
+def _answer(
+    selected: Selected, shape: Shape, seen: TransactionSnapshot, keep: pl.Expr, wanted: Sequence[str] | None
+) -> pl.DataFrame:
     """The state of each entity that is to be kept after the last of its changes that was seen."""
     if selected.engine.on_frames:
         rows = shape.versions.gather(_last(shape, seen)) if len(shape.versions) else shape.versions
-        return shape.with_fields(rows.filter(keep).sort("entity_id"))
+        return shape.with_fields(rows.filter(keep).sort("entity_id"), wanted)
+    history = shape.history if wanted is None else shape.history.select("entity_id", "certain", *wanted)
     tables = {
         "steps": shape.places.filter(keep),
-        "history": shape.history.with_columns(shape.version_places),
+        "history": history.with_columns(shape.version_places),
         "running": pl.DataFrame({"transaction_id": pl.Series(seen.running, dtype=pl.Int64)}),
         "params": params_frame(xmin=(seen.xmin, pl.Int64()), xmax=(seen.xmax, pl.Int64())),
     }

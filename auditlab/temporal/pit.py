@@ -102,7 +102,7 @@ def pit_join(
     """
     selected.require_states("pit_join")
     shape = _shape(selected)
-    wanted = _fields(shape, fields)
+    wanted = shape.places_of(fields)
     if outside not in ("raise", "flag"):
         raise BadOption(f"outside={outside!r} is neither 'raise' nor 'flag'.")
     place = _valid(selected, shape, known=known, valid=valid)
@@ -168,15 +168,6 @@ def _shape(selected: Selected) -> Shape:
         one = f"the entity {selected.entity_id!r} of " if selected.entity_id is not None else ""
         raise BadOption(f"pit_join() takes one whole entity type; selected is {one}{have}. Use log.of(...) to choose.")
     return selected.recorded.shape(selected.entity_types[0])
-
-
-def _fields(shape: Shape, fields: Sequence[str] | None) -> list[int]:
-    names = [column.name for column in shape.columns]
-    unknown = [name for name in fields or () if name not in names]
-    if unknown:
-        have = ", ".join(map(repr, names))
-        raise UnknownField(f"{shape.entity_type} never had {', '.join(map(repr, unknown))}. It has {have}.")
-    return [place for place, name in enumerate(names) if fields is None or name in fields]
 
 
 def _valid(selected: Selected, shape: Shape, *, known: str | None, valid: str | None) -> int | None:

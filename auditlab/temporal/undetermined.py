@@ -43,6 +43,8 @@ def warn_untold(
 def untold_at(selected: Selected, shape: Shape, moments: Sequence[datetime | None]) -> int:
     """How many entities of a type the log does not tell at one of the moments."""
     rows = shape.untold
+    if rows.is_empty():
+        return 0
     if selected.entity_id is not None:
         rows = rows.filter(pl.col("entity_id") == selected.entity_id)
     return rows.filter(pl.any_horizontal(holds(at, None) for at in moments))["entity_id"].n_unique()

@@ -130,6 +130,7 @@ def as_of_any(log: al.ChangeLog[Any], frame: pl.DataFrame) -> Verbs:
         verbs[f"at {share}"] = lambda log, at=at: log.as_of(at)
         verbs[f"doubtful at {share}"] = lambda log, at=at: log.with_marks([], visible_within=40).doubtful(at)
         verbs[f"in doubt at {share}"] = lambda log, at=at: log.with_marks([], visible_within=4000).as_of(at)
+        verbs[f"at {share}, keys"] = lambda log, at=at: log.as_of(at, fields=[])
         verbs[f"of id {share}"] = lambda log, id_=id_: log.as_of(id=id_)
         if len(transactions):
             last = int(transactions[int(share * (len(transactions) - 1))])
@@ -142,5 +143,10 @@ def as_of_any(log: al.ChangeLog[Any], frame: pl.DataFrame) -> Verbs:
         f"{name} of {entity_type}": lambda log, verb=verb, entity_type=entity_type: verb(log.of(entity_type))
         for name, verb in verbs.items()
         for entity_type in log.entity_types
+    }
+    fields = {name: log.selected.recorded.shape(name).columns[:1] for name in log.entity_types}
+    own |= {
+        f"now, a field of {name}": lambda log, name=name, own=own: log.of(name).as_of(fields=[one.name for one in own])
+        for name, own in fields.items()
     }
     return verbs | own

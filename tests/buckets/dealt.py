@@ -72,6 +72,7 @@ def asked_of(log: al.ChangeLog[Any]) -> Verbs:
         "changes": lambda log: log.changes(),
         "as of": lambda log: log.as_of(),
         "as of a time": lambda log: log.as_of(middle),
+        "keys as of a time": lambda log: log.as_of(middle, fields=[]),
         "as of an id": lambda log: log.as_of(id=int(ids[len(ids) // 2])),
         "as of a transaction": lambda log: log.as_of(transaction=transaction),
         "as of no transaction": lambda log: log.as_of(transaction=-7),
@@ -121,6 +122,10 @@ def asked_of(log: al.ChangeLog[Any]) -> Verbs:
         entity = rows.filter(pl.col("entity_type") == entity_type)["entity_id"].drop_nulls()
         for name in ("as of a time", "history", "diffs", "blame", "compare", "replay", "replay steps", "fields"):
             every[f"{name} of {entity_type}"] = lambda log, name=name, own=entity_type: every[name](log.of(own))
+        field = log.selected.recorded.shape(entity_type).columns[:1]
+        every[f"a field of {entity_type}"] = lambda log, own=entity_type, field=field: log.of(own).as_of(
+            middle, fields=[one.name for one in field]
+        )
         every[f"join {entity_type}"] = lambda log, own=entity_type: log.of(own).pit_join(spine, outside="flag")
         every[f"evidence of {entity_type}"] = lambda log, own=entity_type: rows_of_evidence(log.of(own))
         every[f"activity of {entity_type}"] = lambda log, own=entity_type: log.of(own).activity().by_field

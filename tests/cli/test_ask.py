@@ -47,6 +47,14 @@ def test_as_of_now_at_a_time_after_a_change_and_after_a_transaction(typed: Typed
     assert totals("--at", "2024-01-01T00:00:03", "-e", TWO) == {TWO: "7.00"}
 
 
+def test_as_of_shows_the_fields_that_are_named_or_none(typed: Typed, log_file: Path, engine: str):
+    words = ("as-of", log_file, "-t", "orders.orders", "--engine", engine, "-f", "jsonl")
+    assert lines(typed(*words, "--field", "total")) == [{"entity_id": ONE, "certain": True, "total": "-2.50"}]
+    assert lines(typed(*words, "--no-fields")) == [{"entity_id": ONE, "certain": True}]
+    assert "orders.orders never had 'tota'. It has" in typed(*words, "--field", "tota").stderr
+    assert "--field NAME or --no-fields, not both" in typed(*words, "--field", "total", "--no-fields").stderr
+
+
 def test_a_file_of_debezium_s_events_is_known_by_its_first(typed: Typed, tmp_path: Path):
     source = {"connector": "mysql", "db": "shop", "table": "orders", "ts_ms": 1_709_287_200_000}
     path = tmp_path / "events.jsonl"
