@@ -50,6 +50,7 @@ class Canonical:
         states: The fields of each row of a batch as a JSON object, and whether they say anything, where the reader
             knows better than the columns.
         rows: How many rows came before, where rows are numbered.
+        elsewhere: Which loader takes another layout, where this takes one alone, for messages.
 
     Raises:
         BadOption: ``columns`` names a column that a change log does not have, or one column of the source twice.
@@ -65,8 +66,9 @@ class Canonical:
         what: str = "the data",
         states: Callable[[pa.RecordBatch], tuple[pa.Array, pa.Array]] | None = None,
         rows: int = 0,
+        elsewhere: str = "",
     ) -> None:
-        self.zone, self.what, self.rows = zone, what, rows
+        self.zone, self.what, self.rows, self._elsewhere = zone, what, rows, elsewhere
         self.mapping = columns if isinstance(columns, ColumnMapping) else ColumnMapping(columns)
         self._states = states
         kept = set() if self.mapping.fields is None else {*self.mapping.fields.kinds}
@@ -189,7 +191,7 @@ class Canonical:
         if "operation" not in self.mapping.names:
             alone = self.mapping.states and "field" not in self.mapping.beside
             return pa.repeat(pa.scalar(UPSERT if alone else "UPDATE"), batch.num_rows)
-        return canonical_operations(self._text(batch, "operation"), ids, self.mapping.operations)
+        return canonical_operations(self._text(batch, "operation"), ids, self.mapping.operations, self._elsewhere)
 
     def _sides(self, batch: pa.RecordBatch, operations: pa.Array) -> dict[str, pa.Array]:
         """The images; of a log that has one column for both, the row of a DELETE, which leaves none, as it was."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from auditlab.connection import Connection
 
 __all__ = [
+    "BY_QUERY",
     "DEFAULT_TABLE",
     "Column",
     "Leaf",
@@ -42,6 +43,8 @@ __all__ = [
 ]
 
 DEFAULT_TABLE = "audit.entity_change_log"
+BY_QUERY = "A log of another layout is read by al.read_query(dsn, 'SELECT * FROM ...') or --query"
+"""What reads what ``describe`` refuses."""
 
 _WHOLE = {"int2", "int4", "int8", "oid"}
 _TEXT = {"text", "varchar", "bpchar", "name", "citext", "enum"}
@@ -362,7 +365,7 @@ def _columns(
         raise SchemaMismatch(
             f"{label} is not a change log: {'; '.join(faults)}. It has the columns: {', '.join(there) or 'none'}. "
             "Columns with other names are given by columns={'canonical name': 'name there'}; an image that this log "
-            "never recorded is told by columns={'before_snapshot': None}."
+            f"never recorded is told by columns={{'before_snapshot': None}}. {BY_QUERY}."
         )
     missing = [name for name in _ALL if name not in {column.name for column in columns}]
     return (*columns, *(Column(name=name, theirs=None, type="text", declared="text") for name in missing))

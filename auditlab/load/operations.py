@@ -70,13 +70,16 @@ def declared_operations(given: Mapping[str, str | None]) -> dict[str, str]:
     return found
 
 
-def canonical_operations(column: pa.Array, ids: pa.Array, declared: Mapping[str, str] | None = None) -> pa.Array:
+def canonical_operations(
+    column: pa.Array, ids: pa.Array, declared: Mapping[str, str] | None = None, elsewhere: str = ""
+) -> pa.Array:
     """The operations in our five words; nulls stay null (the schema check names them).
 
     Args:
         column: Texts.
         ids: The rows' ids, for messages.
         declared: What ``declared_operations`` made of the loader's option; None where it has none.
+        elsewhere: Which loader has one, where this has none, for messages.
 
     Raises:
         MalformedChange: an operation that is none of ours and no alias, with the rows' ids.
@@ -88,7 +91,7 @@ def canonical_operations(column: pa.Array, ids: pa.Array, declared: Mapping[str,
     if None in words:
         odd = [word for word, known in zip(found, words, strict=True) if word is not None and known is None]
         if odd:
-            raise MalformedChange("; ".join(_unknown(column, ids, odd)) + _said(odd, declared))
+            raise MalformedChange("; ".join(_unknown(column, ids, odd)) + _said(odd, declared, elsewhere))
     return pa.DictionaryArray.from_arrays(coded.indices, pa.array(words, pa.string())).cast(pa.string())
 
 
@@ -103,8 +106,9 @@ def _unknown(column: pa.Array, ids: pa.Array, words: list[str]) -> Iterator[str]
         yield f"operation {word!r} in {len(rows)} rows (row id {shown}): want one of {', '.join(OPERATIONS)}"
 
 
-def _said(words: list[str], declared: Mapping[str, str] | None) -> str:
+def _said(words: list[str], declared: Mapping[str, str] | None, elsewhere: str) -> str:
     """How to say what unknown words mean."""
+    meant = f"operations={{{', '.join(f'{word!r}: ...' for word in words)}}}"
     if declared is None:
-        return ""
-    return f". Say what they mean here: operations={{{', '.join(f'{word!r}: ...' for word in words)}}}"
+        return f". {elsewhere}, which takes {meant}" if elsewhere else ""
+    return f". Say what they mean here: {meant}"

@@ -382,7 +382,9 @@ class ChangeStream:
             raise
 
     def _prepare(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        plan = Canonical(batch.schema, columns=self.log.without, zone=self._zone, what=self.log.label)
+        plan = Canonical(
+            batch.schema, columns=self.log.without, zone=self._zone, what=self.log.label, elsewhere=catalog.BY_QUERY
+        )
         batch = plan.batch(batch)
         if self._overtaken is not None:
             batch = batch.filter(pc.invert(pc.is_in(batch.column("id"), value_set=self._overtaken)))

@@ -17,6 +17,7 @@ from auditlab.errors import (
     ConnectionFailed,
     DatabaseError,
     LogTooLarge,
+    MalformedChange,
     NoSuchTable,
     SchemaMismatch,
 )
@@ -57,12 +58,39 @@ COLUMNS = {
 }
 
 
+OWN_WORDS = """
+CREATE TABLE log (id bigint, entity_type text, entity_id text, operation text, changed_at timestamptz,
+                  before_snapshot jsonb, after_snapshot jsonb);
+INSERT INTO log VALUES (1, 'shop.t', 'a', 'new', '2024-03-09Z', NULL, '{"n": 1}'),
+                       (2, 'shop.t', 'a', 'gone', '2024-03-10Z', '{"n": 1}', NULL);
+"""
+
+
 @pytest.fixture(scope="module")
 def history(make_database: Callable[..., str]) -> str:
     dsn = make_database(prefix="history")
     with connect(dsn) as connection:
         connection.execute(ROWS)
     return dsn
+
+
+def test_where_read_postgres_does_not_know_a_layout_it_names_the_call_that_takes_it(
+    history: str, make_database: Callable[..., str]
+):
+    dsn, beside = make_database(prefix="own"), {"changed_by": None, "transaction_id": None}
+    with connect(dsn) as connection:
+        connection.execute(OWN_WORDS)
+    with pytest.raises(MalformedChange) as caught:
+        al.read_postgres(dsn, table="log")
+    assert "operation 'new' in 1 rows (row id 1): want one of INSERT" in str(caught.value)
+    assert str(caught.value).endswith(
+        "A log of another layout is read by al.read_query(dsn, 'SELECT * FROM ...') or --query, which takes "
+        "operations={'new': ..., 'gone': ...}"
+    )
+    log = al.read_query(dsn, "SELECT * FROM log", columns=beside, operations={"new": "INSERT", "gone": "DELETE"})
+    assert log.changes()["operation"].to_list() == ["INSERT", "DELETE"]
+    with pytest.raises(SchemaMismatch, match=r"entity_type.*A log of another layout is read by al\.read_query\(dsn, "):
+        al.read_postgres(history, table="history", columns={"id": "n", "changed_at": "made"})
 
 
 def test_each_field_is_what_a_trigger_would_have_written(history: str):
