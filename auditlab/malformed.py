@@ -10,7 +10,7 @@ import polars as pl
 from auditlab.changed_fields import new_values, silent_lists, told_fields
 from auditlab.documents import no_objects
 from auditlab.errors import MalformedChange
-from auditlab.remedies import remedies
+from auditlab.remedies import STATUS, remedies
 from auditlab.schema import CHANGES
 
 if TYPE_CHECKING:
@@ -35,14 +35,25 @@ def _no_object(image: pl.Expr) -> pl.Expr:
     return (~odd.str.contains(r"^[ \t\r\n]*\{")).fill_null(value=False)
 
 
+def _is_status(image: pl.Expr) -> pl.Expr:
+    """Whether an image is what a server of Kubernetes answers to a delete, as it, Python or ``jsonb`` writes it."""
+    begins = (
+        '{"kind":"Status","apiVersion":"v1"',
+        '{"kind": "Status", "apiVersion": "v1"',
+        '{"kind": "Status", "status": "',
+    )
+    return pl.any_horizontal(image.str.starts_with(words) for words in begins)
+
+
 KINDS: dict[str, pl.Expr] = {
-    "no entity id": pl.col("entity_id").is_null() & (_OPERATION != "TRUNCATE"),
     "before_snapshot is no JSON object": _no_object(_BEFORE),
     "after_snapshot is no JSON object": _no_object(_AFTER),
+    "no entity id": pl.col("entity_id").is_null() & (_OPERATION != "TRUNCATE"),
     "INSERT without an after image": (_OPERATION == "INSERT") & pl.col(_UNTOLD),
     "INSERT with a before image": (_OPERATION == "INSERT") & _BEFORE.is_not_null(),
     "UPDATE without an after image": (_OPERATION == "UPDATE") & pl.col(_UNTOLD),
     "DELETE with an after image": (_OPERATION == "DELETE") & _AFTER.is_not_null(),
+    STATUS: (_OPERATION == "DELETE") & _is_status(_BEFORE),
     "SNAPSHOT without an after image": (_OPERATION == "SNAPSHOT") & _AFTER.is_null(),
     "transaction id below 0": pl.col("transaction_id") < 0,
 }

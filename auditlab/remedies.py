@@ -9,7 +9,7 @@ import polars as pl
 
 from auditlab.printable import printable
 
-__all__ = ["recognised", "remedies"]
+__all__ = ["STATUS", "recognised", "remedies"]
 
 _LONGEST = 60
 """Characters of a value that a message shows."""
@@ -18,6 +18,7 @@ _NONE = r"^\s*(\{\s*\}|null)\s*$"
 _BEFORE, _AFTER = pl.col("before_snapshot"), pl.col("after_snapshot")
 _NO_BEFORE, _NO_AFTER = (side.is_null() | side.str.contains(_NONE) for side in (_BEFORE, _AFTER))
 
+STATUS = "DELETE with a Status in place of the row"
 _MISSING = "an image that is missing is null (SQL NULL), neither {} nor JSON's null"
 _REMEDIES: dict[str, tuple[tuple[pl.Expr, str], ...]] = {
     "no entity id": (
@@ -50,6 +51,12 @@ _REMEDIES: dict[str, tuple[tuple[pl.Expr, str], ...]] = {
         ),
         (~_NO_AFTER & ~_NO_BEFORE, "a DELETE leaves no row: put null into after_snapshot"),
     ),
+    STATUS: (
+        (
+            pl.lit(value=True),
+            "a Status of Kubernetes: put null there, in DuckDB CASE WHEN image ->> 'kind' <> 'Status' THEN image END",
+        ),
+    ),
     "SNAPSHOT without an after image": ((pl.lit(value=True), "put the row that was read into after_snapshot"),),
     "transaction id below 0": (
         (pl.lit(value=True), "PostgreSQL's ids are none below 0; where they are none, put null"),
@@ -64,7 +71,18 @@ _FORMS: tuple[tuple[str, str], ...] = (
     (r"\s*null\s*", f"JSON's null: {_MISSING}"),
     (r'\s*"(?:[^"\\]|\\.)*"\s*=>.*', "hstore: write it as JSON first, by hstore_to_json(...) on PostgreSQL"),
     (r"---.*", "YAML: write it as JSON first"),
-    (r"\s*\[.*", "an array: an image is one object, a field's name to its value"),
+    (
+        r'\s*\[\s*\{\s*"(?:model|pk)"\s*:.*',
+        "rows as Django's serializers write them: take the fields by column::jsonb -> 0 -> 'fields' on PostgreSQL",
+    ),
+    (
+        r"\s*\[.*",
+        "an array: an image is one object, a field's name to its value; in JSON Lines columns= names each by 'rows[]'",
+    ),
+    (
+        r"\s*(?:BEGIN|COMMIT)(?: \d+)?(?: \(.*\))?\s*|\s*table .+: (?:INSERT|UPDATE|DELETE|TRUNCATE):.*",
+        "text of test_decoding: let the slot write JSON, by wal2json with format-version=2",
+    ),
     (r"\s*\(.*\)\s*", "a row of PostgreSQL as text: write it as JSON first, by to_jsonb(...)"),
 )
 

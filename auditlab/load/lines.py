@@ -13,6 +13,7 @@ import pyarrow as pa
 from auditlab.errors import SchemaMismatch
 from auditlab.load.fields import NoSuchValue
 from auditlab.load.nested import Members, NamedTwice, NoRows, repeated
+from auditlab.remedies import recognised
 from auditlab.schema import REQUIRED
 
 if TYPE_CHECKING:
@@ -76,7 +77,8 @@ def _objects(opened: BufferedReader, reading: _Lines, path: Path, seen: set[str]
             except (NoSuchValue, NoRows) as exc:
                 raise SchemaMismatch(f"{path}, line {number}: {exc}") from exc
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-                raise SchemaMismatch(f"{path}, line {number}: is no JSON object: {exc}") from exc
+                told_as = recognised(line.decode("utf-8", "replace").strip())
+                raise SchemaMismatch(f"{path}, line {number}: is no JSON object: {exc}{told_as}") from exc
             if not all(found):
                 raise SchemaMismatch(f"{path}, line {number}: {reading.nothing_known(told)}")
             rows += found

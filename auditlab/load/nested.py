@@ -97,7 +97,9 @@ class _Inner:
         if len(lists) > 1:
             raise BadOption(
                 f"columns= has paths through the lists in {' and '.join(sorted(map(repr, lists)))}, and a row is one "
-                "element of one list. Name columns of one of them."
+                "element of one list. Name columns of one of them; lists that go in step are put together first, as "
+                "DuckDB does by SELECT * EXCLUDE (data, old), unnest(data) AS data, unnest(old) AS old FROM "
+                "read_json('file', columns={'data': 'JSON[]', 'old': 'JSON[]', ...})."
             )
         return bool(lists)
 
