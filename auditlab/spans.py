@@ -34,6 +34,7 @@ __all__ = [
     "came",
     "found_at",
     "holds",
+    "meetings",
     "running_sum",
     "spans",
     "step_word",
@@ -285,11 +286,6 @@ class SpanIndex:
             before.select("word", "number"),
         )
 
-    def meetings(self, codes: pl.Series) -> int:
-        """How many steps the entities of these codes have together, each counted as often as it is asked for."""
-        asked = codes.drop_nulls().to_numpy()
-        return int((self.first[asked + np.uint32(1)] - self.first[asked]).sum())
-
     def find(self, codes: pl.Series, at: pl.Series) -> pl.DataFrame:
         """What each entity was at each time: ``presence`` and ``number``, the row of its version; null where unknown.
 
@@ -306,6 +302,17 @@ class SpanIndex:
         word = self.word.gather(row).zip_with(begun, self.before["word"].gather(code))
         number = self.last.gather(row).zip_with(begun, self.before["number"].gather(code))
         return found_at(known.arg_true(), word, number, len(known))
+
+
+def meetings(first: NDArray[np.int64], codes: pl.Series) -> int:
+    """How many rows the entities of these codes have together, each counted as often as it is asked for.
+
+    Args:
+        first: By entity, its first row; and the number of rows at the end.
+        codes: UInt32; what ``EntityCodes.find`` gives.
+    """
+    asked = codes.drop_nulls().to_numpy()
+    return int((first[asked + np.uint32(1)] - first[asked]).sum())
 
 
 def bisect(

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 from hypothesis import given
+from polars.testing import assert_frame_equal
 from soak import generated
 
 import auditlab as al
+from auditlab import queries
 from auditlab.errors import BadOption, NoData, UnknownField
 from auditlab.schema import TIME
+from auditlab.temporal import pit
 from auditlab.testing import Oracle, Version, assert_states, histories, make_log
 from auditlab.testing.known import changed_as_known, true_as_known, valid_time
 
@@ -326,3 +329,28 @@ KINDS = {
 def test_both_engines_agree_with_the_oracle_over_histories(kind: str):
     verb, options, examples = KINDS[kind]
     generated(examples * 40, few=examples)(given(histories(**options))(verb))()
+
+
+def test_no_row_looks_at_each_of_very_many_records_of_one_entity(monkeypatch: pytest.MonkeyPatch):
+    draw = random.Random(3)  # noqa: S311 - no secret
+    days = [f"2024-{draw.randint(1, 12):02}-{draw.randint(1, 28):02}" for _ in range(300)]
+    busy = [("UPDATE" if place else "INSERT", "a", {"pay": place, "since": each}) for place, each in enumerate(days)]
+    log = al.from_arrow(make_log([*busy, ("INSERT", "b", {"pay": 1, "since": "2024-03-01"})]))
+    first, last = log.facts.coverage.start, log.facts.coverage.end
+    assert first is not None
+    assert last is not None
+    rows = [("a", day(1 + n % 12), first + (last - first) * (n / 400)) for n in range(400)]
+    rows += [("b", day(4), last), ("c", day(4), last), (None, day(4), last)]
+    often = pl.DataFrame(rows, schema=["entity_id", "at", "known"], orient="row")
+    asked: list[str] = []
+    text = queries.text
+    monkeypatch.setattr(queries, "text", lambda folder, name: text(folder, asked.append(name) or name))  # type: ignore[func-returns-value]
+    for spine in (often, often.tail(3)):
+        joined = [log.on(engine).pit_join(spine, known="known", valid="since") for engine in ENGINES]
+        assert_frame_equal(*joined)
+    assert asked == ["pit_join_known"]
+    monkeypatch.setattr(pit, "MEETINGS_A_SPAN", 10_000)
+    assert_frame_equal(
+        log.on("duckdb").pit_join(often, known="known", valid="since"),
+        log.pit_join(often, known="known", valid="since"),
+    )

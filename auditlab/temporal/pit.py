@@ -9,7 +9,7 @@ import polars as pl
 from auditlab import queries
 from auditlab.errors import BadOption, NoData, UnknownField
 from auditlab.schema import TIME
-from auditlab.spans import EntityCodes, found_at
+from auditlab.spans import EntityCodes, found_at, meetings
 from auditlab.temporal import doubt
 from auditlab.temporal.spine import Spine, spine_entities, spine_frame, spine_times
 from auditlab.temporal.undetermined import warn_left_out
@@ -27,8 +27,8 @@ CLOCK_COLUMN = "changed_at"
 """The log's column that tells a valid time where its clock is ``committed_at``."""
 
 MEETINGS_A_SPAN = 64
-"""How many rows of a spine each span may meet, on average, before it is cheaper to sort them all by time: a log of few
-entities that change all the time would have each row look at thousands of spans."""
+"""How many rows of a spine each span may meet, on average, before it is cheaper to sort them all by time, or, by two
+clocks, to look records up: a log of few entities that change all the time would have each row look at thousands."""
 
 
 def pit_join(
@@ -218,8 +218,8 @@ def _found(selected: Selected, shape: Shape, asked: pl.DataFrame) -> pl.DataFram
         return shape.span_index.find(asked["entity"], asked["at"])
     spine = asked.select("entity", pl.col("at").dt.epoch("us")).with_row_index("line")
     tables = {"spine": spine, "spans": shape.spans}
-    meetings = shape.span_index.meetings(asked["entity"])
-    query = "pit_join" if meetings <= MEETINGS_A_SPAN * len(shape.spans) else "pit_join_sorted"
+    few = meetings(shape.span_index.first, asked["entity"]) <= MEETINGS_A_SPAN * len(shape.spans)
+    query = "pit_join" if few else "pit_join_sorted"
     found = selected.engine.run(queries.text("analysis", query), tables, {})
     return found_at(found["line"], found["word"], found["number"], len(asked))
 
@@ -227,7 +227,8 @@ def _found(selected: Selected, shape: Shape, asked: pl.DataFrame) -> pl.DataFram
 def _found_by_then(selected: Selected, shape: Shape, asked: pl.DataFrame, place: int | None) -> pl.DataFrame:
     """The presence, the version's number and whether the answer is certain, by what was known by then."""
     knowledge = shape.knowledge(place, selected.recorded.facts.zone)
-    if selected.engine.on_frames:
+    many = meetings(knowledge.first, asked["entity"]) > MEETINGS_A_SPAN * len(knowledge.rows)
+    if selected.engine.on_frames or many:  # by the index, as no sorting tells of two clocks
         return knowledge.find(asked["entity"], asked["at"], asked["known"])
     spine = asked.select("entity", "at", "known").with_row_index("line")
     tables = {"spine": spine, "records": knowledge.table()}
