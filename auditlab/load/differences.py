@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 from collections import defaultdict, deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import msgspec
 import polars as pl
@@ -44,16 +45,8 @@ _OF_ONE = ("entity_type", "entity_id", "operation", "changed_by", "changed_at", 
 _BEGINS = ("INSERT", "SNAPSHOT")
 _TWO = 2
 _array = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_all_pairs = msgspec.json.Decoder(dict[str, tuple[msgspec.Raw, msgspec.Raw]]).decode
 _SHOWN = 60
-
-
-class _Change(NamedTuple):
-    """What the row of a change says: the old and the new values of the fields that it names."""
-
-    row: int
-    operation: str
-    old: Fields
-    new: Fields
 
 
 def with_differences(
@@ -147,66 +140,79 @@ class _Fold:
         key: The key's fields, where they are known.
 
     ``before``, ``after`` and ``lists`` (of changed fields) are the documents by row; ``partly`` has by type how many
-    entities there are of whose first state not all fields are told.
+    entities there are of whose first state not all fields are told. Changes go by their rows: an object for each would
+    have the garbage collector look through all of them time and again.
     """
 
     def __init__(self, changes: pl.DataFrame, told: Sequence[_Told], key: EntityKey | None) -> None:
         self.before, self.after = (changes[side].to_list() for side in ("before_snapshot", "after_snapshot"))
         self.lists: list[str | None] = [None] * len(changes)
-        self._key = key
+        self._key, self._told = key, told
+        self._operations: list[str] = changes["operation"].to_list()
         self._states: dict[Entity, Fields] = {}
-        steps, to_come = self._steps(changes, told)
+        rows, to_come = self._rows(changes)
         names: dict[str, set[str]] = defaultdict(set)
-        for entity, change in steps:
-            names[entity[0]].update(change.old, change.new)
+        for row, entity in rows.items():
+            names[entity[0]].update(*told[row])
         partly: dict[str, int] = defaultdict(int)
-        for entity, change in steps:
-            found, moved = self._left(entity, change), True
+        for row, entity in rows.items():
+            found, moved = self._left(entity, row), True
             if found is None:
-                opens = change.operation == "UPDATE" and entity not in self._states and self.after[change.row] is None
-                found, moved = _first(to_come[entity]) if opens else None, False
+                opens = self._operations[row] == "UPDATE" and entity not in self._states and self.after[row] is None
+                found, moved = self._first(to_come[entity]) if opens else None, False
             if found is not None:
                 partly[entity[0]] += not names[entity[0]] <= found.keys()
-            self._take(entity, change, found or None, moved=moved)
+            self._take(entity, row, found or None, moved=moved)
             to_come[entity].popleft()
         self.partly = {name: count for name, count in partly.items() if count}
 
-    @staticmethod
-    def _steps(
-        changes: pl.DataFrame, told: Sequence[_Told]
-    ) -> tuple[list[tuple[Entity, _Change]], dict[Entity, deque[_Change]]]:
-        """The changes but for TRUNCATEs, and those of each entity."""
-        steps: list[tuple[Entity, _Change]] = []
-        own: dict[Entity, deque[_Change]] = defaultdict(deque)
+    def _rows(self, changes: pl.DataFrame) -> tuple[dict[int, Entity], dict[Entity, deque[int]]]:
+        """The entity of each row but for TRUNCATEs, and the rows of each entity."""
+        rows: dict[int, Entity] = {}
+        own: dict[Entity, deque[int]] = defaultdict(deque)
         cuts: dict[str, int] = defaultdict(int)
-        names = changes.select("entity_type", "entity_id", "operation").iter_rows()
-        for row, ((entity_type, entity_id, operation), (old, new)) in enumerate(zip(names, told, strict=True)):
-            cuts[entity_type] += operation == "TRUNCATE"
-            if operation != "TRUNCATE":
-                entity = (entity_type, entity_id, cuts[entity_type])
-                steps.append((entity, _Change(row, operation, old, new)))
-                own[entity].append(steps[-1][1])
-        return steps, own
+        for row, (entity_type, entity_id) in enumerate(changes.select("entity_type", "entity_id").iter_rows()):
+            if self._operations[row] == "TRUNCATE":
+                cuts[entity_type] += 1
+            else:
+                rows[row] = (entity_type, entity_id, cuts[entity_type])
+                own[rows[row]].append(row)
+        return rows, own
 
-    def _left(self, entity: Entity, change: _Change) -> Fields | None:
+    def _left(self, entity: Entity, row: int) -> Fields | None:
         """The state in which an UPDATE of a key found its row, under the key that it had; None of all others."""
-        if self._key is None or change.operation != "UPDATE" or self.after[change.row] is not None:
+        if self._key is None or self._operations[row] != "UPDATE" or self.after[row] is not None:
             return None
-        was = self._key.of(entity[0], change.new | change.old)
+        old, new = self._told[row]
+        was = self._key.of(entity[0], new | old)
         if was is None or was == entity[1]:
             return None
-        return self._states.pop((entity[0], was, entity[2]), {}) | change.old
+        return self._states.pop((entity[0], was, entity[2]), {}) | old
 
-    def _take(self, entity: Entity, change: _Change, found: Fields | None, *, moved: bool) -> None:
+    def _first(self, rows: Iterable[int]) -> Fields:
+        """What an entity was before the first of its changes: of each field the first old value that is told."""
+        found: Fields = {}
+        added: set[str] = set()
+        for row in rows:
+            operation, (old, new) = self._operations[row], self._told[row]
+            if operation in _BEGINS:
+                break
+            found = {name: value for name, value in old.items() if name not in found.keys() | added} | found
+            added |= new.keys() - old.keys()
+            if operation == "DELETE":
+                break
+        return found
+
+    def _take(self, entity: Entity, row: int, found: Fields | None, *, moved: bool) -> None:
         """Write down the images and the new values of a change.
 
         Args:
             entity: Whose it is.
-            change: The change.
+            row: The change's.
             found: The state that it found, where no change of its entity left it.
             moved: Whether that was left under another key.
         """
-        row, operation, old, new = change
+        operation, (old, new) = self._operations[row], self._told[row]
         image = self.after[row]
         if operation == "DELETE":
             self.before[row] = self.before[row] or (_written(old) if old else None)
@@ -222,11 +228,11 @@ class _Fold:
             self._states[entity] = _read(image)
             self.before[row] = self.before[row] or _written(self._states[entity] | old)
         else:
-            self._update(entity, change, found, moved=moved)
+            self._update(entity, row, found, moved=moved)
 
-    def _update(self, entity: Entity, change: _Change, found: Fields | None, *, moved: bool) -> None:
+    def _update(self, entity: Entity, row: int, found: Fields | None, *, moved: bool) -> None:
         """Write down an UPDATE without an after image."""
-        row, _, old, new = change
+        old, new = self._told[row]
         left = self._states.get(entity)
         if self.before[row] is not None:
             left = _read(self.before[row])
@@ -246,20 +252,6 @@ def _like(left: str | None, found: str) -> bool:
     if left is None:  # INSERTs of some tools leave out what is null
         return found in _NOTHING
     return left == found or canonical(left) == canonical(found)
-
-
-def _first(steps: Iterable[_Change]) -> Fields:
-    """What an entity was before the first of its changes: of each field the first old value that is told."""
-    found: Fields = {}
-    added: set[str] = set()
-    for change in steps:
-        if change.operation in _BEGINS:
-            break
-        found = {name: value for name, value in change.old.items() if name not in found.keys() | added} | found
-        added |= change.new.keys() - change.old.keys()
-        if change.operation == "DELETE":
-            break
-    return found
 
 
 def _told(changes: pl.DataFrame, source: str) -> Iterator[_Told]:
@@ -299,16 +291,25 @@ def _object(text: str | None, row: int, refusal: Refusal) -> Fields:
 
 def _of_pairs(texts: Sequence[str | None], operations: Sequence[str], refusal: Refusal) -> Iterator[_Told]:
     """The values of ``{"field": [old, new]}``; of INSERTs and DELETEs, where not all are pairs, they are the values."""
-    found = [_object(text, row, refusal) for row, text in enumerate(texts)]
+    ends = (*_BEGINS, "DELETE")
+    found = [
+        _object(text, row, refusal) if operation in ends else None
+        for row, (text, operation) in enumerate(zip(texts, operations, strict=True))
+    ]
     plain = {
         "INSERT": _are_plain(found, operations, _BEGINS, none=0),
         "DELETE": _are_plain(found, operations, ("DELETE",), none=1),
     }
     plain["SNAPSHOT"] = plain["INSERT"]
-    for row, (fields, operation) in enumerate(zip(found, operations, strict=True)):
-        if plain.get(operation):
+    for row, (text, operation) in enumerate(zip(texts, operations, strict=True)):
+        fields = found[row]
+        if fields is not None and plain[operation]:
             yield (fields, {}) if operation == "DELETE" else ({}, fields)
             continue
+        if fields is None and (sides := _sides(text)) is not None:
+            yield sides
+            continue
+        fields = _object(text, row, refusal) if fields is None else fields
         pairs = {name: _pair(value) for name, value in fields.items()}
         odd = next((name for name, pair in pairs.items() if pair is None), None)
         if odd is not None:
@@ -317,10 +318,20 @@ def _of_pairs(texts: Sequence[str | None], operations: Sequence[str], refusal: R
         yield ({}, new) if operation in _BEGINS else (old, {} if operation == "DELETE" else new)
 
 
-def _are_plain(found: Sequence[Fields], operations: Sequence[str], which: Sequence[str], *, none: int) -> bool:
+def _sides(text: str | None) -> _Told | None:
+    """The values of ``{"field": [old, new]}``, as nearly every row has them; None of one that is otherwise."""
+    try:
+        pairs = _all_pairs(text or "")
+        old = {name: str(bytes(pair[0]), "utf-8") for name, pair in pairs.items()}
+        return old, {name: str(bytes(pair[1]), "utf-8") for name, pair in pairs.items()}
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+
+
+def _are_plain(found: Sequence[Fields | None], operations: Sequence[str], which: Sequence[str], *, none: int) -> bool:
     """Whether rows of these operations have values in place of pairs: some value is no pair with nothing on a side."""
     own = (fields for fields, operation in zip(found, operations, strict=True) if operation in which)
-    pairs = (_pair(value) for fields in own for value in fields.values())
+    pairs = (_pair(value) for fields in own for value in (fields or {}).values())
     return any(pair is None or pair[none] not in _NOTHING for pair in pairs)
 
 
@@ -344,4 +355,9 @@ def _read(text: str) -> Fields:
 
 
 def _written(fields: Fields) -> str:
-    return f"{{{', '.join(f'{json.dumps(name, ensure_ascii=False)}: {raw}' for name, raw in fields.items())}}}"
+    return f"{{{', '.join([f'{_name(name)}: {raw}' for name, raw in fields.items()])}}}"
+
+
+@lru_cache(maxsize=4096)
+def _name(name: str) -> str:
+    return json.dumps(name, ensure_ascii=False)
