@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 import duckdb
 import pandas as pd
@@ -14,9 +13,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from arrow_log import IDS, a_log, the_changes
 from polars.testing import assert_frame_equal
 
-from auditlab.errors import BadOption, BadTime, MalformedChange, SchemaMismatch
+from auditlab.errors import BadOption, MalformedChange, SchemaMismatch
 from auditlab.load.arrow import from_arrow, read_parquet
 from auditlab.load.source import ARROW_CHANGES, batches
 from auditlab.schema import CHANGES
@@ -26,35 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from auditlab.load.arrow import ArrowStream
-
-NOON = datetime(2024, 6, 1, 12, tzinfo=UTC)
-IDS = [UUID(int=1), UUID(int=2), UUID(int=1)]
-
-
-def a_log(**replaced: object) -> pa.Table:
-    columns: dict[str, object] = {
-        "id": pa.array([1, 2, 3], pa.int64()),
-        "entity_type": ["shop.orders", "shop.orders", "shop.orders"],
-        "entity_id": [str(one) for one in IDS],
-        "operation": ["INSERT", "INSERT", "UPDATE"],
-        "changed_by": ["ann", None, "bob"],
-        "changed_at": pa.array([NOON, NOON, NOON + timedelta(microseconds=1)], pa.timestamp("us", "UTC")),
-        "before_snapshot": [None, None, '{"total": 1.10}'],
-        "after_snapshot": [
-            '{"total": 1.10}',
-            '{"total": 12345678901234567.89}',
-            '{"total":  1.1,"n":9223372036854775809}',
-        ],
-        "changed_fields": [None, None, '{"total": 1.1}'],
-        "metadata": ["{}", None, None],
-        "transaction_id": pa.array([7, 8, None], pa.int64()),
-        "correlation_id": pa.nulls(3, pa.string()),
-    }
-    return pa.table({name: value for name, value in (columns | replaced).items() if value is not None})
-
-
-def the_changes() -> pl.DataFrame:
-    return from_arrow(a_log()).changes
 
 
 def test_the_result_has_exactly_the_canonical_columns():
@@ -233,120 +204,6 @@ def test_an_unknown_operation_is_named_with_its_rows():
         from_arrow(a_log(operation=["c", "upsert", "u"]))
 
 
-def test_times_of_any_zone_are_the_same_instant():
-    column = pa.array([NOON, NOON, NOON + timedelta(microseconds=1)], pa.timestamp("us", "Asia/Tokyo"))
-    assert_frame_equal(from_arrow(a_log(changed_at=column)).changes, the_changes())
-
-
-def test_naive_times_are_read_in_the_logs_zone():
-    naive = [datetime(2024, 6, 1, 14), datetime(2024, 6, 1, 14), datetime(2024, 6, 1, 14, 0, 0, 1)]  # noqa: DTZ001
-    told = from_arrow(a_log(changed_at=pa.array(naive, pa.timestamp("us"))), zone="Europe/Berlin")
-    assert_frame_equal(told.changes, the_changes())
-    assert told.facts.zone == "Europe/Berlin"
-
-
-@pytest.mark.parametrize("hour", [datetime(2024, 10, 27, 2, 30), datetime(2024, 3, 31, 2, 30)])  # noqa: DTZ001
-def test_a_local_time_that_is_none_or_two_instants_is_refused_with_its_row(hour: datetime):
-    naive = [datetime(2024, 1, 1), hour, datetime(2024, 1, 1)]  # noqa: DTZ001
-    with pytest.raises(BadTime, match="row id 2: changed_at"):
-        from_arrow(a_log(changed_at=pa.array(naive, pa.timestamp("us"))), zone="Europe/Berlin")
-
-
-@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
-def test_whole_microseconds_of_any_unit_are_exact(unit: str):
-    column = pa.array([NOON, NOON, NOON + timedelta(seconds=1)], pa.timestamp(unit, "UTC"))
-    assert from_arrow(a_log(changed_at=column)).changes["changed_at"].to_list() == [
-        NOON,
-        NOON,
-        NOON + timedelta(seconds=1),
-    ]
-
-
-def test_nanoseconds_are_never_cut_off():
-    ticks = pa.array([0, 1_000, 1_001], pa.int64()).cast(pa.timestamp("ns", "UTC"))
-    with pytest.raises(BadTime, match="row id 3: changed_at = 1001 ns"):
-        from_arrow(a_log(changed_at=ticks))
-
-
-def test_a_time_beyond_the_years_is_refused_with_its_row():
-    ticks = pa.array([0, 2**62, 0], pa.int64()).cast(pa.timestamp("us", "UTC"))
-    with pytest.raises(BadTime, match="row id 2: changed_at"):
-        from_arrow(a_log(changed_at=ticks))
-
-
-def test_seconds_that_do_not_fit_microseconds_are_refused_with_their_row():
-    ticks = pa.array([0, 2**62, 0], pa.int64()).cast(pa.timestamp("s", "UTC"))
-    with pytest.raises(BadTime, match="row id 2: changed_at"):
-        from_arrow(a_log(changed_at=ticks))
-
-
-MALFORMED = {
-    "no entity id": {"entity_id": [None, "x", "y"]},
-    "after_snapshot is no JSON object": {"after_snapshot": ["[1]", "{}", "{}"]},
-    "before_snapshot is no JSON object": {"operation": ["UPDATE", "c", "u"], "before_snapshot": ["null", None, "{}"]},
-    "INSERT without an after image": {"after_snapshot": [None, "{}", "{}"], "before_snapshot": [None] * 3},
-    "INSERT with a before image": {"before_snapshot": ["{}", None, "{}"]},
-    "UPDATE without an after image": {
-        "operation": ["u", "c", "u"],
-        "after_snapshot": [None, "{}", "{}"],
-        "before_snapshot": [None] * 3,
-    },
-    "DELETE with an after image": {"operation": ["d", "c", "u"]},
-    "SNAPSHOT without an after image": {"operation": ["r", "c", "u"], "after_snapshot": [None, "{}", "{}"]},
-    "transaction id below 0": {"transaction_id": pa.array([-1, 1, 1])},
-}
-
-
-@pytest.mark.parametrize("kind", MALFORMED)
-def test_rows_that_are_no_changes_are_refused_by_kind_with_their_ids(kind: str):
-    with pytest.raises(MalformedChange, match=rf"{kind} in 1 rows \(row id 1\)"):
-        from_arrow(a_log(**MALFORMED[kind]))
-
-
-@pytest.mark.parametrize(
-    "columns",
-    [
-        {"after_snapshot": [None, "{}", "{}"]},  # its next change has a before image
-        {
-            "after_snapshot": [None, "{}", "{}"],
-            "before_snapshot": [None] * 3,
-            "changed_fields": ['{"n": 1}', None, None],
-        },
-        {"after_snapshot": [None] * 3},  # a log that never records them
-        {"after_snapshot": [None] * 3, "before_snapshot": [None] * 3},
-    ],
-)
-def test_an_after_image_may_be_missing_where_others_tell_it_or_the_log_has_none(columns: dict[str, object]):
-    assert from_arrow(a_log(**columns)).changes["id"].to_list() == [1, 2, 3]
-
-
-def test_an_image_that_a_log_never_recorded_is_said_to_be_none():
-    log = a_log(before_snapshot=None)
-    with pytest.raises(SchemaMismatch, match=r"before_snapshot: missing.*columns=\{'before_snapshot': None\}"):
-        from_arrow(log)
-    loaded = from_arrow(log, columns={"before_snapshot": None}).changes
-    assert_frame_equal(loaded, the_changes().with_columns(before_snapshot=pl.lit(None, dtype=pl.String)))
-    assert from_arrow(a_log(), columns={"changed_fields": None}).changes["changed_fields"].null_count() == 3
-
-
-@pytest.mark.parametrize("name", ["entity_type", "entity_id", "changed_at"])
-def test_what_every_log_has_cannot_be_said_to_be_none(name: str):
-    with pytest.raises(BadOption, match=f"there is no '{name}', which every change log has"):
-        from_arrow(a_log(), columns={name: None})
-
-
-@pytest.mark.parametrize("kind", MALFORMED)
-def test_without_strict_such_rows_are_set_aside_with_their_kind(kind: str):
-    loaded = from_arrow(a_log(**MALFORMED[kind]), strict=False)
-    assert loaded.changes["id"].to_list() == [2, 3]
-    assert loaded.malformed.select("kind", "id").rows() == [(kind, 1)]
-
-
-def test_a_truncate_has_no_entity():
-    log = a_log(operation=["t", "c", "u"], entity_id=[None, "x", "x"], after_snapshot=[None, "{}", "{}"])
-    assert from_arrow(log).changes["operation"].to_list() == ["TRUNCATE", "INSERT", "UPDATE"]
-
-
 def test_rows_come_sorted_by_id_and_rows_of_equal_id_are_kept():
     log = a_log(id=pa.array([3, 1, 1]))
     assert from_arrow(log).changes["id"].to_list() == [1, 1, 3]
@@ -357,21 +214,6 @@ def test_a_batch_of_any_size_is_taken_in_pieces(monkeypatch: pytest.MonkeyPatch)
     assert_frame_equal(from_arrow(a_log()).changes, the_changes())
     monkeypatch.setattr("auditlab.load.source._SLICE", 2)
     assert pa.Table.from_batches(batches(the_changes())).equals(pa.table(the_changes()).cast(ARROW_CHANGES))
-
-
-def test_coverage_is_first_to_last_change_unless_it_is_given():
-    assert from_arrow(a_log()).facts.coverage.start == NOON
-    assert from_arrow(a_log()).facts.coverage.end == NOON + timedelta(microseconds=1)
-    given = from_arrow(a_log(), coverage=("2024-06-01", "2024-07-01"), zone="Europe/Berlin").facts.coverage
-    assert (given.start, given.end) == (datetime(2024, 5, 31, 22, tzinfo=UTC), datetime(2024, 6, 30, 22, tzinfo=UTC))
-
-
-@pytest.mark.parametrize(
-    "coverage", [("2024-06-02", "2024-07-01"), ("2024-05-01", "2024-06-01"), ("2025", "2024-01-01")]
-)
-def test_a_coverage_that_does_not_hold_the_changes_is_refused(coverage: tuple[str, str]):
-    with pytest.raises((BadOption, BadTime)):
-        from_arrow(a_log(), coverage=coverage)
 
 
 def test_an_empty_log_has_the_columns_and_covers_nothing():
