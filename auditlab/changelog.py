@@ -30,6 +30,7 @@ from auditlab.viewing import Viewing
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+    from uuid import UUID
 
     from auditlab.analytics.reconciliation import Reconciliation
     from auditlab.archive.write import ArchiveSummary
@@ -134,7 +135,7 @@ class ChangeLog(Verbs[F], Viewing):
         """:func:`auditlab.selectors.with_marks`: the same log, with these marks of its database beside it."""
         return self._of(selectors.with_marks(self._selected, marks, visible_within=visible_within))
 
-    def by(self, user: str | None) -> ChangeLog[F]:
+    def by(self, user: str | int | UUID | None) -> ChangeLog[F]:
         """:func:`auditlab.selectors.by`: the changes of one user; None picks those without a user."""
         return self._of(selectors.by(self._selected, user))
 
@@ -146,7 +147,7 @@ class ChangeLog(Verbs[F], Viewing):
         """:func:`auditlab.selectors.transaction`: the changes of one transaction."""
         return self._of(selectors.transaction(self._selected, transaction_id))
 
-    def correlation(self, correlation_id: str) -> ChangeLog[F]:
+    def correlation(self, correlation_id: str | int | UUID | None) -> ChangeLog[F]:
         """:func:`auditlab.selectors.correlation`: the changes of one correlation id, across transactions."""
         return self._of(selectors.correlation(self._selected, correlation_id))
 

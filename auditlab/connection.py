@@ -318,11 +318,18 @@ def connect(
     Raises:
         ConnectionFailed: in the server's words, never with a password.
         ServerTooOld: the server is a PostgreSQL before 12.
-        BadOption: no such isolation level.
+        BadOption: no such isolation level; the DSN is no text.
     """
+    if not isinstance(dsn, str):
+        raise BadOption(f"a DSN is a text, such as 'postgresql://ann@db.example/shop', not {type(dsn).__name__}.")
     if isolation is not None and isolation not in ISOLATION:
         raise BadOption(f"no isolation level {isolation!r}. There is {', '.join(ISOLATION)}.")
     label = redact(dsn) or "the default server"
+    if dsn and "=" not in dsn and not dsn.startswith(("postgresql://", "postgres://")):
+        raise ConnectionFailed(
+            f"cannot connect to {label}: that is no DSN. Write postgresql://USER@HOST/DATABASE, or 'host=... "
+            "dbname=...'. Files are read by read_parquet, read_csv and read_jsonl, archives by scan_archive."
+        )
     with translated(f"cannot connect to {label}", secrets=_secrets(dsn)):
         inner = adbc.connect(_with_defaults(dsn, application_name), autocommit=autocommit)
     connection = Connection(inner, label, autocommit=autocommit)

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import polars as pl
 
@@ -143,8 +144,13 @@ def with_marks(selected: Selected, marks: Marks, *, visible_within: float | None
     return replace(selected, recorded=selected.recorded.with_facts(facts))
 
 
-def by(selected: Selected, user: str | None) -> Selected:
-    """The changes of one user; None picks those without a user."""
+def by(selected: Selected, user: str | int | UUID | None) -> Selected:
+    """The changes of one user; None picks those without a user.
+
+    Raises:
+        BadOption: no text, number or uuid.
+    """
+    user = _one(user, "by", "changed_by")
     same = pl.col("changed_by").eq_missing(pl.lit(user, dtype=pl.String))
     return _pick(selected, same, f"by {user}", f".by({user!r})", changed_by=user)
 
@@ -222,10 +228,15 @@ def transaction(selected: Selected, transaction_id: int) -> Selected:
     return _pick(selected, same, words, code, transaction_id=transaction_id)
 
 
-def correlation(selected: Selected, correlation_id: str) -> Selected:
-    """The changes of one correlation id, across services and transactions."""
+def correlation(selected: Selected, correlation_id: str | int | UUID | None) -> Selected:
+    """The changes of one correlation id, across services and transactions; None picks those without one.
+
+    Raises:
+        BadOption: no text, number or uuid.
+    """
+    correlation_id = _one(correlation_id, "correlation", "correlation_id")
     words, code = f"with correlation {correlation_id}", f".correlation({correlation_id!r})"
-    same = pl.col("correlation_id") == correlation_id
+    same = pl.col("correlation_id").eq_missing(pl.lit(correlation_id, dtype=pl.String))
     return _pick(selected, same, words, code, correlation_id=correlation_id)
 
 
@@ -305,6 +316,15 @@ _NAMED = 3
 
 _LOOKED_AT = 10_000
 """Values among which one that is near is looked for."""
+
+
+def _one(value: object, verb: str, column: str) -> str | None:
+    """What a log writes for a value that is asked for."""
+    if value is None or (isinstance(value, str | int | UUID) and not isinstance(value, bool)):
+        return None if value is None else str(value)
+    raise BadOption(
+        f"{verb}() takes one text, number or uuid, got {value!r}. Several: log.where(pl.col({column!r}).is_in([...]))."
+    )
 
 
 def _pick(selected: Selected, predicate: pl.Expr, words: str, code: str, **sought: object) -> Selected:

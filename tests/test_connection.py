@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import PurePosixPath
 from threading import Timer
 from typing import TYPE_CHECKING
 
@@ -77,6 +78,17 @@ def test_a_failed_connection_says_where_without_the_password(dsn: str):
     with pytest.raises(ConnectionFailed, match="cannot connect to") as caught:
         connect(dsn)
     assert "s3c" not in str(caught.value)
+
+
+@pytest.mark.parametrize("dsn", ["shop", "log.parquet", "/srv/archive", "postgres:/ann:s3cret@db.example"])
+def test_what_is_no_dsn_is_told_how_one_is_written(dsn: str):
+    with pytest.raises(ConnectionFailed, match=r"no DSN\. Write postgresql://USER@HOST/DATABASE.* by scan_archive\."):
+        connect(dsn)
+
+
+def test_a_dsn_is_a_text():
+    with pytest.raises(BadOption, match=r"a DSN is a text, .* not PurePosixPath\."):
+        connect(PurePosixPath("/srv/log.parquet"))  # type: ignore[arg-type]  # what is tested
 
 
 def test_a_wrong_database_and_user_are_named(server: Server):

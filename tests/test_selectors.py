@@ -7,6 +7,7 @@ import warnings
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import pandas as pd
 import polars as pl
@@ -250,3 +251,15 @@ def test_nothing_is_said_where_the_value_is_there_or_none_was_asked_for(named):
         assert named.by(None).diffs().is_empty()
         assert named.where(pl.col("id") > 9).changes().is_empty()
         assert named.by("bob").diffs().height == 1
+
+
+def test_a_user_and_a_correlation_are_one_value_however_it_is_given(engine: str):
+    told = make_log([("INSERT", "a", {"x": 1}), ("INSERT", "b", {"x": 2})])
+    one = UUID(int=7)
+    told = told.with_columns(changed_by=pl.Series([str(one), "8"]), correlation_id=pl.Series(["5", str(one)]))
+    log = al.from_arrow(told).on(engine)
+    assert [log.by(user).changes()["entity_id"].to_list() for user in (one, str(one), 8)] == [["a"], ["a"], ["b"]]
+    assert [log.correlation(number).changes()["entity_id"].to_list() for number in (5, one)] == [["a"], ["b"]]
+    for pick in (log.by, log.correlation):
+        with pytest.raises(BadOption, match=r"takes one text, number or uuid, got \['8'\]\. Several: log\.where"):
+            pick(["8"])
