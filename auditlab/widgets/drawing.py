@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from html import escape
 from typing import Any
 from unicodedata import east_asian_width
 
 from auditlab.printable import printable
 
-__all__ = ["Node", "breadth", "cut", "element", "line", "rect", "render", "text"]
+__all__ = ["Node", "breadth", "cut", "element", "image", "line", "rect", "render", "text"]
 
 Node = list[Any]
 """``[tag, {attribute: value}, [children]]``; a child is a node, or a text. Nothing in it is markup."""
@@ -72,6 +73,13 @@ def render(node: Node | str) -> str:
     tag, attributes, children = node
     told = "".join(f' {name}="{escape(printable(value))}"' for name, value in attributes.items())
     return f"<{tag}{told}>{''.join(map(render, children))}</{tag}>"
+
+
+def image(svg: str, title: str) -> str:
+    """An ``<svg>`` element as an ``<img>``, on paper of its own: in it neither a page's ink nor its paper is known."""
+    drawn = svg.replace("<svg ", '<svg style="background:#ffffff;color:#1b1f24" ', 1)
+    data = b64encode(drawn.encode()).decode("ascii")
+    return f'<img alt="{escape(printable(title))}" src="data:image/svg+xml;base64,{data}">'
 
 
 def _told(value: str | float) -> str:

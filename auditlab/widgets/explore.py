@@ -305,11 +305,20 @@ class Explore(WidgetView):
         """The changes as a table, the first of them where they are many."""
         kept, words = self._kept(), "Changes, field by field"
         if kept.height <= LISTED:
-            return table(self._rows_of(self._picked()), words, zone=self._points.zone)
+            return table(self._marked(self._rows_of(self._picked())), words, zone=self._points.zone)
         first = pl.col("id").is_in(kept["id"].head(LISTED).implode())
         rows = self._rows_of(selectors.where(self._picked(), first))
         note = f"The first rows of {kept.height:,} changes; to_csv() and .frame have all of them."
-        return table(rows, words, limit=LISTED, zone=self._points.zone, note=note)
+        return table(self._marked(rows), words, limit=LISTED, zone=self._points.zone, note=note)
+
+    def _marked(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The rows with a column that says which are not certain, where one is not."""
+        unsure = self._points.rows.filter(~pl.col("certain")).select("id", "entity_id").unique()
+        said = unsure.with_columns(certain=pl.lit("not certain"))
+        own = rows.join(said, on=["id", "entity_id"], how="left", maintain_order="left")
+        return (
+            rows if own["certain"].null_count() == own.height else own.with_columns(pl.col("certain").fill_null("yes"))
+        )
 
     def __repr__(self) -> str:
         count = self._kept().height

@@ -87,11 +87,12 @@ def picture(title: str, points: Points, own: Lanes, kept: pl.Series, shown: Show
     height = TOP + LANE * max(len(own.names), 1) + 62
     parts = [f'<rect width="{WIDTH}" height="{height}" fill="{PAPER}"/>']
     parts.append(_text(12, 20, title, weight=600, room=WIDTH - 24))
-    note = "No change is shown."
+    note, days = "No change is shown.", ""
     if shown is not None:
+        days = _days(shown, points.zone)
         cells, note = _cells(points, own, kept, shown)
         parts += [*_ground(own), *_axis(shown, points.zone, height), *_marks(cells), *_pointers(shown, height)]
-    parts.append(_text(12, height - 30, f"{note} Times are {points.zone}.", colour=FAINT, room=WIDTH - 24))
+    parts.append(_text(12, height - 30, f"{note} Times are {points.zone}{days}.", colour=FAINT, room=WIDTH - 24))
     parts += _legend(height - 10)
     label = escape(printable(title))
     return (
@@ -102,8 +103,10 @@ def picture(title: str, points: Points, own: Lanes, kept: pl.Series, shown: Show
 
 
 def _cells(points: Points, own: Lanes, kept: pl.Series, shown: Shown) -> tuple[pl.DataFrame, str]:
-    """What to draw: ``lane``, ``operation``, ``x``, ``count`` and ``many``; and what to say under it."""
-    rows = points.rows.select("row", "at", "operation").filter(pl.col("at").is_between(shown.start, shown.end))
+    """What to draw: ``lane``, ``operation``, ``x``, ``count``, ``certain`` and ``many``; and what to say under it."""
+    rows = points.rows.select("row", "at", "operation", "certain").filter(
+        pl.col("at").is_between(shown.start, shown.end)
+    )
     if kept.len() < points.rows.height:
         rows = rows.filter(pl.col("row").is_in(kept.implode()))
     span = max((shown.end - shown.start).total_seconds(), 1e-6)
@@ -115,13 +118,15 @@ def _cells(points: Points, own: Lanes, kept: pl.Series, shown: Shown) -> tuple[p
     many = columns > MOST_MARKS
     cells = (
         placed.group_by("lane", "operation", column=(pl.col("x") // (1 if many else MARK)))
-        .agg(pl.col("x").min(), count=pl.len())
+        .agg(pl.col("x").min(), pl.col("certain").all(), count=pl.len())
         .sort("lane", "operation", "column")
         .with_columns(pl.col("x") + LEFT + 6, many=pl.lit(many))
     )
     total = points.rows.height
     told = f"{rows.height:,} of {total:,} changes" if rows.height != total else f"{total:,} change{'s'[total == 1 :]}"
     most: int = cells["count"].max() if cells.height else 0  # type: ignore[assignment]  # a column of counts
+    unsure = rows.height - int(rows["certain"].sum())
+    told += f", {unsure:,} of them not certain" if unsure else ""
     words = (
         f"{told}, by density: the tallest bar stands for {most:,}."
         if many
@@ -154,6 +159,14 @@ def _axis(shown: Shown, zone: str, height: int) -> list[str]:
     return parts
 
 
+def _days(shown: Shown, zone: str) -> str:
+    """The day, or the two, of times that stand without one."""
+    first, last = (at.astimezone(zone_named(zone)) for at in (shown.start, shown.end))
+    if last - first > timedelta(hours=1):
+        return ""
+    return f", of {first:%Y-%m-%d}" + (f" and {last:%Y-%m-%d}" if last.date() != first.date() else "")
+
+
 def _tick(at: datetime, seconds: float) -> str:
     day, hour = 86400, 3600
     if seconds > 8 * day:
@@ -167,7 +180,8 @@ def _marks(cells: pl.DataFrame) -> list[str]:
     most: int = cells["count"].max() if cells.height else 1  # type: ignore[assignment]  # a column of counts
     bands = {"INSERT": 0, "UPDATE": 1, "DELETE": 2, "TRUNCATE": 2, "SNAPSHOT": 0}
     parts = []
-    for lane, operation, x, count, many in cells.select("lane", "operation", "x", "count", "many").iter_rows():
+    columns = ("lane", "operation", "x", "count", "certain", "many")
+    for lane, operation, x, count, certain, many in cells.select(columns).iter_rows():
         mark, third = OPERATIONS[operation], LANE / 3
         top = TOP + LANE * lane + bands[operation] * third
         if many:
@@ -176,9 +190,17 @@ def _marks(cells: pl.DataFrame) -> list[str]:
             parts.append(f'<rect x="{x:.1f}" y="{y:.1f}" width="1" height="{tall:.1f}" fill="{mark.colour}"/>')
             continue
         parts.append(shape(mark.shape, mark.colour, x, top + third / 2, 4.5))
+        if not certain:
+            parts.append(_dashed(x, top + third / 2))
         if count > 1:
             parts.append(_text(x + 6, top + third / 2 + 3.5, f"{count:,}", size=9))
     return parts
+
+
+def _dashed(x: float, y: float) -> str:
+    """What stands around a mark that is not certain."""
+    corner = f'x="{x - 6:.1f}" y="{y - 6:.1f}" width="12" height="12"'
+    return f'<rect {corner} fill="none" stroke="{INK}" stroke-dasharray="2 2"/>'
 
 
 def shape(name: str, colour: str, x: float, y: float, r: float) -> str:
@@ -223,7 +245,7 @@ def _legend(y: float) -> list[str]:
         mark = OPERATIONS[name]
         parts += [shape(mark.shape, mark.colour, x, y - 4, 5), _text(x + 10, y, name, colour=INK)]
         x += 34 + 8 * len(name)
-    return parts
+    return [*parts, _dashed(x, y - 4), _text(x + 12, y, "dashed: not certain", colour=INK)]
 
 
 def _text(

@@ -34,6 +34,16 @@ _SEVERITIES = {"error": "#D55E00", "warning": BLUE, "hint": GREY}
 _SIGNS = {"INSERT": "+ ", "UPDATE": "~ ", "DELETE": "- "}
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
+_PERIODS = {
+    "second": "%a %d %b %Y, %H:%M:%S",
+    "minute": "%a %d %b %Y, %H:%M",
+    "day": "%a %d %b %Y",
+    "week": "the week of %a %d %b %Y",
+    "month": "%B %Y",
+    "year": "%Y",
+}
+"""How a bar's span of time is said; an hour has both its ends."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:
@@ -172,16 +182,9 @@ class _Drawing:
             yield Span(start, end, changes, self._named(mark), said)
 
     def _when(self, start: datetime, end: datetime) -> str:
-        match self.activity.period:
-            case "hour":
-                return f"{start:%a %d %b %Y, %H:%M} to {end:%H:%M}"
-            case "day":
-                return f"{start:%a %d %b %Y}"
-            case "week":
-                return f"the week of {start:%a %d %b %Y}"
-            case "month":
-                return f"{start:%B %Y}"
-        return f"{start:%Y}"
+        if self.activity.period == "hour":
+            return f"{start:%a %d %b %Y, %H:%M} to {end:%H:%M}"
+        return f"{start:{_PERIODS[self.activity.period]}}"
 
     def by_hour(self) -> Picture:
         title = f"Changes by weekday and hour ({self.zone})"

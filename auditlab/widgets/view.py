@@ -9,15 +9,18 @@ from functools import cached_property, partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, overload
+from uuid import uuid4
 
 import anywidget
 import traitlets
+from IPython.display import publish_display_data
 
 from auditlab.cells import csv_lines
 from auditlab.errors import AuditlabError, BadOption
 from auditlab.printable import printable
 from auditlab.widgets import script
 from auditlab.widgets.document import document
+from auditlab.widgets.drawing import image
 from auditlab.widgets.embedding import checked
 from auditlab.written import whole
 
@@ -35,10 +38,11 @@ def is_static() -> bool:
 
 
 class ViewWidget(anywidget.AnyWidget):
-    """The widget of a view: four traits, whatever it shows.
+    """The widget of a view: five traits, whatever it shows.
 
     ``data`` is what is shown (JSON values and bytes), ``state`` what is selected in it (both sides set it), ``title``
-    its name, and ``error`` what went wrong, which the page shows under the widget.
+    its name, ``error`` what went wrong, which the page shows under the widget, and ``still`` the name of the still
+    above it, which the page hides.
     """
 
     _esm = traitlets.Unicode().tag(sync=True)
@@ -47,6 +51,7 @@ class ViewWidget(anywidget.AnyWidget):
     state = traitlets.Dict().tag(sync=True)
     title = traitlets.Unicode().tag(sync=True)
     error = traitlets.Unicode().tag(sync=True)
+    still = traitlets.Unicode().tag(sync=True)
 
 
 class WidgetView(ABC):
@@ -72,6 +77,7 @@ class WidgetView(ABC):
         self._data: dict[str, Any] = checked(data)
         self._state: dict[str, Any] = checked(state, "state")
         self._errors: dict[str, str] = {}
+        self._still = uuid4().hex
         self._watchers: list[Callable[[dict[str, object]], object]] = []
 
     # what a subclass has
@@ -139,6 +145,7 @@ class WidgetView(ABC):
     def widget(self) -> ViewWidget:
         """The ipywidgets widget, to put beside others; it is made when it is first asked for."""
         made = ViewWidget(
+            still=self._still,
             data=self._data,
             state=self._state,
             title=self._title,
@@ -205,14 +212,37 @@ class WidgetView(ABC):
         count = len(self.frame)
         return printable(f"{type(self).__name__}: {self._title}, {count:,} {'row' if count == 1 else 'rows'}")
 
+    def _ipython_display_(self) -> None:
+        """What a cell shows: a still, and as an output of its own the widget, which hides the still while it lives.
+
+        Of one output a front end shows one form alone: of a widget whose kernel has gone JupyterLab says ``model not
+        found``, whatever stands beside it.
+        """
+        outputs: list[dict[str, Any]] = [{"text/plain": repr(self), "text/html": self._still_html()}]
+        if not is_static():
+            outputs.append({"text/html": "", **self._widget_bundle()})
+        for output in outputs:
+            publish_display_data(output)  # type: ignore[no-untyped-call]
+
+    def _still_html(self) -> str:
+        """A still for a notebook: the picture as an image, since front ends strip ``<svg>`` of those not trusted."""
+        words = (
+            "" if is_static() else '<p class="al-note">A still picture of this view: run its cell to work with it.</p>'
+        )
+        return (
+            f'<style>{script.style(())}</style><div class="auditlab al-still" data-still="{self._still}">'
+            f"{image(self.picture(), self._title)}{self.table_html()}{words}</div>"
+        )
+
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
-        """The widget, and beside it what is shown where it does not run."""
+        """The widget, and beside it what is shown where it does not run: for who takes one output."""
         shown = f"<style>{script.style(())}</style>{self.static_html()}"
         bundle: dict[str, Any] = {"text/plain": repr(self), "text/html": shown}
-        if not is_static():
-            view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
-            bundle["application/vnd.jupyter.widget-view+json"] = view
-        return bundle
+        return bundle if is_static() else bundle | self._widget_bundle()
+
+    def _widget_bundle(self) -> dict[str, Any]:
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
+        return {"application/vnd.jupyter.widget-view+json": view}
 
     # what the page tells
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Page
 
-__all__ = ["IDLE", "SESSION", "Lab", "Notebook"]
+__all__ = ["IDLE", "SESSION", "TOKEN", "Lab", "Notebook"]
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "of-the-tests"  # noqa: S105 - of a server that listens on this machine for the length of a test

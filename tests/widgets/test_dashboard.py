@@ -176,6 +176,19 @@ def test_numbers_beside_lanes_are_exact_where_there_is_room_and_else_rounded_hal
 
 
 @pytest.mark.parametrize(
+    ("period", "said"),
+    [
+        ("second", "Mon 01 Jan 2024, 00:00:00"), ("minute", "Mon 01 Jan 2024, 00:00"),
+        ("hour", "Mon 01 Jan 2024, 00:00 to 01:00"), ("day", "Mon 01 Jan 2024"),
+        ("week", "the week of Mon 01 Jan 2024"), ("month", "January 2024"), ("year", "2024"),
+    ],
+)  # fmt: skip
+def test_a_bar_says_its_span_of_time_as_exactly_as_it_is_drawn(period, said):
+    shown = al.from_arrow(make_log([("INSERT", "a", {"x": 1})])).dashboard(period=period)
+    assert shown.frame["words"][0] == f"INSERT, {said}: 1 change in 1 transaction"
+
+
+@pytest.mark.parametrize(
     ("number", "told"),
     [(999, "999"), (1_499, "1k"), (1_500, "2k"), (19_999, "20k"), (999_499, "999k"), (999_500, "1M")],
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
-from lab import IDLE, SESSION, Lab, Notebook
+from lab import IDLE, SESSION, TOKEN, Lab, Notebook
 from payloads import log_of
 from shop_in_postgres import LOG, ORDER, put
 from timeline_driven import Timeline, told_diff
@@ -49,6 +49,11 @@ family
     "compare": """
 sides = orders.compare_view("2026-11-23T02:52:16+00:00", "2026-11-23T02:52:18+00:00")
 sides
+""",
+    "beside": """
+import ipywidgets
+
+ipywidgets.HBox([orders.entity({order!r}).explore().widget, orders.entity({order!r}).explore().widget])
 """,
     "hostile": """
 strange = al.read_parquet("hostile.parquet")
@@ -296,8 +301,21 @@ def test_people_can_read_each_view_in_both_themes(notebook: Notebook, name: str,
     keep_picture(view, f"lab-{name}-{theme.rsplit(maxsplit=1)[-1].lower()}")
 
 
+def test_two_views_beside_each_other_are_not_cut_off(notebook: Notebook):
+    beside = cell(notebook, "beside").locator(".widget-hbox")
+    shown(notebook, "beside").nth(1).wait_for()
+    assert beside.evaluate("(box) => box.scrollWidth - box.clientWidth") == 0
+    keep_picture(beside, "lab-beside")
+
+
+def test_while_a_view_lives_no_still_stands_beside_it(notebook: Notebook):
+    shown(notebook, "explore").wait_for()
+    assert cell(notebook, "explore").locator(".al-still").count() == 1
+    assert not cell(notebook, "explore").locator(".al-still").is_visible()
+
+
 def test_a_view_whose_kernel_was_restarted_says_so(notebook: Notebook):
-    """The last: no view of the notebook has a kernel afterwards."""
+    """No view of the notebook has a kernel afterwards."""
     notebook.page.evaluate(f"() => {SESSION}.session.kernel.restart()")
     notebook.page.wait_for_function(IDLE)
     line = timeline(notebook)
@@ -305,3 +323,23 @@ def test_a_view_whose_kernel_was_restarted_says_so(notebook: Notebook):
     alarm = line.view.get_by_test_id("al-error")
     alarm.wait_for()
     assert alarm.inner_text() == "no answer from Python: its kernel was restarted, or was ended. Run the cell again."
+
+
+def test_a_notebook_that_is_opened_again_shows_a_still_of_each_view(notebook: Notebook, browser: Browser):
+    """The last: after the restart no kernel knows the widgets of the notebook, as on another day."""
+    notebook.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+    notebook.page.wait_for_function(f"() => !{SESSION.removesuffix('?.sessionContext')}.model.dirty")
+    watched = Watched(browser, width=1280, height=2200)
+    watched.page.goto(f"{notebook.page.url.split('?')[0]}?token={TOKEN}")
+    watched.page.wait_for_function(IDLE)
+    for name in ("explore", "dashboard", "aggregate", "compare"):
+        again = cell(Notebook(watched.page), name)
+        again.locator(".al-still > img").wait_for()
+        again.get_by_text("model not found").wait_for(state="hidden")
+        assert again.locator(".al-still table tbody tr").count() > 0
+        assert again.locator(".al-still > img").evaluate("(image) => image.naturalWidth") > 0
+        keep_picture(again, f"lab-again-{name}")
+    faults = watched.faults
+    watched.close()
+    assert [said for said in faults.pop("errors") if "widget model not found" not in said] == []
+    assert faults == {}

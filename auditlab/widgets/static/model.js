@@ -15,7 +15,12 @@
 const PATIENCE = 30000;
 
 function widget(view) {
-  return { render: ({ model, el }) => start(view, model, el, true) };
+  return {
+    render({ model, el }) {
+      el.classList.add("al-host"); // what a box of ipywidgets holds
+      return start(view, model, el, true);
+    },
+  };
 }
 
 function start(view, model, el, live) {
@@ -57,7 +62,17 @@ function start(view, model, el, live) {
   listen(model, "change:error", alert, ended.signal);
   alert();
   const end = guard(view.render)(page);
+  if (!own) hideStill(model.get("still"), ended.signal);
   return () => { ended.abort(); if (typeof end === "function") end(); };
+}
+
+/** In a notebook a still stands above the view, for when no kernel is there; it gives way to the view while that lives. */
+function hideStill(name, signal) {
+  if (!name) return;
+  const still = `[data-still="${name}"]`;
+  const rule = h("style", {}, `${still}, .jp-OutputArea-child:has(> .jp-OutputArea-output > ${still}) { display: none; }`);
+  document.head.append(rule);
+  signal.addEventListener("abort", () => rule.remove());
 }
 
 /** A key that is pressed in a view is for the view: JupyterLab would take it for a command, and cut a cell at "x". */
