@@ -50,6 +50,24 @@ def test_what_is_packed_comes_out_the_same():
     assert unpacked(packed(given)) == given
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"a": ["x", None, True, {"b": []}]}, {"a": ["x", b"1"]}, {"a": ("x", 2**53, 1.5)}, {1: "x"}, [], "x", 2**53,
+        {"a": {"b": [["x"], [b""]]}},
+    ],
+)  # fmt: skip
+def test_what_holds_texts_alone_is_packed_as_all_else_is(given):
+    said = checked(given)
+    assert unpacked(packed(given)) == said
+
+
+@pytest.mark.parametrize("value", [2**53 + 1, float("nan"), datetime.now(UTC)])
+def test_what_a_browser_would_round_is_refused_beside_texts_too(value):
+    with pytest.raises(TypeError, match=re.escape("data.a[1].b is")):
+        packed({"a": ["x", {"b": value}]})
+
+
 def test_no_character_of_the_packed_text_means_anything_in_html():
     assert re.fullmatch(r"[A-Za-z0-9+/=]+", packed({HOSTILE: HOSTILE}))
 
