@@ -113,8 +113,11 @@ class ChangeLog(Verbs[F], Viewing):
         return "\n".join(f"{name:<10} {value}" for name, value in description(self._selected))
 
     def _repr_html_(self) -> str:
-        pairs = description(self._selected)
-        rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in pairs)
+        left = 'style="text-align: left"'  # where notebooks put all to the right
+        rows = "".join(
+            f"<tr><th {left}>{escape(name)}</th><td {left}>{escape(value)}</td></tr>"
+            for name, value in description(self._selected)
+        )
         return f"<table>{rows}</table>"
 
     # selectors

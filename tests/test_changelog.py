@@ -137,7 +137,9 @@ def test_the_repr_tells_types_coverage_clock_and_source(log):
     shown = repr(log.by("ann"))
     for words in ("orders (1 change, 1 entity)", "2024-01-01 00:00:00 to", "changed_at", "a test", "by ann"):
         assert words in shown
-    assert "&lt;" in al.from_arrow(rows(), source="<b>")._repr_html_()
+    shown = al.from_arrow(rows(), source="<b>")._repr_html_()
+    assert "&lt;" in shown
+    assert shown.count("<td") == shown.count('<td style="text-align: left">')
 
 
 def test_a_log_is_an_arrow_stream_and_comes_back_from_it(log):

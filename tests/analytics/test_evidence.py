@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import unescape
 from pathlib import Path
 
@@ -269,6 +270,8 @@ def test_an_unknown_kind_is_refused_and_one_that_was_not_found_has_no_rows():
 def test_what_is_shown_is_escaped():
     frame = make_log([("INSERT", "a", None)])
     found = al.from_arrow(frame, strict=False).evidence()
+    assert re.search('<td style="text-align: left">[^<]*[.]</td>', found._repr_html_())
+    assert re.search("<td>[0-9,]+</td>", found._repr_html_())
     assert "<table>" in found._repr_html_()
     hostile = with_facts(CLEAN, filters=("<script>alert(1)</script>",)).evidence()
     assert "<script>" not in hostile._repr_html_()

@@ -34,7 +34,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("dark", "width"), [(False, 900), (True, 1400)], ids=["light", "dark"])
+@pytest.mark.parametrize(("dark", "width"), [(False, 900), (True, 1400), (False, 400)], ids=["light", "dark", "narrow"])
 def test_people_can_read_it(watch: Watch, file: Path, dark, width):
     page = watch(dark=dark, width=width).open(file).page
     page.wait_for_selector(ALIVE)
