@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -144,9 +145,10 @@ def as_of_any(log: al.ChangeLog[Any], frame: pl.DataFrame) -> Verbs:
         for name, verb in verbs.items()
         for entity_type in log.entity_types
     }
-    fields = {name: log.selected.recorded.shape(name).columns[:1] for name in log.entity_types}
+    images = frame.filter(pl.col("after_snapshot").is_not_null()).select("entity_type", "after_snapshot")
+    fields = {name: list(json.loads(text))[:1] for name, text in images.iter_rows()}  # asking the log would read it
     own |= {
-        f"now, a field of {name}": lambda log, name=name, own=own: log.of(name).as_of(fields=[one.name for one in own])
-        for name, own in fields.items()
+        f"now, a field of {name}": lambda log, name=name, field=field: log.of(name).as_of(fields=field)
+        for name, field in fields.items()
     }
     return verbs | own
