@@ -34,6 +34,11 @@ INSTANT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-5][0-9](\.[0-9]
 LOCAL_MEAN = r"[+-][0-9]{2}:[0-9]{2}:[0-9]{2}$"
 """An offset with seconds: how PostgreSQL writes instants older than the time zones."""
 _INSTANT = re.compile(INSTANT)
+RANGE = r'^"\{?[\[(]'
+"""How the JSON text of a range, or of several, begins."""
+_BOUND = rf'(?:"{INSTANT[1:-1]}"|-?infinity|)'
+_RANGE = rf"[\[(]{_BOUND},{_BOUND}[\])]"
+_INSTANT_RANGE = re.compile(rf"{_RANGE}|\{{{_RANGE}(?:,{_RANGE})*\}}")
 
 EMPTY_DTYPES: dict[str, pl.DataType] = {
     "int": pl.Int64(),
@@ -71,6 +76,8 @@ def canonical_string(value: str, kind: str | None) -> str:
     if kind in (None, "timestamptz") and _INSTANT.match(value):
         micros = _micros(value)
         return f"s{value}" if micros is None else f"t{micros}"
+    if kind in (None, "tstzrange") and _INSTANT_RANGE.fullmatch(value):
+        return "r" + re.sub('"(.*?)"', lambda bound: canonical_string(bound[1], None), value)
     if kind == "bytea":
         return "b" + _bytea(value)
     if kind == "interval":

@@ -289,9 +289,11 @@ def _canonicals(
     )["canonical"]
     slow = (shape == "json") | ((shape == "number") & ~raw.str.contains(PLAIN_NUMBER))
     strings = shape == "string"
-    if declared in ("bytea", "interval"):
+    if declared in ("bytea", "interval", "tstzrange"):
         slow |= strings
-    elif instants is not None:
+    elif declared is None:
+        slow |= strings & raw.str.contains(literals.RANGE)
+    if instants is not None:
         fast = literals.canonical_instants(fast, instants)
     return _patch(fast, raw, slow, lambda value: canonical(value, declared))
 

@@ -10,6 +10,7 @@ SELECT n.nspname || '.' || c.relname AS entity_type,
            WHEN t.typname = 'bool' THEN 'bool'
            WHEN t.typname IN ('json', 'jsonb') OR t.typtype = 'c' THEN 'json'
            WHEN t.typname IN ('date', 'timestamp', 'timestamptz', 'time', 'interval', 'bytea', 'uuid') THEN t.typname::text
+           WHEN t.typname IN ('tstzrange', 'tstzmultirange') THEN 'tstzrange'
            ELSE 'text'
        END AS kind
 FROM pg_class AS c

@@ -176,6 +176,22 @@ def test_another_session_s_settings_change_no_value(published: str, style: str):
     assert told.select("kind", "severity", "count").rows() == [("session rendering", "hint", 8)]
 
 
+def test_a_range_of_instants_is_the_same_in_every_zone(published: str):
+    with connect(published, autocommit=True) as connection:
+        connection.execute("CREATE TABLE stay (id uuid PRIMARY KEY, n int, during tstzrange)")
+        connection.execute(
+            "CREATE TRIGGER log AFTER INSERT OR UPDATE ON stay FOR EACH ROW EXECUTE FUNCTION audit.log_entity_change()"
+        )
+        connection.execute("SET timezone = 'UTC'")
+        connection.execute(f"INSERT INTO stay VALUES ({ONE}, 1, '[2024-01-01 00:00+00, 2024-02-01 00:00+00)')")
+        connection.execute("SET timezone = 'Asia/Tokyo'")
+        connection.execute("UPDATE stay SET n = 2")
+    log = al.read_postgres(published, progress=False).of("public.stay")
+    assert log.evidence().findings.select("kind", "severity", "count").rows() == [("session rendering", "hint", 1)]
+    assert log.diffs()["field"].to_list()[3:] == ["n"]
+    assert log.history()["certain"].to_list() == [True, True]
+
+
 def test_a_key_that_changed(shop: Callable[..., None]):
     shop(f"UPDATE shop SET id = md5('new')::uuid WHERE id = {ONE}", "UPDATE shop SET total = 0")
     told = al.read_postgres(shop.dsn, progress=False).of(TYPE).evidence().findings  # type: ignore[attr-defined]
