@@ -26,6 +26,8 @@ SPECIALS = ("NaN", "Infinity", "-Infinity")
 """The numbers that JSON has no number for, as PostgreSQL writes them."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_CYCLE = 146_097 * 86_400_000_000
+"""Microseconds of the 400 years after which the calendar repeats."""
 
 DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 TIMESTAMP = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-5][0-9](\.[0-9]{1,6})?)?$"
@@ -34,8 +36,10 @@ INSTANT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-5][0-9](\.[0-9]
 LOCAL_MEAN = r"[+-][0-9]{2}:[0-9]{2}:[0-9]{2}$"
 """An offset with seconds: how PostgreSQL writes instants older than the time zones."""
 _INSTANT = re.compile(INSTANT)
-RANGE = r'^"\{?[\[(]'
-"""How the JSON text of a range, or of several, begins."""
+_REST = INSTANT.removeprefix("^[0-9]{4}").removesuffix("$")
+_FAR = re.compile(rf"(?=[0-9]{{5}}|.* BC$)(?P<year>[0-9]{{4,6}})(?P<rest>{_REST})(?P<bc> BC)?")
+SLOW = r'^"(\{?[\[(]|[0-9]{5,6}-)| BC"$'
+"""The JSON texts that only :func:`canonical_string` reads: ranges, and instants before the year 1 or after 9999."""
 _BOUND = rf'(?:"{INSTANT[1:-1]}"|-?infinity|)'
 _RANGE = rf"[\[(]{_BOUND},{_BOUND}[\])]"
 _INSTANT_RANGE = re.compile(rf"{_RANGE}|\{{{_RANGE}(?:,{_RANGE})*\}}")
@@ -75,6 +79,9 @@ def canonical_string(value: str, kind: str | None) -> str:
     """A JSON string's value as text, read as what its field is declared to hold."""
     if kind in (None, "timestamptz") and _INSTANT.match(value):
         micros = _micros(value)
+        return f"s{value}" if micros is None else f"t{micros}"
+    if kind in (None, "timestamptz") and (far := _FAR.fullmatch(value)):
+        micros = _far(**far.groupdict())
         return f"s{value}" if micros is None else f"t{micros}"
     if kind in (None, "tstzrange") and _INSTANT_RANGE.fullmatch(value):
         return "r" + re.sub('"(.*?)"', lambda bound: canonical_string(bound[1], None), value)
@@ -194,6 +201,13 @@ def _micros(value: str) -> int | None:
         return (datetime.fromisoformat(value) - EPOCH) // timedelta(microseconds=1)
     except ValueError:
         return None
+
+
+def _far(year: str, rest: str, bc: str | None) -> int | None:
+    """The microseconds of an instant of any year: one zone writes the years 1 and 9999 of another so."""
+    number = 1 - int(year) if bc else int(year)
+    micros = _micros(f"{2000 + number % 400}{rest}")
+    return None if micros is None else micros + (number - number % 400 - 2000) // 400 * _CYCLE
 
 
 def _bytea(value: str) -> str:

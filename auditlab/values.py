@@ -291,8 +291,8 @@ def _canonicals(
     strings = shape == "string"
     if declared in ("bytea", "interval", "tstzrange"):
         slow |= strings
-    elif declared is None:
-        slow |= strings & raw.str.contains(literals.RANGE)
+    elif declared in INSTANT_KINDS:
+        slow |= strings & raw.str.contains(literals.SLOW)
     if instants is not None:
         fast = literals.canonical_instants(fast, instants)
     return _patch(fast, raw, slow, lambda value: canonical(value, declared))
