@@ -1,4 +1,4 @@
-"""Documents decoded exactly, from memory and from the database: ours, json.loads and pandas.
+"""Documents decoded exactly, from memory and from the database: ours, json.loads, DuckDB's json_transform and pandas.
 
 Run it alone: ``pytest -m bench -s tests/bench/bench_decode.py``. ``AUDITLAB_BENCH_ROWS`` sets the size.
 """
@@ -10,7 +10,9 @@ from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import polars as pl
+import pyarrow as pa
 import pytest
 from bench_load import MEASURED, busy, measured
 from big_log import ROWS, fill
@@ -29,6 +31,7 @@ CHANGES = ROWS * 65 // 100
 WIDTH = 456
 ROUNDS = 3
 OURS, FLOATS, EXACT = "every field's typed column", "json.loads", "json.loads(parse_float=Decimal)"
+GIVEN = "DuckDB's json_transform, types given, without the recorded texts"
 BOTH, NORMALIZED = "read_postgres, and history of each type", "pandas.read_sql, json_normalize"
 
 TYPED = MEASURED.format(
@@ -58,6 +61,30 @@ def by_hand(images: list[pl.DataFrame], load: Callable[[str], Any]) -> list[list
     return [[load(text) for text in rows["after_snapshot"]] for rows in images]
 
 
+def transformed(images: list[pl.DataFrame], shapes: list[dict[str, str]]) -> list[pl.DataFrame]:
+    """By entity type, of each field the values, of types that are given."""
+    told = []
+    for rows, shape in zip(images, shapes, strict=True):
+        with duckdb.connect() as database:
+            database.register("images", pa.table(rows))
+            query = "SELECT unnest(json_transform(after_snapshot, $shape)) FROM images"
+            found = database.sql(query, params={"shape": json.dumps(shape)}).to_arrow_table()
+        told.append(pl.DataFrame(pl.from_arrow(found)))
+    return told
+
+
+def shape_of(columns: dict[str, tuple[pl.Series, pl.Series]]) -> dict[str, str]:
+    """What json_transform is to be told of a type's fields: numbers as they are, all else as texts."""
+    return {
+        name: f"DECIMAL(38, {typed.dtype.scale})"
+        if isinstance(typed.dtype, pl.Decimal)
+        else "BIGINT"
+        if typed.dtype.is_integer()
+        else "VARCHAR"
+        for name, (typed, _) in columns.items()
+    }
+
+
 @pytest.mark.bench
 def test_documents_are_decoded_exactly(server: Server, database: str):
     fill(server, database, rows=CHANGES, width=WIDTH)
@@ -71,6 +98,12 @@ def test_documents_are_decoded_exactly(server: Server, database: str):
     found, ours = best_of(lambda: decoded(images))
     _, floats = timed(lambda: by_hand(images, json.loads))
     exact, decimals = timed(lambda: by_hand(images, partial(json.loads, parse_float=Decimal)))
+    shapes = list(map(shape_of, found))
+    duck, given = best_of(lambda: transformed(images, shapes))
+    for own, frame in zip(found, duck, strict=True):
+        for name, (typed, text) in own.items():
+            assert frame[name].equals(typed if typed.dtype.is_numeric() else text, check_names=False)
+    del duck
     for own, theirs in zip(found, exact, strict=True):
         for name, (typed, text) in own.items():
             told = text if isinstance(theirs[0][name], str) else typed
@@ -79,7 +112,7 @@ def test_documents_are_decoded_exactly(server: Server, database: str):
     record(
         f"decode {megabytes:,.0f} MB of documents, exactly",
         ours={OURS: ours},
-        rivals={FLOATS: floats, EXACT: decimals},
+        rivals={FLOATS: floats, EXACT: decimals, GIVEN: given},
         goals=[faster(OURS, 8, FLOATS)],
         changes=CHANGES,
         parts={
