@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
@@ -59,7 +60,6 @@ class KeyFields:
         self._sample = sample
         self._own = own
         self._holds: dict[str, bool] = {}
-        self._apart: dict[str, bool] = {}
 
     def usual(self) -> str | None:
         """The field whose unchanged value alone shows that the key did not change; None where there is no such one."""
@@ -83,6 +83,8 @@ class KeyFields:
             after: The after image.
             metadata: The change's metadata; a key that our capture wrote down there tells the columns.
         """
+        if self._is_unnamed(entity_id, after, metadata):
+            return None
         was, now = _fields(before), _fields(after)
         named = holding(now, entity_id) & was.keys()
         if not named:
@@ -120,19 +122,32 @@ class KeyFields:
 
         One of the fields that it changed must tell entities apart, as far as the sample goes, as a key does.
         """
-        was, now = _fields(before), _fields(after)
-        if holding(now, entity_id) or _named_key(metadata) or self.primary:
+        if not self._telling:
             return False
-        return any(self._tells_apart(name) for name, raw in now.items() if was.get(name, raw) != raw)
+        was, now = _fields(before), _fields(after)
+        if not self._is_unnamed(entity_id, after, metadata) and (
+            holding(now, entity_id) or _named_key(metadata) or self.primary
+        ):
+            return False
+        return any(name in now and was.get(name, now[name]) != now[name] for name in self._telling)
+
+    def _is_unnamed(self, entity_id: str, after: str, metadata: str | None) -> bool:
+        """Whether no field of an image can hold the entity's id and nothing else names the key, as its text shows."""
+        named = self.primary or (metadata and '"key"' in metadata)
+        return not named and entity_id not in after and "\\" not in after
+
+    @cached_property
+    def _telling(self) -> list[str]:
+        """The fields that tell entities apart, as far as the sample goes."""
+        names = {name for text in self._sample["after_snapshot"].drop_nulls() for name in _fields(text)}
+        return sorted(filter(self._tells_apart, names))
 
     def _tells_apart(self, name: str) -> bool:
         """Whether each entity of the sample has a value of its own in a field, and always the same."""
-        if name not in self._apart:
-            sample = self._sample.select("entity_id", "after_snapshot").drop_nulls().iter_rows()
-            pairs = {(entity_id, _fields(text).get(name)) for entity_id, text in sample}
-            entities, values = ({pair[side] for pair in pairs} for side in (0, 1))
-            self._apart[name] = len(pairs) == len(entities) == len(values) and not values & {None, "null"}
-        return self._apart[name]
+        sample = self._sample.select("entity_id", "after_snapshot").drop_nulls().iter_rows()
+        pairs = {(entity_id, _fields(text).get(name)) for entity_id, text in sample}
+        entities, values = ({pair[side] for pair in pairs} for side in (0, 1))
+        return len(pairs) == len(entities) == len(values) and not values & {None, "null"}
 
     def left_elsewhere(self, found: Sequence[tuple[str, str]]) -> list[str | None]:
         """For changes of which nothing names the key, the entity that their rows may have been before.

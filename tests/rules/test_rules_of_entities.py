@@ -172,6 +172,13 @@ def test_rule_14_a_changed_primary_key_ends_one_entity_and_begins_another_linked
     assert orders.blame(TWO).filter(field="status")["id"].to_list() == [2], "it was set under the old key"
 
 
+@pytest.mark.parametrize("written", ['"a/2"', '"a\\/2"', '"\\u0061/2"'])
+def test_rule_14_a_key_is_known_however_the_image_writes_it(log_of: LogOf, written: str):
+    images = {"before_snapshot": '{"id": "a/1"}', "after_snapshot": f'{{"id": {written}}}'}
+    log = log_of([("INSERT", "a/1", {"id": "a/1"}), ("UPDATE", "a/2", {}, images)])
+    assert log.key_changes().select("old_entity_id", "new_entity_id", "id").rows() == [("a/1", "a/2", 2)]
+
+
 def hidden(**before: object) -> list[tuple[Any, ...]]:
     """As supa_audit and others write it: the id is made of the key, and in no image."""
     return [
