@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field, replace
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl
 
+from auditlab.callers import warn_caller
 from auditlab.clock import Moment, instant
 from auditlab.engines import Engine, PolarsEngine
 from auditlab.errors import BadOption, IncompleteLog, IncompletePopulation, NoData, UnlinkedKeys, WithheldFields
@@ -164,11 +164,10 @@ class Selected:
     def warn_withheld(self, *entity_types: str) -> None:
         """Warn where fields were masked or left out when the log was written."""
         if own := self.withheld(*entity_types):
-            warnings.warn(
+            warn_caller(
                 f"fields were withheld when this log was written: {', '.join(own)}. Their values, and changes of them "
                 "alone, are in no answer.",
                 WithheldFields,
-                stacklevel=5,
             )
 
     def warn_nameless(self, *entity_types: str) -> None:
@@ -177,11 +176,10 @@ class Selected:
             f"{name} ({count:,})" for name, count in self.recorded.nameless.items() if name in entity_types
         )
         if told:
-            warnings.warn(
+            warn_caller(
                 f"rows of {told} that do not tell whose they are were set apart as no changes: log.malformed has them. "
                 "What they did is not in this answer, whichever entity they are of.",
                 IncompletePopulation,
-                stacklevel=5,
             )
 
     def warn_partial(self, *entity_types: str) -> None:
@@ -191,33 +189,30 @@ class Selected:
         unseen = {name: self.recorded.unseen[name] for name in entity_types if name in self.recorded.unseen}
         if unseen and self.entity_id is None:
             told = ", ".join(f"{name} ({count:,} of them were changed later)" for name, count in unseen.items())
-            warnings.warn(
+            warn_caller(
                 f"rows of {told} were there before the log began. Those that no change touched since are not in it, "
                 "and not in this answer.",
                 IncompletePopulation,
-                stacklevel=4,
             )
-        self.warn_gone(*entity_types, stacklevel=5)
+        self.warn_gone(*entity_types)
         moved = self.recorded.unlinked_keys.filter(pl.col("entity_type").is_in(entity_types))
         if self.entity_id is not None:
             moved = moved.filter((pl.col("old") == self.entity_id) | (pl.col("new") == self.entity_id))
         if len(moved):
             first = moved.row(0, named=True)
-            warnings.warn(
+            warn_caller(
                 f"primary keys were changed {len(moved):,} times in a way that this log does not tell for certain, "
                 f"first from {first['old']} to {first['new']} of {first['entity_type']} by change {first['id']}. "
                 "Rows may be in this answer under keys that they no longer had, or be missing from it.",
                 UnlinkedKeys,
-                stacklevel=4,
             )
 
-    def warn_gone(self, *asked: str, changes: bool = False, stacklevel: int = 4) -> None:
+    def warn_gone(self, *asked: str, changes: bool = False) -> None:
         """Warn where an answer about all types lacks those of which the log has no change any more.
 
         Args:
             asked: The types that the question is about.
             changes: Whether it is about changes: of an interval that was asked for, all are there, or a warning was.
-            stacklevel: As ``warnings.warn`` takes it.
         """
         there, facts = self.in_larger().recorded.entity_types, self.recorded.facts
         if self.chosen or self.entity_id is not None or not set(asked).issuperset(there):
@@ -228,10 +223,9 @@ class Selected:
         if gone or (facts.coverage.why and facts.coverage.complete and not there):
             told = f"of {', '.join(gone) or 'the types that were there'} this log has no change any more"
             lacks = "none of their changes" if changes else "none of their rows"
-            warnings.warn(
+            warn_caller(
                 f"{told}, and {lacks} is in this answer.{facts.coverage.also}",
                 IncompletePopulation,
-                stacklevel=stacklevel,
             )
 
     def instant(self, moment: Moment, *entity_types: str) -> datetime:

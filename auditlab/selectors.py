@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date, datetime
@@ -14,6 +13,7 @@ from uuid import UUID
 import polars as pl
 
 from auditlab.buckets.bucketed import Bucketed
+from auditlab.callers import warn_caller
 from auditlab.clock import instant
 from auditlab.errors import (
     BadOption,
@@ -184,11 +184,10 @@ def check_covered(selected: Selected, start: Moment, end: Moment) -> None:
         if (early or first > coverage.end) and not _has_any(selected, first, last):
             raise selected.not_covered(asked, early=early)
     if coverage.cut is not None and first < coverage.cut:
-        warnings.warn(
+        warn_caller(
             f"asked for {asked}, and the log has all changes only from {coverage.cut.isoformat(sep=' ')} on."
             f"{coverage.also or ' It was loaded from then on.'}",
             IncompleteInterval,
-            stacklevel=4,
         )
 
 
@@ -297,7 +296,7 @@ def warn_unknown(selected: Selected) -> None:
             have = f"There is {', '.join(map(repr, near))}{' and more' if len(held) > len(near) else ''}."
         else:
             have = f"There are {held.min()!r} to {held.max()!r}."
-        warnings.warn(f"no change of {of} has {column} {value!r}. {have}", UnknownValue, stacklevel=4)
+        warn_caller(f"no change of {of} has {column} {value!r}. {have}", UnknownValue)
 
 
 def _held(selected: Selected, column: str, value: str | int) -> pl.Series:

@@ -34,6 +34,7 @@ LAYERS = (
     {
         "assembled",
         "beginning",
+        "callers",
         "cells",
         "changed_fields",
         "completion",

@@ -16,6 +16,7 @@ from auditlab.buckets.compartments import Compartments
 from auditlab.buckets.part import ARRIVAL
 from auditlab.buckets.rowwise import is_rowwise
 from auditlab.buckets.spill import compact
+from auditlab.callers import warn_caller
 from auditlab.errors import BadOption, EntitiesInDoubt
 from auditlab.selection import PLACE
 
@@ -74,7 +75,7 @@ def asked(
             _take(given, message)  # type: ignore[arg-type]  # each that we give is a warning, no text
         yield part, answer
     for message in given.values():
-        warnings.warn(message, stacklevel=5)
+        warn_caller(message)
 
 
 def answered(
@@ -159,7 +160,7 @@ def joined(
     unknown = whole is not None and bool((whole.to_series(own) == _UNKNOWN).any())
     for one in caught:
         if unknown or isinstance(one.message, EntitiesInDoubt):
-            warnings.warn(one.message, stacklevel=4)
+            warn_caller(one.message)
     return pl.DataFrame() if whole is None else whole
 
 

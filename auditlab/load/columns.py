@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from auditlab.callers import warn_caller
 from auditlab.errors import BadOption, IncompleteStates, PerhapsInclusive, UnreadColumns
 from auditlab.load.entity_key import EntityKey
 from auditlab.load.fields import Fields
@@ -145,13 +145,11 @@ class ColumnMapping:
         """Warn where columns that most logs have are not there, and the source has some that are not read.
 
         And of what states do not tell, or what may be meant otherwise.
-
-        It is for the loader itself to call: the warning points at who called that through ``auditlab``.
         """
         if told := self._unread(self.there):
-            warnings.warn(f"{what}: {told}", UnreadColumns, stacklevel=4)
+            warn_caller(f"{what}: {told}", UnreadColumns)
         for told, category in self._doubts():
-            warnings.warn(f"{what}: {told}", category, stacklevel=4)
+            warn_caller(f"{what}: {told}", category)
 
     def _doubts(self) -> Iterator[tuple[str, type[UserWarning]]]:
         """What of the states is not told, or may be meant otherwise."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from auditlab.callers import warn_caller
 from auditlab.clock import instant
 from auditlab.errors import IncompleteInterval, NoData
 from auditlab.load import snapshots
@@ -115,9 +115,8 @@ def check_asked(dropped: Dropped | None, clock: Clock, *, start: datetime | None
     if end is not None and end <= dropped.until and clock.first_recorded is None:
         raise NoData(f"the log has no change from before {end.isoformat(sep=' ')} any more: {dropped.words()}.")
     if start is not None and start < dropped.until:
-        warnings.warn(
+        warn_caller(
             f"asked for changes from {start.isoformat(sep=' ')} on. Those of before "
             f"{dropped.until.isoformat(sep=' ')} are not all in the log: {dropped.words()}.",
             IncompleteInterval,
-            stacklevel=4,
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from io import BufferedReader
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pv
 
+from auditlab.callers import warn_caller
 from auditlab.clock import zone as time_zone
 from auditlab.errors import PerhapsCutShort, SchemaMismatch
 from auditlab.load.arrow import files, loaded
@@ -212,7 +212,7 @@ def _check_end(path: Path) -> int:
     if fault is not None:
         raise SchemaMismatch(f"cannot read {path} as CSV: {fault}")
     if last and not last.endswith((b"\n", b"\r")):
-        warnings.warn(f"{path}: its last line has no line end, and may be cut short", PerhapsCutShort, stacklevel=2)
+        warn_caller(f"{path}: its last line has no line end, and may be cut short", PerhapsCutShort)
     return lines or returns
 
 

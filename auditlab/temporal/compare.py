@@ -146,8 +146,8 @@ def _between_marks(
         rows = selected.engine.run(queries.text("analysis", "compare_marks"), tables, {})
         rows = shown.of(rows, shape).with_columns(pl.lit(shape.entity_type).alias("entity_type"))
         frames.append(rows.select(list(columns)))
-    warn_left_out(untold, stacklevel=5)
-    warn_interrupted(selected, stacklevel=5)
+    warn_left_out(untold)
+    warn_interrupted(selected)
     return pl.concat(frames)
 
 

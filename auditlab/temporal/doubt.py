@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from auditlab import queries
+from auditlab.callers import warn_caller
 from auditlab.engines.base import params_frame
 from auditlab.errors import UncertainTime
 from auditlab.schema import TIME
@@ -125,7 +125,7 @@ def in_doubt(recorded: Recorded, entity_type: str, asked: pl.DataFrame) -> pl.Se
     return pl.int_range(len(asked), dtype=pl.UInt32, eager=True).is_in(lines.implode())
 
 
-def warn_absent(selected: Selected, at: datetime, *entity_types: str, stacklevel: int = 4) -> None:
+def warn_absent(selected: Selected, at: datetime, *entity_types: str) -> None:
     """Warn where an entity that is absent at the instant may have been there: no row can carry its flag."""
     told: dict[str, int] = {}
     for name in entity_types:
@@ -134,27 +134,25 @@ def warn_absent(selected: Selected, at: datetime, *entity_types: str, stacklevel
         if selected.beside is not None:
             absent += len(_own(selected, selected.beside.absent(name)))
         told |= {name: absent} if absent else {}
-    _warn(told, at, "that are absent from this answer may have been there", stacklevel + 1)
+    _warn(told, at, "that are absent from this answer may have been there")
 
 
-def warn_unflagged(
-    selected: Selected, moments: Iterable[datetime | None], *entity_types: str, stacklevel: int = 4
-) -> None:
+def warn_unflagged(selected: Selected, moments: Iterable[datetime | None], *entity_types: str) -> None:
     """Warn where states at the instants are not certain, and the answer has no column to say so."""
     for at in moments:
         if at is not None:
             counts = {name: len(_own(selected, _at(selected.recorded, name, at))) for name in entity_types}
             told = {name: count for name, count in counts.items() if count}
-            _warn(told, at, "are not certain, and this answer does not flag them", stacklevel + 1)
+            _warn(told, at, "are not certain, and this answer does not flag them")
 
 
-def _warn(told: dict[str, int], at: datetime, words: str, stacklevel: int) -> None:
+def _warn(told: dict[str, int], at: datetime, words: str) -> None:
     if told:
         listed = (
             "Transactions were, or may have been, at work: log.doubtful(at) lists them; as of a mark there is no doubt."
         )
         message = UncertainTime(f"as of {at.isoformat(sep=' ')}, entities {words}", told, listed)
-        warnings.warn(message, stacklevel=stacklevel)
+        warn_caller(message)
 
 
 def _at(recorded: Recorded, entity_type: str, at: datetime) -> pl.Series:

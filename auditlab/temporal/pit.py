@@ -159,7 +159,7 @@ def _warn_set_aside(shape: Shape, keys: pl.Series) -> None:
     if len(shape.gaps):
         codes = EntityCodes.of(shape.gaps.filter(pl.col("position").is_null())["entity_id"].unique())
         known = spine_entities(keys, codes, shape.entity_type)["entity"].drop_nulls()
-        warn_left_out({shape.entity_type: known.n_unique()}, stacklevel=5)
+        warn_left_out({shape.entity_type: known.n_unique()})
 
 
 def _shape(selected: Selected) -> Shape:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from auditlab.callers import warn_caller
 from auditlab.errors import UndeterminedState
 from auditlab.set_aside import interrupted
 from auditlab.spans import holds
@@ -25,8 +25,6 @@ def warn_untold(
     selected: Selected,
     shapes: Iterable[Shape],
     moments: Sequence[datetime | None],
-    *,
-    stacklevel: int = 4,
 ) -> None:
     """Warn where an answer leaves out entities because the log does not tell what they were at one of the moments.
 
@@ -34,10 +32,9 @@ def warn_untold(
         selected: The log, or a part of it.
         shapes: The derived tables of the types that the question is about.
         moments: The instants that it is about; None is the end of the log.
-        stacklevel: As ``warnings.warn`` takes it.
     """
     told = {shape.entity_type: untold_at(selected, shape, moments) for shape in shapes}
-    warn_left_out(told, stacklevel=stacklevel + 1)
+    warn_left_out(told)
 
 
 def untold_at(selected: Selected, shape: Shape, moments: Sequence[datetime | None]) -> int:
@@ -50,13 +47,12 @@ def untold_at(selected: Selected, shape: Shape, moments: Sequence[datetime | Non
     return rows.filter(pl.any_horizontal(holds(at, None) for at in moments))["entity_id"].n_unique()
 
 
-def warn_interrupted(selected: Selected, moments: Sequence[datetime | None] = (), *, stacklevel: int = 4) -> None:
+def warn_interrupted(selected: Selected, moments: Sequence[datetime | None] = ()) -> None:
     """Warn where rows were set apart that may have changed the states of entities, and the answer cannot flag those.
 
     Args:
         selected: The log, or a part of it.
         moments: The instants that the answer is about, as in :func:`warn_untold`; without any, at whatever time.
-        stacklevel: As ``warnings.warn`` takes it.
     """
     told = {}
     for shape in selected.shapes():
@@ -71,10 +67,10 @@ def warn_interrupted(selected: Selected, moments: Sequence[datetime | None] = ()
             {name: count for name, count in told.items() if count},
             "log.malformed has them; as_of() flags the states behind them as not certain.",
         )
-        warnings.warn(message, stacklevel=stacklevel)
+        warn_caller(message)
 
 
-def warn_left_out(told: dict[str, int], *, stacklevel: int = 4) -> None:
+def warn_left_out(told: dict[str, int]) -> None:
     """Warn that an answer leaves out so many entities of each type; nothing where there are none."""
     told = {name: count for name, count in told.items() if count}
     if told:
@@ -84,4 +80,4 @@ def warn_left_out(told: dict[str, int], *, stacklevel: int = 4) -> None:
             "No image of it was recorded and none follows from the changes around it, or a row that would tell was set "
             "apart (log.malformed). They are not in this answer; log.evidence() has the changes.",
         )
-        warnings.warn(message, stacklevel=stacklevel)
+        warn_caller(message)
