@@ -89,7 +89,7 @@ def entity(selected: Selected, key: object, entity_type: str | None = None) -> S
     found = known(log, log.entity_types, key)
     if not found:
         types = ", ".join(map(repr, log.entity_types)) or "no types"
-        hint = " A time is given by its name: at=." if isinstance(key, date) else ""
+        hint = " A time is given by its name: at=." if _is_time(key) else ""
         also = log.recorded.facts.coverage.also
         recorded = log.recorded
         read = recorded.surveyed if isinstance(recorded, Bucketed) else recorded.unread is None
@@ -101,6 +101,14 @@ def entity(selected: Selected, key: object, entity_type: str | None = None) -> S
         names = ", ".join(repr(name) for name, _ in found)
         raise BadOption(f"entity {key!r} is in several types: {names}. Say which by entity_type=.")
     return replace(selected, entity_types=(found[0][0],), entity_id=found[0][1])
+
+
+def _is_time(key: object) -> bool:
+    """Whether what was given for an entity's key is, or reads as, a date or a time."""
+    try:
+        return isinstance(key, date) or (isinstance(key, str) and bool(datetime.fromisoformat(key)))
+    except ValueError:
+        return False
 
 
 def known(selected: Selected, entity_types: Iterable[str], key: object) -> list[tuple[str, str]]:

@@ -153,3 +153,5 @@ def test_a_time_in_the_place_of_an_entity_says_how_a_time_is_given():
     log = al.from_arrow(make_log([("INSERT", "a", {"x": 1})]))
     with pytest.raises(UnknownEntity, match=r"no entity datetime.* A time is given by its name: at=\."):
         log.blame(log.facts.coverage.end)
+    with pytest.raises(UnknownEntity, match=r"no entity '2024-01-01'.* A time is given by its name: at=\."):
+        log.blame("2024-01-01")
