@@ -38,8 +38,8 @@ LOCAL_MEAN = r"[+-][0-9]{2}:[0-9]{2}:[0-9]{2}$"
 _INSTANT = re.compile(INSTANT)
 _REST = INSTANT.removeprefix("^[0-9]{4}").removesuffix("$")
 _FAR = re.compile(rf"(?=[0-9]{{5}}|.* BC$)(?P<year>[0-9]{{4,6}})(?P<rest>{_REST})(?P<bc> BC)?")
-SLOW = r'^"(\{?[\[(]|[0-9]{5,6}-)| BC"$'
-"""The JSON texts that only :func:`canonical_string` reads: ranges, and instants before the year 1 or after 9999."""
+SLOW = r'^(\{?[\[(]("|,|-?infinity)|[0-9]{5,6}-[0-9]{2}-[0-9]{2}[T ])|[0-9] BC$'
+"""The texts that only :func:`canonical_string` reads: ranges, and instants before the year 1 or after 9999."""
 _BOUND = rf'(?:"{INSTANT[1:-1]}"|-?infinity|)'
 _RANGE = rf"[\[(]{_BOUND},{_BOUND}[\])]"
 _INSTANT_RANGE = re.compile(rf"{_RANGE}|\{{{_RANGE}(?:,{_RANGE})*\}}")

@@ -292,7 +292,7 @@ def _canonicals(
     if declared in ("bytea", "interval", "tstzrange"):
         slow |= strings
     elif declared in INSTANT_KINDS:
-        slow |= strings & raw.str.contains(literals.SLOW)
+        slow |= strings & text.str.contains(literals.SLOW)
     if instants is not None:
         fast = literals.canonical_instants(fast, instants)
     return _patch(fast, raw, slow, lambda value: canonical(value, declared))
