@@ -126,9 +126,9 @@ def agree_on_states(log: al.ChangeLog, oracle: Oracle, refused: Collection[str] 
         whole = log.of(entity_type).as_of(**moment)
         assert_states(whole, by_type(states, entity_type), verbatim=True)
         names = [column.name for column in log.selected.recorded.shape(entity_type).columns]
-        for wanted in (names[::2], []):
-            narrow = log.of(entity_type).as_of(**moment, fields=wanted)
-            assert_frame_equal(narrow, whole.select(pl.nth(0, 1, *(2 + names.index(name) for name in wanted))))
+        wanted = names[::2] if entity_type == log.entity_types[0] else []
+        narrow = log.of(entity_type).as_of(**moment, fields=wanted)
+        assert_frame_equal(narrow, whole.select(pl.nth(0, 1, *(2 + names.index(name) for name in wanted))))
     if len(log.entity_types) > 1:
         assert_frame_equal(log.as_of(**moment, fields=[]), log.as_of(**moment).drop("state"))
         rows = log.as_of(**moment).to_dicts()
