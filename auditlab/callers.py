@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -10,7 +11,7 @@ import polars as pl
 
 __all__ = ["warn_caller"]
 
-_INSIDE = (str(Path(__file__).parent), str(Path(pl.__file__).parent))
+_INSIDE = tuple(f"{Path(module).parent}{os.sep}" for module in (__file__, pl.__file__))
 """Where what works for the caller lies: auditlab, and Polars, which asks for the rows of answers that are lazy."""
 
 

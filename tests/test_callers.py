@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -14,7 +15,6 @@ from auditlab.testing import make_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from auditlab.changelog import ChangeLog
 
@@ -63,3 +63,10 @@ def test_a_warning_of_a_selector_and_of_a_load_point_at_their_lines(tmp_path: Pa
     assert where(lambda: al.read_csv(path)) == {__file__}
     unread = pl.DataFrame(log.changes()).rename({"changed_by": "actor"})
     assert where(lambda: al.from_arrow(unread)) == {__file__}
+
+
+def test_a_file_beside_the_package_whose_name_begins_as_its_folder_is_the_callers():
+    beside = f"{Path(al.__file__).parent}-notes.py"
+    space = {"log": began_before()}
+    code = compile("log.as_of()", beside, "exec")
+    assert where(lambda: exec(code, space)) == {beside}  # noqa: S102 - a line of that file
